@@ -1,0 +1,63 @@
+# Every command a user or CI needs. Nothing is assumed but python3, make and git.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PORT ?= 8000
+
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$(PATH)
+export AWS_DEFAULT_REGION ?= us-east-1
+export SAM_CLI_TELEMETRY := 0
+# Tools of this checkout must not pick up another environment that happens to be active.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+READY := .venv/.ready
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
+	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
+
+.PHONY: help run test build deploy lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
+	@infra run --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)")
+
+test: $(READY) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	cfn-lint template.yaml
+	sam validate --lint
+	pytest
+
+build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
+	sam build
+	infra size
+
+deploy: build ## Deploy to AWS with the settings of samconfig.toml
+	sam deploy
+
+lock: | .uv/bin/uv ## Resolve every dependency again into the hash-pinned requirements files
+	$(COMPILE) --group dev --universal -o requirements-dev.txt
+	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
+	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/requirements.txt
+
+clean: ## Remove everything that was built or installed
+	rm -rf .venv .uv .aws-sam build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# The environment of the tools, rebuilt when a lock file changes.
+$(READY): requirements-dev.txt pyproject.toml .python-version | .uv/bin/uv
+	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded." >&2; exit 1; }
+	@echo "Installing the tools (about a minute the first time) ..."
+	@uv pip install --quiet --require-hashes -r requirements-dev.txt
+	@uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# uv, from the PATH or from PyPI.
+.uv/bin/uv: .ci/uv.txt
+	@mkdir -p .uv/bin
+	@if command -v uv >/dev/null; then ln -sf "$$(command -v uv)" $@; \
+	else echo "Installing uv into .uv/ ..."; \
+		python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/uv.txt \
+		|| { echo "uv could not be installed: python3 needs the venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
+	@touch $@

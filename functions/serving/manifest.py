@@ -1,0 +1,155 @@
+"""model.json: the contract of one packaged model, read and checked once at start."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from serving.errors import ManifestError, RequestError
+from serving.tensors import DATATYPES
+
+MODEL_FILE = "model.onnx"
+DYNAMIC = -1
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Dimension = Annotated[int, Meta(ge=DYNAMIC)]
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mistyped optional field must be refused, not ignored."""
+
+
+class Histogram(_Part, frozen=True):
+    """How often a feature's training values fell between neighbouring `edges`."""
+
+    edges: list[float]
+    counts: list[Annotated[int, Meta(ge=0)]]
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.counts) + 1:
+            raise ValueError(
+                f"`edges` must be one longer than `counts`, got {len(self.edges)} "
+                f"and {len(self.counts)}"
+            )
+        if sorted(set(self.edges)) != self.edges:
+            raise ValueError("`edges` must increase")
+
+
+class Feature(_Part, frozen=True):
+    """One column of a two-dimensional input; the range is what training saw, not a limit."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    baseline: Histogram | None = None
+
+
+class Tensor(_Part, frozen=True):
+    """One input or output; a dimension of -1 may have any length."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    datatype: str
+    shape: list[Dimension]
+    features: list[Feature] = []
+    labels: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.datatype not in DATATYPES:
+            raise ValueError(f"`datatype` must be one of {', '.join(DATATYPES)}")
+        for field in ("features", "labels"):
+            columns = len(getattr(self, field))
+            if columns and self.shape[-1:] != [columns]:
+                raise ValueError(
+                    f"`{field}` has {columns} entries, so the last dimension of `shape` must be "
+                    f"{columns}, got {self.shape}"
+                )
+
+    def check(self, datatype: str, shape: Sequence[int]) -> None:
+        """Raise RequestError unless a tensor of `datatype` and `shape` fits this one."""
+        if datatype != self.datatype:
+            got = datatype if datatype in DATATYPES else "another"
+            raise RequestError(f"input '{self.name}': expected {self.datatype}, got {got}")
+        fits = len(shape) == len(self.shape) and all(
+            expected in {DYNAMIC, length} and length >= 0
+            for expected, length in zip(self.shape, shape, strict=True)
+        )
+        if not fits:
+            raise RequestError(
+                f"input '{self.name}': expected shape {self.shape} (-1: any length), "
+                f"got {_shown(shape)}"
+            )
+
+
+class Limits(_Part, frozen=True):
+    """The most that one request may ask for."""
+
+    rows: Annotated[int, Meta(ge=1)] = 10_000
+    elements: Annotated[int, Meta(ge=1)] = 1_000_000
+
+
+class Golden(_Part, frozen=True):
+    """Nested lists by tensor name, and what the model answered when it was packaged."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    relative_tolerance: Annotated[float, Meta(ge=0)] = 1e-5
+    absolute_tolerance: Annotated[float, Meta(ge=0)] = 1e-6
+
+
+class Manifest(_Part, frozen=True):
+    """The whole of model.json; `files` maps each file of the model to its sha256."""
+
+    schema: Literal[1]
+    name: Name
+    version: Name
+    files: dict[str, Sha256]
+    inputs: Annotated[list[Tensor], Meta(min_length=1)]
+    outputs: Annotated[list[Tensor], Meta(min_length=1)]
+    description: str = ""
+    limits: Limits = Limits()
+    golden: list[Golden] = []
+    provenance: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if MODEL_FILE not in self.files:
+            raise ValueError(f"`files` must have an entry `{MODEL_FILE}`")
+        for path in self.files:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"`files`: `{path}` must be a path inside the model's folder")
+        for field, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            names = {tensor.name for tensor in tensors}
+            if len(names) != len(tensors):
+                raise ValueError(f"`{field}` names a tensor twice")
+            for i, golden in enumerate(self.golden):
+                unknown = set(getattr(golden, field)) - names
+                if unknown:
+                    raise ValueError(f"`golden[{i}].{field}` names no tensor: {sorted(unknown)}")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the graph, by which people know the model."""
+        return self.files[MODEL_FILE]
+
+
+def _shown(shape: Sequence[int]) -> str:
+    """Write `shape`; a hostile one may have a million dimensions, or a thousand digits in one."""
+    text = str(list(shape[:9]))
+    return text if len(shape) < 9 and len(text) < 100 else f"{len(shape)} dimensions"  # noqa: PLR2004 what a person reads
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read model.json.
+
+    Raises ManifestError naming the field that is missing or wrong and what was expected.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError as error:
+        raise ManifestError(f"{path.name} is missing from the model layer") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path.name}: {error}") from error

@@ -1,0 +1,41 @@
+"""Logger and metrics, and every metric name. Nothing else builds a logger or a metric."""
+
+import os
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "inference")
+FUNCTION_VERSION = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+
+METRICS = {
+    "Requests": MetricUnit.Count,  # inference requests
+    "Rows": MetricUnit.Count,
+    "ClientErrors": MetricUnit.Count,  # answers with a 4xx status, on any route
+    "ServerErrors": MetricUnit.Count,  # answers with a 5xx status, on any route
+    "NonFiniteOutputs": MetricUnit.Count,
+    "InferenceLatency": MetricUnit.Milliseconds,  # the model alone
+    "RequestLatency": MetricUnit.Milliseconds,  # an inference request, from bytes to bytes
+    "ColdStart": MetricUnit.Count,
+    "ModelLoadTime": MetricUnit.Milliseconds,
+}
+
+logger = Logger(service=SERVICE)
+_metrics = Metrics(namespace="ServerlessOnnx", service=SERVICE)
+
+
+def record(**values: float) -> None:
+    """Add values of metrics, by name, to this invocation's one EMF record."""
+    for name, value in values.items():
+        _metrics.add_metric(name, METRICS[name], value)
+
+
+def flush() -> None:
+    """Print the record, if there is one: once for dashboards, once for the canary of a version.
+
+    CloudWatch keeps each dimension set as metrics of their own, so an alarm sees nothing unless it
+    names one of these two sets exactly (Amazon CloudWatch, "Embedded metric format").
+    """
+    if _metrics.metric_set:
+        _metrics.add_dimensions(service=SERVICE, function_version=FUNCTION_VERSION)
+        _metrics.flush_metrics()

@@ -1,0 +1,112 @@
+"""Element types and the JSON form of tensors. Pure functions."""
+
+import math
+import re
+import types
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from serving.errors import RequestError
+
+Array = npt.NDArray[Any]
+
+
+class Datatype(msgspec.Struct, frozen=True):
+    """One element type, as each party calls it."""
+
+    name: str  # Open Inference Protocol
+    onnx: str  # onnxruntime
+    dtype: np.dtype[Any]
+    json: Any  # what one element of the JSON form must be, in msgspec's terms
+
+
+def _datatype(name: str, onnx: str, dtype: npt.DTypeLike, json: Any = None) -> Datatype:
+    dtype = np.dtype(dtype)
+    if dtype.kind in "iu":
+        bounds = np.iinfo(dtype)
+        # msgspec's bounds end at int64; from_json catches what does not fit UINT64.
+        largest = int(bounds.max) if name != "UINT64" else None
+        json = Annotated[int, msgspec.Meta(ge=int(bounds.min), le=largest)]
+    elif name in {"FP16", "FP32"}:  # a larger number would silently become infinity
+        largest_float = float(np.finfo(dtype).max)
+        json = Annotated[float, msgspec.Meta(ge=-largest_float, le=largest_float)]
+    return Datatype(name, f"tensor({onnx})", dtype, json)
+
+
+# The only table of element types. Names: Open Inference Protocol, "Tensor Data Types".
+DATATYPES = {
+    datatype.name: datatype
+    for datatype in (
+        _datatype("BOOL", "bool", np.bool_, bool),
+        _datatype("UINT8", "uint8", np.uint8),
+        _datatype("UINT16", "uint16", np.uint16),
+        _datatype("UINT32", "uint32", np.uint32),
+        _datatype("UINT64", "uint64", np.uint64),
+        _datatype("INT8", "int8", np.int8),
+        _datatype("INT16", "int16", np.int16),
+        _datatype("INT32", "int32", np.int32),
+        _datatype("INT64", "int64", np.int64),
+        _datatype("FP16", "float16", np.float16),
+        _datatype("FP32", "float", np.float32),
+        _datatype("FP64", "double", np.float64, float),
+        _datatype("BYTES", "string", np.object_, str),
+    )
+}
+
+
+@lru_cache(maxsize=64)
+def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[list[Any]]:
+    form: Any = datatype.json
+    for _ in range(depth):
+        form = types.GenericAlias(list, (form,))
+    return msgspec.json.Decoder(form)
+
+
+_NESTED = re.compile(rb"\s*\[\s*\[")
+
+
+def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int]) -> Array:
+    """Read row-major JSON `data`, nested like `shape` or flat, as an array of `shape`.
+
+    Source: Open Inference Protocol, "Tensor Data". Raises RequestError, whose message begins with
+    the place in the data: `data[1][2]: ...`.
+    """
+    nested = len(shape) > 1 and _NESTED.match(data) is not None
+    try:
+        items = _decoder(datatype, len(shape) if nested else 1).decode(data)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$")
+        raise RequestError(f"data{place.removesuffix('`')}: {what}") from error
+    levels = shape if nested else [math.prod(shape)]
+    items = [items]
+    for level, length in enumerate(levels):
+        if any(map(length.__ne__, map(len, items))):
+            _raise_length(items, levels[:level], length)
+        items = list(chain.from_iterable(items))
+    try:
+        return np.fromiter(items, datatype.dtype, len(items)).reshape(shape)
+    except OverflowError:
+        index = next(i for i, item in enumerate(items) if item > np.iinfo(datatype.dtype).max)
+        place = _index(index, levels)
+        raise RequestError(f"data{place}: Expected {datatype.name}, got a larger number") from None
+
+
+def to_json(array: Array) -> list[Any]:
+    """`array` as the flat row-major list that the protocol's JSON form takes."""
+    return array.ravel().tolist()
+
+
+def _raise_length(items: list[list[Any]], outer: Sequence[int], expected: int) -> None:
+    index, item = next((i, item) for i, item in enumerate(items) if len(item) != expected)
+    place = _index(index, outer)
+    raise RequestError(f"data{place}: Expected {expected} elements, got {len(item)}")
+
+
+def _index(flat: int, shape: Sequence[int]) -> str:
+    return "".join(f"[{i}]" for i in np.unravel_index(flat, shape)) if shape else ""

@@ -1,0 +1,385 @@
+"""handler.py: an HTTP API event in, the answer out, by the direct way and by FastAPI."""
+
+import asyncio
+import base64
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.onnx_models import gather, logistic, package
+
+Event = Callable[..., dict[str, Any]]
+
+INFER = "/v2/models/tiny/infer"
+ROWS = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
+SCORES = [0.6899744272232056, 0.8581489324569702]
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {"name": "features", "shape": [2, 4], "datatype": "FP32", "data": ROWS} | changes
+
+
+def request(**changes: Any) -> str:
+    return json.dumps({"inputs": [tensor()]} | changes)
+
+
+@pytest.fixture
+def load_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ModuleType]]:
+    """Import the handler as Lambda's init phase does, with a model of the test's own.
+
+    A test that reads the log loads in its own body: the logger keeps the stream that it finds.
+    """
+
+    def load(model: Any, **fields: Any) -> ModuleType:
+        monkeypatch.setenv("MODEL_DIR", str(package(tmp_path, model, **fields)))
+        # A logger lives as long as the process; a name of its own gives the test a new one.
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)
+        for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
+            monkeypatch.delitem(sys.modules, module)
+        return importlib.import_module("api.handler")
+
+    # Lambda's main thread has no running loop; Mangum takes the current one.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield load
+    asyncio.set_event_loop(None)
+    loop.close()
+    for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
+        del sys.modules[module]
+
+
+@pytest.fixture
+def api(load_handler: Callable[..., ModuleType]) -> ModuleType:
+    return load_handler(logistic(), description="A tiny model.")
+
+
+def emf(printed: str) -> dict[str, Any]:
+    records = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
+    assert len(records) == 1
+    record: dict[str, Any] = records[0]
+    return record
+
+
+def test_answers_the_recorded_event(api: ModuleType, lambda_context: Any) -> None:
+    recorded = Path(__file__).parent.parent / "events" / "http_api_infer.json"
+
+    answer = api.handler(json.loads(recorded.read_text()), lambda_context)
+
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["outputs"][0]["data"] == SCORES[:1]
+
+
+@pytest.mark.parametrize("data", [ROWS, [*ROWS[0], *ROWS[1]]])
+@pytest.mark.parametrize("path", [INFER, "/v2/models/tiny/versions/1/infer"])
+def test_predicts_for_nested_and_flat_data(
+    api: ModuleType, lambda_context: Any, http_event: Event, path: str, data: list[Any]
+) -> None:
+    body = request(inputs=[tensor(data=data)], id="42", model_name="ignored")
+
+    answer = api.handler(http_event("POST", path, body), lambda_context)
+
+    assert json.loads(answer["body"]) == {
+        "model_name": "tiny",
+        "model_version": "1",
+        "id": "42",
+        "outputs": [{"name": "scores", "datatype": "FP32", "shape": [2, 1], "data": SCORES}],
+    }
+
+
+CORPUS: dict[str, tuple[int, str]] = {
+    "valid": (200, request()),
+    "selected output": (200, request(outputs=[{"name": "scores"}])),
+    "no rows": (200, request(inputs=[tensor(shape=[0, 4], data=[])])),
+    "unknown output": (400, request(outputs=[{"name": "label"}])),
+    "no body": (400, ""),
+    "not JSON": (400, "features=1"),
+    "truncated": (400, request()[:-5]),
+    "NaN": (400, request().replace("1.0", "NaN")),
+    "too large a number": (400, request().replace("1.0", "1e400")),
+    "a list": (400, "[]"),
+    "no inputs": (400, "{}"),
+    "empty inputs": (400, request(inputs=[])),
+    "input twice": (400, request(inputs=[tensor(), tensor()])),
+    "unknown input": (400, request(inputs=[tensor(name="x")])),
+    "no data": (400, json.dumps({"inputs": [{**tensor(), "data": None}]})),
+    "wrong datatype": (400, request(inputs=[tensor(datatype="FP64")])),
+    "wrong shape": (400, request(inputs=[tensor(shape=[4, 2])])),
+    "negative dimension": (400, request(inputs=[tensor(shape=[-2, 4])])),
+    "huge dimension": (413, request(inputs=[tensor(shape=[10**12, 4])])),
+    "astronomic dimension": (413, request(inputs=[tensor(shape=[10**40, 4])])),
+    "ragged": (400, request(inputs=[tensor(data=[[1, 2, 3, 4], [5]])])),
+    "string": (400, request(inputs=[tensor(data=["a"] * 8)])),
+    "deep nesting": (400, request().replace("1.0", "[" * 100_000 + "]" * 100_000)),
+    "deep nesting of what is ignored": (400, '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+    "many digits": (400, request().replace("1.0", "1" * 5000)),
+    "bad UTF-8": (400, "\xff"),
+    "lone surrogate": (400, request(id="\ud800")),
+}
+
+
+def as_event(make: Event, path: str, body: str) -> dict[str, Any]:
+    """Latin-1 lets a test write any bytes; API Gateway sends what is no UTF-8 in base64."""
+    raw = body.encode("latin-1")
+    return make("POST", path, base64.b64encode(raw).decode(), isBase64Encoded=True)
+
+
+@pytest.mark.parametrize("case", CORPUS)
+def test_every_request_gets_its_status_and_no_request_spoils_the_next(
+    api: ModuleType, lambda_context: Any, http_event: Event, case: str
+) -> None:
+    status, body = CORPUS[case]
+
+    answer = api.handler(as_event(http_event, INFER, body), lambda_context)
+    following = api.handler(http_event("POST", INFER, request()), lambda_context)
+
+    assert answer["statusCode"] == status
+    if status != 200:
+        error = json.loads(answer["body"])["error"]
+        assert 0 < len(error) < 300
+        assert "Traceback" not in error
+        assert str(Path.cwd()) not in error
+    assert following["statusCode"] == 200
+
+
+@pytest.mark.parametrize("case", CORPUS)
+@pytest.mark.parametrize(
+    "path", [INFER, "/v2/models/tiny/versions/1/infer", "/v2/models/tiny/versions/2/infer"]
+)
+def test_the_direct_way_and_fastapi_give_the_same_answer(
+    api: ModuleType, lambda_context: Any, http_event: Event, path: str, case: str
+) -> None:
+    event = as_event(http_event, path, CORPUS[case][1])
+
+    direct = api.handler(event, lambda_context)
+    fastapi = api._application()(event, lambda_context)  # noqa: SLF001 the way not taken
+
+    assert direct == fastapi
+
+
+def test_inference_does_not_import_fastapi(
+    api: ModuleType, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("fastapi", "mangum", "starlette"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it would raise
+
+    answer = api.handler(http_event("POST", INFER, request()), lambda_context)
+
+    assert answer["statusCode"] == 200
+
+
+@pytest.mark.parametrize("stage", ["$default", "prod"])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v2", {"name": "serverless-onnx", "version": "$LATEST", "extensions": []}),
+        ("/v2/", {"name": "serverless-onnx", "version": "$LATEST", "extensions": []}),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"live": True, "ready": True}),
+        ("/v2/models", {"models": ["tiny"]}),
+        ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
+        ("/v2/models/tiny/versions/1/ready", {"name": "tiny", "ready": True}),
+    ],
+)
+def test_every_route_answers_behind_any_stage(
+    api: ModuleType, lambda_context: Any, http_event: Event, path: str, expected: Any, stage: str
+) -> None:
+    prefix = "" if stage == "$default" else f"/{stage}"
+
+    answer = api.handler(http_event("GET", prefix + path, stage=stage), lambda_context)
+
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["content-type"] == "application/json"
+    assert json.loads(answer["body"]) == expected
+
+
+def test_inference_answers_behind_a_stage_too(
+    api: ModuleType, lambda_context: Any, http_event: Event
+) -> None:
+    event = http_event("POST", f"/prod{INFER}", request(), stage="prod")
+
+    assert api.handler(event, lambda_context)["statusCode"] == 200
+    assert api._application()(event, lambda_context)["statusCode"] == 200  # noqa: SLF001
+
+
+@pytest.mark.parametrize("path", ["/v2/models/tiny", "/v2/models/tiny/versions/1"])
+def test_metadata_tells_the_contract_and_the_identity_of_the_model(
+    api: ModuleType, lambda_context: Any, http_event: Event, path: str
+) -> None:
+    answer = api.handler(http_event("GET", path), lambda_context)
+
+    assert json.loads(answer["body"]) == {
+        "name": "tiny",
+        "versions": ["1"],
+        "platform": "onnx_onnxv1",
+        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 4]}],
+        "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 1]}],
+        "properties": {"sha256": api.model.manifest.sha256, "function_version": "$LATEST"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/other", 404),
+        ("GET", "/v2/models/tiny/versions/2", 404),
+        ("GET", "/v2/models/tiny/versions/2/ready", 404),
+        ("POST", "/v2/models/other/infer", 404),
+        ("GET", "/", 404),
+        ("GET", "/v2/models/tiny/", 404),
+        ("GET", INFER, 405),
+        ("DELETE", "/v2", 405),
+    ],
+)
+def test_what_is_not_here_is_an_error_in_the_protocols_form(
+    api: ModuleType, lambda_context: Any, http_event: Event, method: str, path: str, status: int
+) -> None:
+    answer = api.handler(http_event(method, path, request()), lambda_context)
+
+    assert answer["statusCode"] == status
+    assert answer["headers"]["content-type"] == "application/json"
+    assert json.loads(answer["body"])["error"]
+
+
+def test_the_pages_for_people_work_behind_a_stage(
+    api: ModuleType, lambda_context: Any, http_event: Event
+) -> None:
+    docs = api.handler(http_event("GET", "/prod/docs", stage="prod"), lambda_context)
+    page = api.handler(http_event("GET", "/prod/openapi.json", stage="prod"), lambda_context)
+
+    assert "'/prod/openapi.json'" in docs["body"]
+    openapi = json.loads(page["body"])
+    assert openapi["servers"] == [{"url": "/prod"}]
+    assert openapi["info"]["description"] == "A tiny model."
+    assert "/v2/models/{name}/versions/{version}/infer" in openapi["paths"]
+
+
+def test_the_example_in_openapi_is_a_request_that_works(
+    api: ModuleType, lambda_context: Any, http_event: Event
+) -> None:
+    page = api.handler(http_event("GET", "/openapi.json"), lambda_context)
+    operation = json.loads(page["body"])["paths"]["/v2/models/{name}/infer"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+
+    answer = api.handler(http_event("POST", INFER, json.dumps(example)), lambda_context)
+
+    assert answer["statusCode"] == 200
+
+
+@pytest.mark.parametrize("way", ["handler", "_application"])
+def test_a_model_that_fails_is_a_500_that_is_counted_and_tells_nothing(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    way: str,
+) -> None:
+    # GIVEN a model that fails inside onnxruntime for the index 99
+    api = load_handler(gather())
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [99]}]})
+    event = http_event("POST", INFER, body)
+
+    # WHEN it is asked for
+    if way == "_application":
+        event = http_event("POST", INFER.replace("tiny", "t%69ny"), body)
+    answer = api.handler(event, lambda_context)
+
+    # THEN the caller learns that it failed, and the version's error metric counts it
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"]) == {
+        "error": "the model failed on this input: InvalidArgument in a Gather node"
+    }
+    record = emf(capfd.readouterr().out)
+    assert record["ServerErrors"] == [1.0]
+    assert record["Requests"] == [1.0]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", INFER), ("GET", "/v2/models/tiny")])
+def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+    path: str,
+) -> None:
+    # GIVEN a fault that nobody thought of
+    api = load_handler(logistic())
+    api.handler(http_event("GET", "/v2"), lambda_context)
+    capfd.readouterr()
+    api.model.manifest = None
+
+    # WHEN a request meets it
+    answer = api.handler(http_event(method, path, request()), lambda_context)
+
+    # THEN it is answered, counted and logged
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
+    printed = capfd.readouterr().out
+    assert emf(printed)["ServerErrors"] == [1.0]
+    assert "AttributeError" in printed
+
+
+def test_an_error_of_the_application_itself_is_answered_too(
+    api: ModuleType, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from api import app
+
+    # GIVEN a route that fails outside every operation
+    def fail(_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(app, "answer", fail)
+
+    # WHEN it is asked for, THEN the answer has the protocol's form
+    answer = api.handler(http_event("GET", "/v2"), lambda_context)
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
+
+
+def test_one_record_of_metrics_a_request_for_dashboards_and_for_the_canary(
+    api: ModuleType, lambda_context: Any, http_event: Event, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # WHEN the first request and another are answered
+    api.handler(http_event("POST", INFER, request()), lambda_context)
+    first = emf(capfd.readouterr().out)
+    api.handler(http_event("POST", INFER, request(inputs=[tensor(name="x")])), lambda_context)
+    second = emf(capfd.readouterr().out)
+
+    # THEN each prints one record, with both dimension sets, and the first tells the cold start
+    directive = first["_aws"]["CloudWatchMetrics"][0]
+    assert directive["Namespace"] == "ServerlessOnnx"
+    assert directive["Dimensions"] == [["service"], ["service", "function_version"]]
+    assert first["service"]
+    assert first["function_version"] == "$LATEST"
+    assert first["Rows"] == [2.0]
+    assert first["ColdStart"] == [1.0]
+    assert first["ModelLoadTime"][0] > 0
+    assert first["RequestLatency"][0] >= first["InferenceLatency"][0] > 0
+    assert second["ClientErrors"] == [1.0]
+    assert not {"ColdStart", "Rows", "ServerErrors"} & second.keys()
+
+
+def test_no_payload_reaches_the_log(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    api = load_handler(gather())
+    body = json.dumps(
+        {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [31337]}], "id": "pw"}
+    )
+
+    api.handler(http_event("POST", INFER, body), lambda_context)
+
+    printed = capfd.readouterr()
+    assert "the model failed" in printed.out
+    assert "31337" not in printed.out + printed.err

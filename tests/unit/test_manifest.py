@@ -1,0 +1,133 @@
+"""manifest.py: a wrong or missing field of model.json is named, with what was expected."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.errors import ManifestError, RequestError
+from serving.manifest import Tensor, read_manifest
+
+VALID: dict[str, Any] = {
+    "schema": 1,
+    "name": "churn",
+    "version": "7",
+    "files": {"model.onnx": "0" * 64},
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+    "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1]}],
+}
+FEATURE = {"name": "age", "baseline": {"edges": [0, 1, 2], "counts": [3, 4]}}
+
+
+def write(folder: Path, manifest: Any) -> Path:
+    path = folder / "model.json"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def test_reads_the_least_that_a_model_needs(tmp_path: Path) -> None:
+    manifest = read_manifest(write(tmp_path, VALID))
+
+    assert (manifest.name, manifest.version, manifest.sha256) == ("churn", "7", "0" * 64)
+    assert manifest.inputs == [Tensor("x", "FP32", [-1, 2])]
+    assert manifest.limits.rows > 0
+
+
+@pytest.mark.parametrize("field", ["schema", "name", "version", "files", "inputs", "outputs"])
+def test_names_the_missing_field(tmp_path: Path, field: str) -> None:
+    manifest = {name: value for name, value in VALID.items() if name != field}
+
+    with pytest.raises(ManifestError, match=f"missing required field `{field}`"):
+        read_manifest(write(tmp_path, manifest))
+
+
+def with_input(**fields: Any) -> dict[str, Any]:
+    return {"inputs": [VALID["inputs"][0] | fields]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schema": 2}, r"model.json: Invalid enum value 2 - at `\$.schema`"),
+        ({"name": "a/b"}, r"matching regex .* at `\$.name`"),
+        ({"files": {"model.onnx": "abc"}}, r"matching regex .* at `\$.files"),
+        ({"files": {"weights.bin": "0" * 64}}, "`files` must have an entry `model.onnx`"),
+        (
+            {"files": VALID["files"] | {"../w": "0" * 64}},
+            "must be a path inside the model's",
+        ),
+        ({"files": VALID["files"] | {"/w": "0" * 64}}, "must be a path inside the model's"),
+        ({"inputs": []}, r"length >= 1 - at `\$.inputs`"),
+        ({"inputs": VALID["inputs"] * 2}, "`inputs` names a tensor twice"),
+        ({"colour": "red"}, "unknown field `colour`"),
+        (with_input(datatype="FLOAT"), r"`datatype` must be one of BOOL, .* at `\$.inputs\[0\]`"),
+        (with_input(shape=[-2, 2]), r"`int` >= -1 - at `\$.inputs\[0\].shape\[0\]`"),
+        (with_input(shape="[2]"), r"Expected `array`, got `str` - at `\$.inputs\[0\].shape`"),
+        (with_input(features=[FEATURE]), "`features` has 1 entries, so the last dimension"),
+        (with_input(labels=["no"]), "`labels` has 1 entries, so the last dimension"),
+        ({"limits": {"rows": 0}}, r"`int` >= 1 - at `\$.limits.rows`"),
+        ({"golden": [{"inputs": {"z": [1]}, "outputs": {}}]}, r"golden\[0\].inputs` names no"),
+    ],
+)
+def test_names_the_wrong_field_and_what_was_expected(
+    tmp_path: Path, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(write(tmp_path, VALID | fields))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ({"edges": [0, 1], "counts": [1, 2]}, "`edges` must be one longer than `counts`"),
+        ({"edges": [0, 2, 1], "counts": [1, 2]}, "`edges` must increase"),
+        ({"edges": [0, 1, 2], "counts": [1, -1]}, "`int` >= 0"),
+    ],
+)
+def test_refuses_a_histogram_that_is_none(
+    tmp_path: Path, baseline: dict[str, Any], message: str
+) -> None:
+    features = [FEATURE, FEATURE | {"name": "spend", "baseline": baseline}]
+
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(write(tmp_path, VALID | with_input(features=features)))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"\ud800"'])
+def test_refuses_what_is_no_json_object(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(text, errors="surrogatepass")
+
+    with pytest.raises(ManifestError, match=r"^model\.json: "):
+        read_manifest(path)
+
+
+def test_refuses_a_missing_file_without_telling_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"^model.json is missing from the model layer$"):
+        read_manifest(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize("shape", [[3, 2], [0, 2]])
+def test_a_dynamic_dimension_takes_any_length(shape: list[int]) -> None:
+    Tensor("x", "FP32", [-1, 2]).check("FP32", shape)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "message"),
+    [
+        ("FP64", [3, 2], "input 'x': expected FP32, got FP64"),
+        ("<script>", [3, 2], "input 'x': expected FP32, got another"),
+        ("FP32", [3, 4], "input 'x': expected shape [-1, 2] (-1: any length), got [3, 4]"),
+        ("FP32", [3], "input 'x': expected shape [-1, 2] (-1: any length), got [3]"),
+        ("FP32", [-1, 2], "input 'x': expected shape [-1, 2] (-1: any length), got [-1, 2]"),
+        ("FP32", [1] * 99, "input 'x': expected shape [-1, 2] (-1: any length), got 99 dimensions"),
+    ],
+)
+def test_a_tensor_outside_the_contract_is_refused(
+    datatype: str, shape: list[int], message: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        Tensor("x", "FP32", [-1, 2]).check(datatype, shape)
+
+    assert str(refused.value) == message
