@@ -13,7 +13,7 @@ READY := .venv/.ready
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
-.PHONY: help run test build deploy lock clean
+.PHONY: help run test build deploy train lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ lock: | .uv/bin/uv ## Resolve every dependency again into the hash-pinned requir
 	$(COMPILE) --group dev --universal -o requirements-dev.txt
 	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
 	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/requirements.txt
+
+train: | .uv/bin/uv ## Rebuild the example model from its data, bit for bit
+	uv venv --quiet --clear build/train
+	uv pip install --quiet --python build/train --no-deps --require-hashes -r layers/model/training/requirements.txt
+	build/train/bin/python layers/model/training/train.py
 
 clean: ## Remove everything that was built or installed
 	rm -rf .venv .uv .aws-sam build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,11 +1,16 @@
+import asyncio
+import importlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.onnx_models import package
 
 EVENTS = Path(__file__).parent / "events"
 
@@ -34,3 +39,30 @@ def http_event() -> Callable[..., dict[str, Any]]:
         return event | ({} if body is None else {"body": body}) | changes
 
     return make
+
+
+@pytest.fixture
+def load_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ModuleType]]:
+    """Import the handler as Lambda's init phase does, with a model of the test's own.
+
+    A test that reads the log loads in its own body: the logger keeps the stream that it finds.
+    """
+
+    def load(model: Any, **fields: Any) -> ModuleType:
+        monkeypatch.setenv("MODEL_DIR", str(package(tmp_path, model, **fields)))
+        # A logger lives as long as the process; a name of its own gives the test a new one.
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)
+        for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
+            monkeypatch.delitem(sys.modules, module)
+        return importlib.import_module("api.handler")
+
+    # Lambda's main thread has no running loop; Mangum takes the current one.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield load
+    asyncio.set_event_loop(None)
+    loop.close()
+    for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
+        del sys.modules[module]

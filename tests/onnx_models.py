@@ -8,6 +8,7 @@ from typing import Any
 from onnx import ModelProto, TensorProto, helper, save
 
 DATATYPES = {
+    "BF16": TensorProto.BFLOAT16,
     "BOOL": TensorProto.BOOL,
     "UINT8": TensorProto.UINT8,
     "UINT16": TensorProto.UINT16,

@@ -13,7 +13,7 @@ from api.responses import Response, answer, error_response, failure
 from serving.model import Model
 
 # Method, path, operation. An operation takes the model, the path's parameters by name and, for a
-# POST, the body.
+# POST, the body and the headers.
 ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("GET", "/v2", open_inference.server_metadata),
     ("GET", "/v2/", open_inference.server_metadata),
@@ -55,7 +55,7 @@ def _endpoint(model: Model, operation: Callable[..., Response]) -> Callable[...,
     async def endpoint(request: Request) -> HttpResponse:
         arguments: dict[str, Any] = dict(request.path_params)
         if request.method == "POST":
-            arguments["body"] = await request.body()
+            arguments |= {"body": await request.body(), "headers": request.headers}
         return _http(answer(lambda: operation(model, **arguments)))
 
     return endpoint

@@ -45,12 +45,13 @@ def _infer(event: dict[str, Any], name: str, version: str | None) -> dict[str, A
     """Answer an inference request with the very result that Mangum would return."""
     body = event.get("body", "")
     body = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-    response = answer(partial(open_inference.infer, model, name, body, version))
+    response = answer(partial(open_inference.infer, model, name, body, event["headers"], version))
+    text = response.body if response.is_text else base64.b64encode(response.body)
     return {
         "statusCode": response.status,
         "headers": response.headers,
-        "body": response.body.decode(),
-        "isBase64Encoded": False,
+        "body": text.decode(),
+        "isBase64Encoded": not response.is_text,
     }
 
 

@@ -1,55 +1,84 @@
 """Open Inference Protocol V2 over HTTP: request bytes -> response bytes.
 
-Source: kserve/open-inference-protocol, specification/protocol/inference_rest.md.
+Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.md;
+triton-inference-server/server, docs/protocol/extension_binary_data.md.
 """
 
+import math
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api.responses import Response
+from api import compression
+from api.responses import BINARY, JSON, Response
 from serving.errors import RequestError, UnknownModelError
+from serving.manifest import DYNAMIC
 from serving.model import Model
 from serving.telemetry import FUNCTION_VERSION, record
-from serving.tensors import DATATYPES, from_json, to_json
+from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
 PLATFORM = "onnx_onnxv1"
+HEADER_LENGTH = "inference-header-content-length"
 
 
-class RequestInput(msgspec.Struct):
-    """One input tensor of a request; `data` stays undecoded until its datatype is known."""
+class InputParameters(Struct, frozen=True):
+    """`binary_data_size`: the tensor's data is that many bytes after the JSON."""
+
+    binary_data_size: Annotated[int, Meta(ge=0)] | None = None
+
+
+class RequestInput(Struct):
+    """One input tensor; `data` stays undecoded until its datatype is known."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw
+    data: msgspec.Raw | UnsetType = UNSET
+    parameters: InputParameters = InputParameters()
 
 
-class RequestOutput(msgspec.Struct):
+class OutputParameters(Struct, frozen=True):
+    """`binary_data` overrides the request's `binary_data_output`."""
+
+    binary_data: bool | None = None
+
+
+class RequestOutput(Struct):
     """One output that the caller wants."""
 
     name: str
+    parameters: OutputParameters = OutputParameters()
 
 
-class InferRequest(msgspec.Struct):
+class RequestParameters(Struct, frozen=True):
+    """`binary_data_output`: every output is wanted as bytes after the JSON."""
+
+    binary_data_output: bool = False
+
+
+class InferRequest(Struct):
     """Unknown fields are ignored: the KServe client adds some of its own."""
 
     inputs: list[RequestInput]
     id: str | None = None
     outputs: list[RequestOutput] | None = None
+    parameters: RequestParameters = RequestParameters()
 
 
-class ResponseOutput(msgspec.Struct):
-    """One output tensor of an answer, flat and row-major."""
+class ResponseOutput(Struct, omit_defaults=True):
+    """One output tensor, row-major: flat in `data`, or as bytes after the JSON."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
+    data: list[Any] | UnsetType = UNSET
+    parameters: InputParameters | UnsetType = UNSET
 
 
-class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
+class InferResponse(Struct, kw_only=True, omit_defaults=True):
     """`id` is there when the request had one."""
 
     model_name: str
@@ -64,8 +93,15 @@ _encode = msgspec.json.Encoder().encode
 
 def server_metadata(_: Model) -> Response:
     """Tell what serves, and which extensions of the protocol it speaks."""
-    name, version = "serverless-onnx", FUNCTION_VERSION
-    return Response(_encode({"name": name, "version": version, "extensions": []}))
+    return Response(
+        _encode(
+            {
+                "name": "serverless-onnx",
+                "version": FUNCTION_VERSION,
+                "extensions": ["binary_tensor_data"],
+            }
+        )
+    )
 
 
 def server_live(_: Model) -> Response:
@@ -110,40 +146,34 @@ def model_ready(model: Model, name: str, version: str | None = None) -> Response
     return Response(_encode({"name": name, "ready": True}))
 
 
-def infer(model: Model, name: str, body: bytes, version: str | None = None) -> Response:
-    """Predict for one inference request in JSON.
+def infer(
+    model: Model, name: str, body: bytes, headers: Mapping[str, str], version: str | None = None
+) -> Response:
+    """Predict for one inference request; names of `headers` are lower-case.
 
-    Raises UnknownModelError, RequestError, LimitError or InferenceError.
+    Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
     started = time.perf_counter()
     record(Requests=1)
     try:
         _select(model, name, version)
-        request = _decode(body)
-        inputs = _inputs(model, request)
+        body = compression.expand(body, headers, model.manifest.limits.bytes)
+        request, binary = _decode(model, body, headers)
+        inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
+        record(Rows=model.rows(inputs))
         running = time.perf_counter()
         arrays = model.predict(inputs, outputs)
         record(InferenceLatency=(time.perf_counter() - running) * 1e3)
-        record(Rows=max((len(array) for array in inputs.values() if array.ndim), default=1))
-        response = InferResponse(
-            model_name=model.manifest.name,
-            model_version=model.manifest.version,
-            id=request.id,
-            outputs=[
-                ResponseOutput(
-                    output, model.outputs[output].datatype, list(array.shape), to_json(array)
-                )
-                for output, array in arrays.items()
-            ],
-        )
-        return Response(_encode(response))
+        return _respond(model, request, arrays, headers)
     finally:
         record(RequestLatency=(time.perf_counter() - started) * 1e3)
 
 
-def example_request(model: Model) -> dict[str, Any]:
-    """Return a request that the model answers."""
+def example_request(model: Model) -> dict[str, Any] | None:
+    """Return a request that the model answers, unless an input has no JSON form."""
+    if any(DATATYPES[tensor.datatype].json is None for tensor in model.manifest.inputs):
+        return None
     return {
         "inputs": [
             {
@@ -166,9 +196,17 @@ def _select(model: Model, name: str, version: str | None) -> None:
         )
 
 
-def _decode(body: bytes) -> InferRequest:
+def _decode(
+    model: Model, body: bytes, headers: Mapping[str, str]
+) -> tuple[InferRequest, memoryview]:
+    """Split the body into the JSON and the binary tensors behind it."""
+    length = _header_length(headers, len(body))
+    view = memoryview(body)
+    if length == 0:
+        return _raw_request(model, len(body)), view
+    text = view[:length]
     try:
-        return _request_decoder.decode(body)
+        return _request_decoder.decode(text), view[len(text) :]
     except msgspec.ValidationError as error:
         raise RequestError(str(error).replace("`$.", "`")) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -177,8 +215,37 @@ def _decode(body: bytes) -> InferRequest:
         raise RequestError("the body is nested too deeply") from error
 
 
-def _inputs(model: Model, request: InferRequest) -> dict[str, Any]:
-    arrays: dict[str, Any] = {}
+def _header_length(headers: Mapping[str, str], size: int) -> int | None:
+    """Return the length of the JSON, or None when all of the body is JSON."""
+    text = headers.get(HEADER_LENGTH)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= size):  # noqa: PLR2004 digits of a 64-bit number
+        raise RequestError(f"{HEADER_LENGTH}: Expected 0 to {size}, the size of the body")
+    return int(text)
+
+
+def _raw_request(model: Model, size: int) -> InferRequest:
+    """Make the request that a body of nothing but the only input's bytes stands for."""
+    tensor, *others = model.manifest.inputs
+    dynamic = [i for i, length in enumerate(tensor.shape) if length == DYNAMIC]
+    if others or len(dynamic) > 1:
+        raise RequestError(
+            "a raw binary request needs a model with one input and at most one dynamic dimension"
+        )
+    row = math.prod(length for length in tensor.shape if length != DYNAMIC)
+    row *= DATATYPES[tensor.datatype].dtype.itemsize
+    rows = size // row if row else 0
+    shape = [rows if length == DYNAMIC else length for length in tensor.shape]
+    parameters = InputParameters(binary_data_size=size)
+    return InferRequest(
+        [RequestInput(tensor.name, shape, tensor.datatype, parameters=parameters)],
+        parameters=RequestParameters(binary_data_output=True),
+    )
+
+
+def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
     for i, tensor in enumerate(request.inputs):
         if tensor.name in arrays:
             raise RequestError(f"inputs[{i}]: '{tensor.name}' is given twice")
@@ -187,8 +254,62 @@ def _inputs(model: Model, request: InferRequest) -> dict[str, Any]:
         except RequestError as error:
             raise type(error)(f"inputs[{i}]: {error}") from error
         try:
-            datatype = DATATYPES[contract.datatype]
-            arrays[tensor.name] = from_json(tensor.data, datatype, tensor.shape)
+            size = tensor.parameters.binary_data_size or 0
+            arrays[tensor.name] = _read_input(tensor, contract.datatype, binary[:size])
+            binary = binary[size:]
         except RequestError as error:
             raise RequestError(f"input '{tensor.name}': {error}") from error
+    if binary:
+        raise RequestError(f"{len(binary)} bytes of binary data belong to no input")
     return arrays
+
+
+def _read_input(tensor: RequestInput, datatype: str, binary: memoryview) -> Array:
+    size = tensor.parameters.binary_data_size
+    if size is not None and tensor.data is not UNSET:
+        raise RequestError("Expected either `data` or `binary_data_size`, got both")
+    if size is not None:
+        if len(binary) < size:
+            raise RequestError(
+                f"binary data: `binary_data_size` is {size}, the body has {len(binary)} bytes left"
+            )
+        return from_binary(binary, DATATYPES[datatype], tensor.shape)
+    if isinstance(tensor.data, UnsetType):
+        raise RequestError("`data` is missing")
+    return from_json(tensor.data, DATATYPES[datatype], tensor.shape)
+
+
+def _respond(
+    model: Model, request: InferRequest, arrays: dict[str, Array], headers: Mapping[str, str]
+) -> Response:
+    wanted = {
+        output.name: output.parameters.binary_data
+        for output in request.outputs or ()
+        if output.parameters.binary_data is not None
+    }
+    outputs: list[ResponseOutput] = []
+    parts: list[bytes] = []
+    for name, array in arrays.items():
+        output = ResponseOutput(name, model.outputs[name].datatype, list(array.shape))
+        if wanted.get(name, request.parameters.binary_data_output):
+            part = to_binary(array)
+            parts.append(part)
+            output.parameters = InputParameters(binary_data_size=len(part))
+        else:
+            output.data = to_json(array)
+        outputs.append(output)
+    header = _encode(
+        InferResponse(
+            model_name=model.manifest.name,
+            model_version=model.manifest.version,
+            id=request.id,
+            outputs=outputs,
+        )
+    )
+    extra_headers = {HEADER_LENGTH: str(len(header))} if parts else {}
+    body = b"".join([header, *parts])
+    encoding = compression.choose(headers, len(body))
+    if encoding:
+        body = compression.compress(body, encoding)
+        extra_headers |= {"content-encoding": encoding, "vary": "accept-encoding"}
+    return Response(body, 200, BINARY if parts else JSON, extra_headers)

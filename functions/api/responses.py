@@ -5,27 +5,48 @@ from http import HTTPStatus
 
 import msgspec
 
-from serving.errors import LimitError, RequestError, ServingError, UnknownModelError
+from serving.errors import (
+    EncodingError,
+    LimitError,
+    RequestError,
+    ServingError,
+    UnknownModelError,
+)
 from serving.telemetry import logger, record
 
 STATUSES: dict[type[BaseException], HTTPStatus] = {
-    UnknownModelError: HTTPStatus.NOT_FOUND,
+    EncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     LimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnknownModelError: HTTPStatus.NOT_FOUND,
     RequestError: HTTPStatus.BAD_REQUEST,
     ServingError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+JSON = "application/json"
+BINARY = "application/octet-stream"
+
 
 class Response(msgspec.Struct, frozen=True):
-    """A JSON answer, before any framework has seen it."""
+    """An answer, before any framework has seen it; header names are lower-case."""
 
     body: bytes
     status: int = 200
+    content_type: str = JSON
+    extra_headers: dict[str, str] = {}
 
     @property
     def headers(self) -> dict[str, str]:
-        """Header names are lower-case, as API Gateway and Starlette write them."""
-        return {"content-length": str(len(self.body)), "content-type": "application/json"}
+        """Every header, in the words that API Gateway and Starlette use."""
+        return {
+            "content-length": str(len(self.body)),
+            "content-type": self.content_type,
+            **self.extra_headers,
+        }
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the body can travel as a string, or must be base64."""
+        return self.content_type != BINARY and "content-encoding" not in self.extra_headers
 
 
 def answer(operation: Callable[[], Response]) -> Response:

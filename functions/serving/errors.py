@@ -25,5 +25,9 @@ class LimitError(RequestError):
     """The request asks for more rows or elements than the model's limits allow."""
 
 
+class EncodingError(RequestError):
+    """The request's body is in a form that is not understood here."""
+
+
 class InferenceError(ServingError):
     """The model failed, or answered with NaN or infinity, on input that fits its contract."""

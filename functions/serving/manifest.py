@@ -55,6 +55,7 @@ class Tensor(_Part, frozen=True):
     name: Annotated[str, Meta(min_length=1)]
     datatype: str
     shape: list[Dimension]
+    optional: bool = False  # an input for which the graph has a value of its own
     features: list[Feature] = []
     labels: list[str] = []
 
@@ -90,6 +91,7 @@ class Limits(_Part, frozen=True):
 
     rows: Annotated[int, Meta(ge=1)] = 10_000
     elements: Annotated[int, Meta(ge=1)] = 1_000_000
+    bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body, once expanded
 
 
 class Golden(_Part, frozen=True):

@@ -1,5 +1,6 @@
 """Loads, verifies and runs one ONNX model: the only importer of onnxruntime."""
 
+import ctypes
 import hashlib
 import math
 import os
@@ -13,7 +14,7 @@ import numpy as np
 
 from serving.errors import InferenceError, LimitError, ManifestError, ModelLoadError, RequestError
 from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Tensor, read_manifest
-from serving.tensors import DATATYPES, Array
+from serving.tensors import DATATYPES, Array, is_finite
 
 # onnxruntime >= 1.29 records usage under HOME unless told otherwise before it is imported
 # (microsoft/onnxruntime, docs/Privacy.md).
@@ -21,6 +22,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 MB_PER_VCPU = 1769  # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+BF16 = DATATYPES["BF16"].dtype
 FATAL = 4  # onnxruntime's highest severity
 
 _DATATYPE_BY_ONNX = {datatype.onnx: datatype.name for datatype in DATATYPES.values()}
@@ -36,6 +39,9 @@ class Model:
         self.inputs = {tensor.name: tensor for tensor in manifest.inputs}
         self.outputs = {tensor.name: tensor for tensor in manifest.outputs}
         self._session = session
+        self._bfloat16_outputs = {
+            tensor.name for tensor in manifest.outputs if tensor.datatype == "BF16"
+        }
 
     def check_input(self, name: str, datatype: str, shape: list[int]) -> Tensor:
         """Return the input's contract.
@@ -72,6 +78,17 @@ class Model:
             for name, tensor in self.inputs.items()
         }
 
+    def rows(self, inputs: Mapping[str, Array]) -> int:
+        """Count the rows: the longest dynamic first dimension, or one."""
+        return max(
+            (
+                len(array)
+                for name, array in inputs.items()
+                if self.inputs[name].shape[:1] == [DYNAMIC]
+            ),
+            default=1,
+        )
+
     def predict(
         self, inputs: Mapping[str, Array], outputs: Iterable[str] | None = None
     ) -> dict[str, Array]:
@@ -83,18 +100,22 @@ class Model:
         for name, array in inputs.items():
             datatype = _DATATYPE_BY_DTYPE.get(array.dtype, str(array.dtype))
             self.check_input(name, datatype, list(array.shape))
-        missing = [name for name in self.inputs if name not in inputs]
+        missing = [
+            name
+            for name, tensor in self.inputs.items()
+            if name not in inputs and not tensor.optional
+        ]
         if missing:
             raise RequestError(f"input '{missing[0]}' is missing")
         names = list(self.outputs) if outputs is None else list(outputs)
         if not self.outputs.keys() >= set(names):
             raise RequestError(_unknown("output", self.outputs))
         try:
-            arrays = self._session.run(names, dict(inputs))
+            arrays = _run(self._session, names, inputs, self._bfloat16_outputs & set(names))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             raise InferenceError(_reason(error)) from None  # its message may quote the input
         for name, array in zip(names, arrays, strict=True):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if not is_finite(array):
                 raise InferenceError(f"output '{name}' holds NaN or infinity")
         return dict(zip(names, arrays, strict=True))
 
@@ -116,13 +137,45 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
         )
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         raise ModelLoadError(f"onnxruntime cannot load {MODEL_FILE}: {error}") from error
-    _compare("inputs", manifest.inputs, session.get_inputs())
-    _compare("outputs", manifest.outputs, session.get_outputs())
+    _compare(
+        "inputs", manifest.inputs, session.get_inputs(), session.get_overridable_initializers()
+    )
+    _compare("outputs", manifest.outputs, session.get_outputs(), [])
     model = Model(manifest, session, 0.0)
     if manifest.golden:  # the first run allocates memory that later runs reuse
         model.predict(model.example())
     model.load_milliseconds = (time.perf_counter() - started) * 1e3
     return model
+
+
+def _run(
+    session: Any, names: list[str], inputs: Mapping[str, Array], bfloat16_outputs: set[str]
+) -> list[Array]:
+    """Run the session; onnxruntime takes and gives bfloat16 as values of its own, not numpy's."""
+    values = {
+        name: _ort_value(array) if array.dtype == BF16 or bfloat16_outputs else array
+        for name, array in inputs.items()
+    }
+    if bfloat16_outputs:
+        return [_from_ort_value(value) for value in session.run_with_ort_values(names, values)]
+    arrays: list[Array] = session.run(names, values)
+    return arrays
+
+
+def _ort_value(array: Array) -> Any:
+    if array.dtype == BF16:
+        bits = array.view(np.uint16)
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, ONNX_BFLOAT16)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _from_ort_value(value: Any) -> Array:
+    if value.data_type() != DATATYPES["BF16"].onnx:
+        array: Array = value.numpy()
+        return array
+    shape = value.shape()
+    size = math.prod(shape) * BF16.itemsize
+    return np.frombuffer(ctypes.string_at(value.data_ptr(), size), BF16).reshape(shape)
 
 
 def _options(memory_mb: int) -> Any:
@@ -159,26 +212,28 @@ def _verify(path: Path, sha256: str) -> None:
         raise ModelLoadError(f"{path.name}: model.json says sha256 {sha256}, the file has {found}")
 
 
-def _compare(field: str, tensors: list[Tensor], arguments: list[Any]) -> None:
-    """Raise ManifestError unless the manifest's `tensors` are the graph's `arguments`."""
-    graph = {
-        argument.name: (
-            _DATATYPE_BY_ONNX.get(argument.type, argument.type),
-            [length if isinstance(length, int) else DYNAMIC for length in argument.shape],
-        )
-        for argument in arguments
-    }
+def _compare(field: str, tensors: list[Tensor], required: list[Any], optional: list[Any]) -> None:
+    """Raise ManifestError unless the manifest's `tensors` are those of the graph."""
+    graph = {argument.name: argument for argument in [*required, *optional]}
     for tensor in tensors:
-        expected = graph.pop(tensor.name, None)
-        if expected is None:
+        argument = graph.get(tensor.name)
+        if argument is None:
             raise ManifestError(f"model.json: {field}: the graph has no '{tensor.name}'")
-        if expected != (tensor.datatype, tensor.shape):
+        found = _DATATYPE_BY_ONNX.get(argument.type, argument.type)
+        shape = [length if isinstance(length, int) else DYNAMIC for length in argument.shape]
+        # What runtime inference says of an output's shape can be less than the exporter knew.
+        if found != tensor.datatype or (field == "inputs" and shape != tensor.shape):
             raise ManifestError(
                 f"model.json: {field}: '{tensor.name}' is {tensor.datatype} {tensor.shape}, "
-                f"in the graph it is {expected[0]} {expected[1]}"
+                f"in the graph it is {found} {shape}"
             )
-    if graph:
-        raise ManifestError(f"model.json: {field}: the graph's '{next(iter(graph))}' is missing")
+        if tensor.optional != (argument in optional):
+            raise ManifestError(
+                f"model.json: {field}: '{tensor.name}': `optional` must be {argument in optional}"
+            )
+    missing = {argument.name for argument in required} - {tensor.name for tensor in tensors}
+    if missing:
+        raise ManifestError(f"model.json: {field}: the graph's '{min(missing)}' is missing")
 
 
 def _unknown(kind: str, known: Iterable[str]) -> str:

@@ -1,24 +1,28 @@
 """handler.py: an HTTP API event in, the answer out, by the direct way and by FastAPI."""
 
-import asyncio
 import base64
-import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.onnx_models import gather, logistic, package
+from tests.onnx_models import gather, logistic
 
 Event = Callable[..., dict[str, Any]]
 
 INFER = "/v2/models/tiny/infer"
 ROWS = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
 SCORES = [0.6899744272232056, 0.8581489324569702]
+
+SERVER = {
+    "name": "serverless-onnx",
+    "version": "$LATEST",
+    "extensions": ["binary_tensor_data"],
+}
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -27,33 +31,6 @@ def tensor(**changes: Any) -> dict[str, Any]:
 
 def request(**changes: Any) -> str:
     return json.dumps({"inputs": [tensor()]} | changes)
-
-
-@pytest.fixture
-def load_handler(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., ModuleType]]:
-    """Import the handler as Lambda's init phase does, with a model of the test's own.
-
-    A test that reads the log loads in its own body: the logger keeps the stream that it finds.
-    """
-
-    def load(model: Any, **fields: Any) -> ModuleType:
-        monkeypatch.setenv("MODEL_DIR", str(package(tmp_path, model, **fields)))
-        # A logger lives as long as the process; a name of its own gives the test a new one.
-        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)
-        for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
-            monkeypatch.delitem(sys.modules, module)
-        return importlib.import_module("api.handler")
-
-    # Lambda's main thread has no running loop; Mangum takes the current one.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield load
-    asyncio.set_event_loop(None)
-    loop.close()
-    for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
-        del sys.modules[module]
 
 
 @pytest.fixture
@@ -179,8 +156,14 @@ def test_inference_does_not_import_fastapi(
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v2", {"name": "serverless-onnx", "version": "$LATEST", "extensions": []}),
-        ("/v2/", {"name": "serverless-onnx", "version": "$LATEST", "extensions": []}),
+        (
+            "/v2",
+            {"name": "serverless-onnx", "version": "$LATEST", "extensions": ["binary_tensor_data"]},
+        ),
+        (
+            "/v2/",
+            {"name": "serverless-onnx", "version": "$LATEST", "extensions": ["binary_tensor_data"]},
+        ),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"live": True, "ready": True}),
         ("/v2/models", {"models": ["tiny"]}),

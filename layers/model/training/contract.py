@@ -1,0 +1,121 @@
+"""model.json, the contract of the packaged model: what clients, gates and drift checks rely on."""
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from cdnow import FEATURES, WEEKS_AHEAD, Array, Customers
+
+NAME = "purchase-propensity"
+VERSION = "1"
+LABELS = ["no purchase", "purchase"]
+BINS = 10  # of a feature's histogram
+LINE = 96  # characters of JSON
+
+
+def describe_model(content: bytes, train: Customers) -> dict[str, Any]:
+    """Return the part of the contract that a client relies on."""
+    columns = zip(FEATURES, train.features.T, strict=True)
+    features = [describe_feature(name, values) for name, values in columns]
+    return {
+        "schema": 1,
+        "name": NAME,
+        "version": VERSION,
+        "description": f"Will a shop's customer buy again in the next {WEEKS_AHEAD} weeks?",
+        "files": {"model.onnx": hashlib.sha256(content).hexdigest()},
+        "inputs": [
+            {
+                "name": "features",
+                "datatype": "FP32",
+                "shape": [-1, len(FEATURES)],
+                "features": features,
+            }
+        ],
+        "outputs": [
+            {"name": "label", "datatype": "INT64", "shape": [-1]},
+            {
+                "name": "probabilities",
+                "datatype": "FP32",
+                "shape": [-1, len(LABELS)],
+                "labels": LABELS,
+            },
+        ],
+        "limits": {"rows": 10_000, "elements": 1_000_000},
+    }
+
+
+def describe_feature(name: str, values: Array) -> dict[str, Any]:
+    """Return a feature's unit, meaning, range and histogram, for people and for drift checks.
+
+    The range is rounded outwards to two decimals, so that it holds every float32 value.
+    """
+    unit, description = FEATURES[name]
+    minimum = math.floor(float(values.min()) * 100) / 100
+    maximum = math.ceil(float(values.max()) * 100) / 100
+    decimals = np.array([shorten(value) for value in values])
+    edges = [minimum, *choose_cuts(decimals), maximum]
+    return {
+        "name": name,
+        "unit": unit,
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "baseline": {"edges": edges, "counts": np.histogram(decimals, edges)[0].tolist()},
+    }
+
+
+def choose_cuts(values: Array) -> list[float]:
+    """Cut the values into about equally full bins; a frequent value fills one alone."""
+    distinct, counts = np.unique(values, return_counts=True)
+    cuts, inside, left, bins = [], 0, len(values), BINS
+    for value, following, count in zip(distinct, distinct[1:], counts, strict=False):
+        inside += count
+        if bins > 1 and inside >= left / bins:
+            cuts.append(separate(float(value), float(following)))
+            inside, left, bins = 0, left - inside, bins - 1
+    return cuts
+
+
+def separate(low: float, high: float) -> float:
+    """Return a short number between two, equal to neither: no value may lie on an edge."""
+    middle = (low + high) / 2
+    rounded = (round(middle, digits) for digits in range(17))
+    return next((number for number in rounded if low < number < high), middle)
+
+
+def answer(session: ort.InferenceSession, features: Array) -> dict[str, Any]:
+    """Return a golden request with onnxruntime's answer."""
+    label, probabilities = session.run(["label", "probabilities"], {"features": features})
+    return {
+        "inputs": {"features": shorten_rows(features)},
+        "outputs": {"label": label.tolist(), "probabilities": shorten_rows(probabilities)},
+        "relative_tolerance": 1e-5,
+        "absolute_tolerance": 1e-6,
+    }
+
+
+def shorten_rows(rows: Array) -> list[list[float]]:
+    """Return float32 rows as JSON takes them."""
+    return [[shorten(number) for number in row] for row in rows]
+
+
+def shorten(number: np.float32) -> float:
+    """Return the number of fewest digits that gives back this float32 exactly."""
+    return float(str(number))
+
+
+def to_json(value: Any, indent: str = "") -> str:
+    """Return JSON with a line for whatever fits on one, so that a change is readable."""
+    flat = json.dumps(value)
+    if not isinstance(value, dict | list) or len(indent + flat) <= LINE:
+        return flat
+    inner = indent + "  "
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {to_json(item, inner)}" for key, item in value.items()]
+    else:
+        items = [to_json(item, inner) for item in value]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{start}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{end}"
