@@ -4,12 +4,12 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8000
 
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$(PATH)
-export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 # Tools of this checkout must not pick up another environment that happens to be active.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 READY := .venv/.ready
+WHEELS := build/wheels/x86_64/.ready build/wheels/arm64/.ready
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
@@ -21,13 +21,17 @@ help: ## List the commands
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
 	@infra run --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)")
 
-test: $(READY) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
+# Checks need some region; a deployment takes the profile's.
+run test: export AWS_DEFAULT_REGION ?= us-east-1
+test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
 	ruff check .
 	ruff format --check .
 	mypy
-	lint-imports
+	PYTHONPATH=functions lint-imports
 	cfn-lint template.yaml
 	sam validate --lint
+	sam build
+	infra size
 	pytest
 
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
@@ -51,11 +55,23 @@ clean: ## Remove everything that was built or installed
 	rm -rf .venv .uv .aws-sam build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The environment of the tools, rebuilt when a lock file changes.
-$(READY): requirements-dev.txt pyproject.toml .python-version | .uv/bin/uv
+$(READY): requirements-dev.txt .python-version | .uv/bin/uv
 	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded." >&2; exit 1; }
 	@echo "Installing the tools (about a minute the first time) ..."
 	@uv pip install --quiet --require-hashes -r requirements-dev.txt
 	@uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Wheels of the runtime layer for both processors: its tests build it without the network.
+build/wheels/x86_64/.ready: MACHINE := x86_64
+build/wheels/arm64/.ready: MACHINE := aarch64
+$(WHEELS): layers/runtime/requirements.txt | $(READY)
+	@echo "Downloading the runtime layer's wheels for $(MACHINE) ..."
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@python3.13 -m pip download -qq --disable-pip-version-check --require-hashes --no-deps \
+		--only-binary :all: --implementation cp --python-version 3.13 --abi cp313 --abi abi3 --abi none \
+		$(foreach tag,2_34 2_31 2_28 2_27 2_17,--platform manylinux_$(tag)_$(MACHINE)) \
+		--platform manylinux2014_$(MACHINE) --dest $(@D) --requirement layers/runtime/requirements.txt
 	@touch $@
 
 # uv, from the PATH or from PyPI.

@@ -1,0 +1,502 @@
+"""What lint cannot see in template.yaml, read from what the SAM translator makes of it."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.lib.utils.hash import dir_checksum
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+
+from layers.runtime.build import MACHINES, PYTHON
+
+ROOT = Path(__file__).parents[2]
+SOURCE = (ROOT / "template.yaml").read_text("utf-8")
+ARTIFACTS = {
+    "InferenceFunction": "CodeUri",
+    "RuntimeLayer": "ContentUri",
+    "ModelLayer": "ContentUri",
+}
+
+type Template = dict[str, Any]
+type Change = Callable[[Template], None]
+
+
+class NoPolicies:
+    """Stands where SAM would ask IAM for the names of managed policies: ours are ARNs."""
+
+    def load(self) -> dict[str, str]:
+        raise AssertionError("the template names a managed policy without its ARN")
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> dict[str, Path]:
+    """A folder with one file for everything that `sam build` builds."""
+    folders = {name: tmp_path / name for name in ARTIFACTS}
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / "content").write_text(f"{name} 1")
+    return folders
+
+
+def parse(source: str = SOURCE) -> Template:
+    template: Template = yaml_parse(source)
+    return template
+
+
+def translate(
+    template: Template, built: dict[str, Path], parameters: dict[str, Any] | None = None
+) -> Template:
+    """Do what `sam deploy` and CloudFormation do: upload by digest, then expand the transform."""
+    for name, uri in ARTIFACTS.items():
+        digest = dir_checksum(str(built[name]))
+        template["Resources"][name]["Properties"][uri] = f"s3://artifacts/{digest}"
+    translated: Template = transform(template, parameters or {}, NoPolicies())
+    return translated
+
+
+def find(template: Template, kind: str) -> dict[str, Template]:
+    """Return the resources of a type by their logical ids."""
+    return {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def find_version(template: Template) -> str:
+    """Return the logical id of the function's version: a new one publishes a new version."""
+    (version,) = find(template, "AWS::Lambda::Version")
+    alias = template["Resources"]["InferenceFunctionAliaslive"]["Properties"]
+    assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
+    return version
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping in a template."""
+    if isinstance(node, dict):
+        yield node
+    if isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from walk(child)
+
+
+def properties(template: Template, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+# The release matrix: what publishes a version.
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_new_content_publishes_a_version(built: dict[str, Path], name: str) -> None:
+    # GIVEN
+    before = find_version(translate(parse(), built))
+
+    # WHEN
+    (built[name] / "content").write_text(f"{name} 2")
+
+    # THEN
+    assert find_version(translate(parse(), built)) != before
+
+
+def test_same_content_built_elsewhere_publishes_nothing(
+    built: dict[str, Path], tmp_path: Path
+) -> None:
+    before = find_version(translate(parse(), built))
+    moved = {name: folder.rename(tmp_path / f"moved-{name}") for name, folder in built.items()}
+    assert find_version(translate(parse(), moved)) == before
+
+
+def set_memory(template: Template) -> None:
+    properties(template, "InferenceFunction")["MemorySize"] = 3538
+
+
+def set_timeout(template: Template) -> None:
+    properties(template, "InferenceFunction")["Timeout"] = 15
+
+
+def set_variable(template: Template) -> None:
+    properties(template, "InferenceFunction")["Environment"]["Variables"]["NEW"] = "1"
+
+
+@pytest.mark.parametrize("change", [set_memory, set_timeout, set_variable])
+def test_changed_literal_of_the_function_publishes_a_version(
+    built: dict[str, Path], change: Change
+) -> None:
+    # GIVEN
+    changed = parse()
+    change(changed)
+
+    # WHEN / THEN
+    assert find_version(translate(changed, built)) != find_version(translate(parse(), built))
+
+
+def test_other_architecture_publishes_a_version(built: dict[str, Path]) -> None:
+    other = parse(SOURCE.replace("&architecture x86_64", "&architecture arm64"))
+    assert find_version(translate(other, built)) != find_version(translate(parse(), built))
+
+
+@pytest.mark.parametrize("parameter", parse()["Parameters"])
+def test_changed_parameter_publishes_nothing(built: dict[str, Path], parameter: str) -> None:
+    # GIVEN another value for this deploy, and another default in the template
+    changed = parse()
+    changed["Parameters"][parameter]["Default"] = 7
+
+    # WHEN / THEN
+    before = find_version(translate(parse(), built))
+    assert find_version(translate(parse(), built, {parameter: 7})) == before
+    assert find_version(translate(changed, built)) == before
+
+
+def unpublish_model(template: Template) -> None:
+    del properties(template, "ModelLayer")["PublishLambdaVersion"]
+
+
+def publish_code_only(template: Template) -> None:
+    del properties(template, "InferenceFunction")["AutoPublishAliasAllProperties"]
+
+
+@pytest.mark.parametrize("weaken", [unpublish_model, publish_code_only])
+def test_new_model_would_publish_nothing_without_both_settings(
+    built: dict[str, Path], weaken: Change
+) -> None:
+    # GIVEN the template without one of the two settings
+    first, second = parse(), parse()
+    weaken(first)
+    weaken(second)
+    before = find_version(translate(first, built))
+
+    # WHEN
+    (built["ModelLayer"] / "content").write_text("ModelLayer 2")
+
+    # THEN the alias would keep the old model
+    assert find_version(translate(second, built)) == before
+
+
+def test_setting_given_by_a_parameter_would_publish_nothing(built: dict[str, Path]) -> None:
+    # GIVEN a variable of the function that refers to a parameter
+    def with_parameter() -> Template:
+        template = parse()
+        variables = properties(template, "InferenceFunction")["Environment"]["Variables"]
+        variables["LIMIT"] = {"Ref": "ThrottleRate"}
+        return template
+
+    # WHEN / THEN
+    before = find_version(translate(with_parameter(), built, {"ThrottleRate": 7}))
+    assert find_version(translate(with_parameter(), built, {"ThrottleRate": 8})) == before
+
+
+def test_nothing_that_is_served_comes_from_a_parameter() -> None:
+    template = parse()
+    for name in ARTIFACTS:
+        used = {node["Ref"] for node in walk(properties(template, name)) if "Ref" in node}
+        assert used.isdisjoint(template["Parameters"])
+
+
+def test_functions_have_no_tags_since_a_tag_would_publish_a_version(
+    built: dict[str, Path],
+) -> None:
+    # GIVEN the only tag is SAM's own
+    translated = translate(parse(), built)
+    tags = properties(translated, "InferenceFunction")["Tags"]
+    assert [tag["Key"] for tag in tags] == ["lambda:createdBy"]
+
+    # WHEN
+    tagged = parse()
+    properties(tagged, "InferenceFunction")["Tags"] = {"team": "pricing"}
+
+    # THEN SAM would publish, and Lambda would refuse, a version that differs in nothing else
+    assert find_version(translate(tagged, built)) != find_version(translated)
+
+
+def test_versions_and_layers_outlive_the_release_that_replaces_them(
+    built: dict[str, Path],
+) -> None:
+    translated = translate(parse(), built)
+    layers = find(translated, "AWS::Lambda::LayerVersion")
+    versions = find(translated, "AWS::Lambda::Version")
+    assert len(layers) == 2
+    assert {resource["DeletionPolicy"] for resource in (layers | versions).values()} == {"Retain"}
+    for layer in find(parse(), "AWS::Serverless::LayerVersion").values():
+        assert layer["Properties"]["RetentionPolicy"] == "Retain"
+        assert layer["Properties"]["PublishLambdaVersion"] is True
+
+
+# Who may do what.
+
+
+def find_wildcards(template: Template) -> list[str]:
+    """Return each action, resource and principal with a wildcard in the policies of a template."""
+    statements = [node for node in walk(template) if "Effect" in node]
+    assert statements
+    return [
+        text
+        for statement in statements
+        for key in ("Action", "NotAction", "Resource", "NotResource", "Principal")
+        for text in re.findall(r'"([^"]*\*[^"]*)"', json.dumps(statement.get(key)))
+    ]
+
+
+def find_managed_policies(template: Template) -> list[str]:
+    """Return the managed policies of every role."""
+    roles = find(template, "AWS::IAM::Role").values()
+    return [
+        json.dumps(arn) for role in roles for arn in role["Properties"].get("ManagedPolicyArns", [])
+    ]
+
+
+def test_no_policy_has_a_wildcard(built: dict[str, Path]) -> None:
+    assert find_wildcards(translate(parse(), built)) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": {"Fn::GetAtt": ["Bucket", "Arn"]}},
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["*"]},
+        {
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": {"Fn::Sub": "arn:aws:s3:::${AWS::StackName}/*"},
+        },
+    ],
+)
+def test_wildcard_in_a_policy_is_found(built: dict[str, Path], statement: dict[str, Any]) -> None:
+    # GIVEN
+    template = parse()
+    policy = properties(template, "InferenceRole")["Policies"][0]["PolicyDocument"]
+    policy["Statement"].append(statement)
+
+    # WHEN / THEN
+    assert find_wildcards(translate(template, built))
+
+
+def test_only_managed_policy_is_the_one_of_x_ray(built: dict[str, Path]) -> None:
+    # GIVEN
+    policies = find_managed_policies(translate(parse(), built))
+    assert [re.findall(r"policy/(\w+)", policy) for policy in policies] == [
+        ["AWSXRayDaemonWriteAccess"]
+    ]
+
+    # WHEN the function had no role of its own
+    template = parse()
+    del properties(template, "InferenceFunction")["Role"]
+
+    # THEN SAM's could write to every log group
+    policies = find_managed_policies(translate(template, built))
+    assert any("AWSLambdaBasicExecutionRole" in policy for policy in policies)
+
+
+def test_only_this_api_may_invoke_and_only_the_alias(built: dict[str, Path]) -> None:
+    permissions = find(translate(parse(), built), "AWS::Lambda::Permission")
+    assert len(permissions) == 2
+    for permission in permissions.values():
+        source = permission["Properties"]["SourceArn"]["Fn::Sub"]
+        assert source[0].startswith(
+            "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${__ApiId__}/"
+        )
+        assert source[1]["__ApiId__"] == {"Ref": "Api"}
+        assert permission["Properties"]["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
+
+
+# The API.
+
+
+def find_routes(template: Template) -> dict[str, Any]:
+    """Return what each route of the API requires of a caller."""
+    paths = properties(template, "Api")["Body"]["paths"]
+    return {
+        f"{method} {path}": operation.get("security")
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_requires_iam(built: dict[str, Path]) -> None:
+    translated = translate(parse(), built)
+    iam: list[dict[str, list[str]]] = [{"AWS_IAM": []}]
+    assert find_routes(translated) == {
+        "x-amazon-apigateway-any-method /": iam,
+        "x-amazon-apigateway-any-method /{proxy+}": iam,
+    }
+    schemes = properties(translated, "Api")["Body"]["components"]["securitySchemes"]
+    assert schemes["AWS_IAM"]["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def test_routes_would_be_open_without_the_default_authorizer(built: dict[str, Path]) -> None:
+    template = parse()
+    del properties(template, "Api")["Auth"]["DefaultAuthorizer"]
+    assert set(find_routes(translate(template, built)).values()) == {None}
+
+
+def test_api_calls_the_alias_with_payload_2(built: dict[str, Path]) -> None:
+    body = properties(translate(parse(), built), "Api")["Body"]
+    integrations = [
+        node["x-amazon-apigateway-integration"]
+        for node in walk(body)
+        if "x-amazon-apigateway-integration" in node
+    ]
+    assert len(integrations) == 2
+    for integration in integrations:
+        assert integration["payloadFormatVersion"] == "2.0"
+        assert "${InferenceFunctionAliaslive}" in integration["uri"]["Fn::Sub"]
+
+
+def test_api_is_throttled_and_logs_json(built: dict[str, Path]) -> None:
+    (stage,) = find(translate(parse(), built), "AWS::ApiGatewayV2::Stage").values()
+    assert stage["Properties"]["DefaultRouteSettings"] == {
+        "ThrottlingRateLimit": {"Ref": "ThrottleRate"},
+        "ThrottlingBurstLimit": {"Ref": "ThrottleBurst"},
+    }
+    record = json.loads(stage["Properties"]["AccessLogSettings"]["Format"])
+    assert record["requestId"] == "$context.requestId"
+    assert {"status", "path", "caller", "integrationError"} <= record.keys()
+
+
+def test_function_gives_up_before_the_api_does() -> None:
+    # GIVEN at most 10 s of initialisation before the function's own time begins
+    timeout = properties(parse(), "InferenceFunction")["Timeout"]
+
+    # THEN the integration timeout of an HTTP API, 30 s, is not reached
+    assert timeout + 10 <= 30
+
+
+# Logs.
+
+
+def find_unlogged(template: Template) -> list[str]:
+    """Return the functions and stages whose log group is missing or keeps logs for ever."""
+    groups = find(template, "AWS::Logs::LogGroup")
+    named = {
+        name: resource["Properties"].get("LoggingConfig", {}).get("LogGroup", {}).get("Ref")
+        for name, resource in find(template, "AWS::Lambda::Function").items()
+    } | {
+        name: resource["Properties"]
+        .get("AccessLogSettings", {})
+        .get("DestinationArn", {})
+        .get("Fn::GetAtt", [None])[0]
+        for name, resource in find(template, "AWS::ApiGatewayV2::Stage").items()
+    }
+    assert len(named) >= 2
+    return [
+        name
+        for name, group in named.items()
+        if group not in groups or "RetentionInDays" not in groups[group]["Properties"]
+    ]
+
+
+def test_everything_logs_to_a_group_with_retention(built: dict[str, Path]) -> None:
+    assert find_unlogged(translate(parse(), built)) == []
+
+
+def drop_logging(template: Template) -> None:
+    del properties(template, "InferenceFunction")["LoggingConfig"]
+
+
+def drop_retention(template: Template) -> None:
+    del properties(template, "InferenceLogGroup")["RetentionInDays"]
+
+
+@pytest.mark.parametrize("change", [drop_logging, drop_retention])
+def test_function_without_retention_is_found(built: dict[str, Path], change: Change) -> None:
+    template = parse()
+    change(template)
+    assert find_unlogged(translate(template, built)) == ["InferenceFunction"]
+
+
+def test_metrics_lines_pass_the_log_filter() -> None:
+    logging = properties(parse(), "InferenceFunction")["LoggingConfig"]
+    assert logging["LogFormat"] == "JSON"
+    assert logging["ApplicationLogLevel"] in {"TRACE", "DEBUG", "INFO"}
+
+
+# Parameters, outputs and literals.
+
+
+def is_within_bounds(parameter: dict[str, Any], value: int) -> bool:
+    allowed = parameter.get("AllowedValues")
+    if allowed is not None:
+        return value in allowed
+    return bool(parameter["MinValue"] <= value <= parameter["MaxValue"])
+
+
+@pytest.mark.parametrize("parameter", parse()["Parameters"].values(), ids=parse()["Parameters"])
+def test_parameter_is_described_and_bounded(parameter: dict[str, Any]) -> None:
+    assert parameter["Description"].endswith(".")
+    assert parameter["ConstraintDescription"]
+    assert is_within_bounds(parameter, parameter["Default"])
+
+
+def test_parameters_are_grouped_for_the_console() -> None:
+    template = parse()
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_outputs_are_described_and_complete() -> None:
+    outputs = parse()["Outputs"]
+    assert {"ApiUrl", "AliasArn", "FunctionName"} <= outputs.keys()
+    assert all(output["Description"] for output in outputs.values())
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_deploy_settings_fit_the_parameters(environment: str) -> None:
+    # GIVEN
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
+    deploy = settings[environment]["deploy"]["parameters"]
+    parameters = parse()["Parameters"]
+
+    # THEN
+    overrides = dict(override.split("=") for override in deploy["parameter_overrides"])
+    assert overrides
+    for name, value in overrides.items():
+        assert is_within_bounds(parameters[name], int(value))
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
+
+
+def find_architectures(template: Template) -> list[str]:
+    """Return every processor that a template names."""
+    return [
+        name
+        for node in walk(template)
+        for key in ("Architectures", "CompatibleArchitectures", "BuildArchitecture")
+        if key in node
+        for name in ([node[key]] if isinstance(node[key], str) else node[key])
+    ]
+
+
+@pytest.mark.parametrize("architecture", MACHINES)
+def test_architecture_is_one_literal(architecture: str) -> None:
+    # WHEN the one literal is changed
+    template = parse(SOURCE.replace("&architecture x86_64", f"&architecture {architecture}"))
+
+    # THEN the function and both layers follow
+    assert find_architectures(template) == [architecture] * 5
+
+
+def test_layers_are_built_by_the_python_that_runs_them() -> None:
+    template = parse()
+    runtime = template["Globals"]["Function"]["Runtime"]
+    assert runtime == f"python{PYTHON}"
+    assert (ROOT / ".python-version").read_text().strip() == PYTHON
+    for layer in find(template, "AWS::Serverless::LayerVersion").values():
+        assert layer["Properties"]["CompatibleRuntimes"] == [runtime]
+
+
+def test_deployed_template_has_no_anchors() -> None:
+    # CloudFormation knows no YAML anchors; `sam build` writes the template again without them
+    built = (ROOT / ".aws-sam/build/template.yaml").read_text("utf-8")
+    assert "architecture" not in re.findall(r"[&*](\w+)", built)
+    assert find_architectures(parse(built)) == find_architectures(parse())
