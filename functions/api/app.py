@@ -1,6 +1,5 @@
 """The FastAPI application: every route, and the OpenAPI pages."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response as HttpResponse
 from starlette.exceptions import HTTPException
 
-from api import open_inference
+from api import open_inference, openapi
 from api.responses import Response, answer, error_response, failure
 from serving.model import Model
 
@@ -44,7 +43,7 @@ def create_app(model: Model) -> FastAPI:
             methods=[method],
             summary=(operation.__doc__ or "").splitlines()[0],
             include_in_schema=path != "/v2/",  # the same as /v2
-            openapi_extra=_openapi(model, method, path),
+            **openapi.describe(model, method, path),
         )
     app.exception_handler(HTTPException)(_no_such_route)
     app.exception_handler(Exception)(_unforeseen)
@@ -59,25 +58,6 @@ def _endpoint(model: Model, operation: Callable[..., Response]) -> Callable[...,
         return _http(answer(lambda: operation(model, **arguments)))
 
     return endpoint
-
-
-def _openapi(model: Model, method: str, path: str) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "parameters": [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string"},
-                "example": getattr(model.manifest, name),
-            }
-            for name in re.findall(r"{(\w+)}", path)
-        ]
-    }
-    if method == "POST":
-        content = {"application/json": {"example": open_inference.example_request(model)}}
-        described["requestBody"] = {"required": True, "content": content}
-    return described
 
 
 async def _no_such_route(_: Request, error: HTTPException) -> HttpResponse:

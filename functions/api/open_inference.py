@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api import compression
 from api.responses import BINARY, JSON, Response
-from serving.errors import RequestError, UnknownModelError
+from serving.errors import EncodingError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC
 from serving.model import Model
 from serving.telemetry import FUNCTION_VERSION, record
@@ -149,7 +149,9 @@ def model_ready(model: Model, name: str, version: str | None = None) -> Response
 def infer(
     model: Model, name: str, body: bytes, headers: Mapping[str, str], version: str | None = None
 ) -> Response:
-    """Predict for one inference request; names of `headers` are lower-case.
+    """Predict for one inference request.
+
+    Names of `headers` are lower-case.
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
@@ -157,6 +159,7 @@ def infer(
     record(Requests=1)
     try:
         _select(model, name, version)
+        _check_content_type(headers)
         body = compression.expand(body, headers, model.manifest.limits.bytes)
         request, binary = _decode(model, body, headers)
         inputs = _read_inputs(model, request, binary)
@@ -196,13 +199,29 @@ def _select(model: Model, name: str, version: str | None) -> None:
         )
 
 
+def _check_content_type(headers: Mapping[str, str]) -> None:
+    """Raise EncodingError for a type that is not the protocol's; tritonclient sends none."""
+    if _content_type(headers) not in {None, JSON, BINARY}:
+        raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
+
+
+def _content_type(headers: Mapping[str, str]) -> str | None:
+    if "content-type" not in headers:
+        return None
+    return headers["content-type"].partition(";")[0].strip().lower()
+
+
 def _decode(
     model: Model, body: bytes, headers: Mapping[str, str]
 ) -> tuple[InferRequest, memoryview]:
     """Split the body into the JSON and the binary tensors behind it."""
     length = _header_length(headers, len(body))
     view = memoryview(body)
+    if not body:
+        raise RequestError("the body is empty")
     if length == 0:
+        if _content_type(headers) == JSON:
+            raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
         return _raw_request(model, len(body)), view
     text = view[:length]
     try:

@@ -1,0 +1,60 @@
+"""The local run, started as a user starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+INFRA = Path(sys.executable).with_name("infra")
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What `infra run` printed when it was ready."""
+
+    url: str
+    aws_endpoint_url: str
+    curl: str
+
+
+@pytest.fixture(scope="session")
+def local_run() -> Iterator[LocalRun]:
+    process = subprocess.Popen(
+        [INFRA, "run", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"AWS_DEFAULT_REGION": "eu-west-1"},
+    )
+    with process:
+        try:
+            yield _read_until_ready(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate()
+    assert process.returncode == 0
+
+
+def _read_until_ready(process: "subprocess.Popen[str]") -> LocalRun:
+    assert process.stdout
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.lstrip().startswith("curl "):
+            return LocalRun(
+                url=_find(r"on (http://\S+)", printed),
+                aws_endpoint_url=_find(r"AWS_ENDPOINT_URL=(\S+)", printed),
+                curl=line,
+            )
+    raise AssertionError(f"the local run ended before it was ready: {printed}")
+
+
+def _find(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found, text
+    return found[1]
