@@ -43,6 +43,16 @@ def identity(datatype: str, shape: list[int | None]) -> ModelProto:
     return _model(nodes, {"x": (datatype, shape)}, {"y": (datatype, shape)})
 
 
+def identities(shapes: dict[str, list[int | None]]) -> ModelProto:
+    """y_T = x_T for each datatype T."""
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in shapes]
+    return _model(
+        nodes,
+        {f"x_{name}": (name, shape) for name, shape in shapes.items()},
+        {f"y_{name}": (name, shape) for name, shape in shapes.items()},
+    )
+
+
 def logarithm() -> ModelProto:
     """y = log(x): NaN below zero, minus infinity at zero."""
     nodes = [helper.make_node("Log", ["x"], ["y"])]

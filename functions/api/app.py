@@ -23,6 +23,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("GET", "/v2/models/{name}/versions/{version}", open_inference.model_metadata),
     ("GET", "/v2/models/{name}/ready", open_inference.model_ready),
     ("GET", "/v2/models/{name}/versions/{version}/ready", open_inference.model_ready),
+    ("POST", "/v2/repository/index", open_inference.repository_index),
     ("POST", "/v2/models/{name}/infer", open_inference.infer),
     ("POST", "/v2/models/{name}/versions/{version}/infer", open_inference.infer),
 )
@@ -43,7 +44,7 @@ def create_app(model: Model) -> FastAPI:
             methods=[method],
             summary=(operation.__doc__ or "").splitlines()[0],
             include_in_schema=path != "/v2/",  # the same as /v2
-            **openapi.describe(model, method, path),
+            **openapi.describe(model, operation, path),
         )
     app.exception_handler(HTTPException)(_no_such_route)
     app.exception_handler(Exception)(_unforeseen)

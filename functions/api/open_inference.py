@@ -4,7 +4,9 @@ Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.m
 triton-inference-server/server, docs/protocol/extension_binary_data.md.
 """
 
+import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -20,6 +22,7 @@ from serving.model import Model
 from serving.telemetry import FUNCTION_VERSION, record
 from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
+_NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -117,6 +120,12 @@ def server_ready(_: Model) -> Response:
 def list_models(model: Model) -> Response:
     """List the one model that is served here (KServe's addition to the protocol)."""
     return Response(_encode({"models": [model.manifest.name]}))
+
+
+def repository_index(model: Model, **_: object) -> Response:
+    """List the one model and its state (the model repository extension's index)."""
+    entry = {"name": model.manifest.name, "version": model.manifest.version, "state": "READY"}
+    return Response(_encode([entry | {"reason": ""}]))
 
 
 def model_metadata(model: Model, name: str, version: str | None = None) -> Response:
@@ -223,15 +232,52 @@ def _decode(
         if _content_type(headers) == JSON:
             raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
         return _raw_request(model, len(body)), view
-    text = view[:length]
+    text = body[:length]
     try:
-        return _request_decoder.decode(text), view[len(text) :]
+        request = _request_decoder.decode(text)
     except msgspec.ValidationError as error:
         raise RequestError(str(error).replace("`$.", "`")) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the body must be a JSON object: {error}") from error
+        raise RequestError(f"the body must be a JSON object: {_explain(error, text)}") from error
     except RecursionError as error:
         raise RequestError("the body is nested too deeply") from error
+    if _may_repeat_keys(text, request):
+        _refuse_repeated_keys(text)
+    return request, view[len(text) :]
+
+
+def _explain(error: Exception, text: bytes) -> str:
+    """Name the commonest reason, of which the parser says no more than the place."""
+    place = re.search(r"byte (\d+)", str(error))
+    if place and _NO_NUMBER.match(text, int(place[1])):
+        return f"NaN and Infinity are not JSON numbers ({place[0]})"
+    return str(error)
+
+
+def _may_repeat_keys(text: bytes, request: InferRequest) -> bool:
+    """Tell cheaply whether a key may be in an object twice; a value that looks like one counts."""
+    inputs, outputs = len(request.inputs), len(request.outputs or ())
+    most = {
+        b'"inputs"': 1,
+        b'"outputs"': 1,
+        b'"id"': 1,
+        b'"parameters"': 1 + inputs + outputs,
+        b'"name"': inputs + outputs,
+        b'"shape"': inputs,
+        b'"datatype"': inputs,
+        b'"data"': inputs,
+    }
+    return any(text.count(key) > count for key, count in most.items())
+
+
+def _refuse_repeated_keys(text: bytes) -> None:
+    """Raise RequestError if an object has a key twice: parsers differ in which one they take."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            raise RequestError("the body has an object with the same key twice")
+
+    json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
 
 
 def _header_length(headers: Mapping[str, str], size: int) -> int | None:

@@ -1,6 +1,7 @@
 """The OpenAPI description of one model: tensors, features, a working example, every error."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from api import open_inference
@@ -32,18 +33,19 @@ BINARY_CONTENT = {"application/octet-stream": {"schema": {"type": "string", "for
 KINDS = {"b": {"type": "boolean"}, "O": {"type": "string"}}  # by numpy's kind of dtype
 
 
-def describe(model: Model, method: str, path: str) -> dict[str, Any]:
+def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str, Any]:
     """Describe one route, as arguments of FastAPI's `add_api_route`."""
     names = re.findall(r"{(\w+)}", path)
     extra: dict[str, Any] = {"parameters": [_path_parameter(model, name) for name in names]}
     errors = {405, 500} | ({404} if names else set())
-    if method == "POST":
+    if operation is open_inference.infer:
         errors |= {400, 413, 415}
         extra["parameters"].append(HEADER_LENGTH)
         extra["requestBody"] = _request_body(model)
     responses = {status: _json(ERRORS[status], ERROR) for status in sorted(errors)}
-    success = _json("Success.", _response(model) if method == "POST" else {"type": "object"})
-    if method == "POST":
+    success = _json("Success.", {"type": ["object", "array"]})
+    if operation is open_inference.infer:
+        success = _json("Success.", _response(model))
         success["content"] |= BINARY_CONTENT
     return {"openapi_extra": extra, "responses": {200: success, **responses}}
 

@@ -114,6 +114,7 @@ class Manifest(_Part, frozen=True):
     outputs: Annotated[list[Tensor], Meta(min_length=1)]
     description: str = ""
     limits: Limits = Limits()
+    non_finite_outputs: Literal["refuse", "null"] = "refuse"  # NaN or infinity in an answer
     golden: list[Golden] = []
     provenance: dict[str, Any] = {}
 

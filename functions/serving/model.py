@@ -14,6 +14,7 @@ import numpy as np
 
 from serving.errors import InferenceError, LimitError, ManifestError, ModelLoadError, RequestError
 from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Tensor, read_manifest
+from serving.telemetry import record
 from serving.tensors import DATATYPES, Array, is_finite
 
 # onnxruntime >= 1.29 records usage under HOME unless told otherwise before it is imported
@@ -115,7 +116,10 @@ class Model:
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             raise InferenceError(_reason(error)) from None  # its message may quote the input
         for name, array in zip(names, arrays, strict=True):
-            if not is_finite(array):
+            if is_finite(array):
+                continue
+            record(NonFiniteOutputs=1)
+            if self.manifest.non_finite_outputs == "refuse":
                 raise InferenceError(f"output '{name}' holds NaN or infinity")
         return dict(zip(names, arrays, strict=True))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.onnx_models import gather, logistic
+from tests.onnx_models import gather, logarithm, logistic
 
 Event = Callable[..., dict[str, Any]]
 
@@ -80,6 +80,10 @@ CORPUS: dict[str, tuple[int, str]] = {
     "not JSON": (400, "features=1"),
     "truncated": (400, request()[:-5]),
     "NaN": (400, request().replace("1.0", "NaN")),
+    "minus infinity": (400, request().replace("1.0", "-Infinity")),
+    "key twice": (400, request()[:-1] + ', "inputs": []}'),
+    "key twice in an input": (400, request().replace("[{", '[{"name": "x", ')),
+    "a value that looks like a key": (200, request(id="data", a=["data", "data"])),
     "too large a number": (400, request().replace("1.0", "1e400")),
     "a list": (400, "[]"),
     "no inputs": (400, "{}"),
@@ -124,6 +128,51 @@ def test_every_request_gets_its_status_and_no_request_spoils_the_next(
         assert "Traceback" not in error
         assert str(Path.cwd()) not in error
     assert following["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("NaN", "the body must be a JSON object: NaN and Infinity are not JSON numbers (byte 80)"),
+        ("too large a number", "input 'features': data[0][0]: Number out of range"),
+        ("key twice", "the body has an object with the same key twice"),
+        ("unknown input", "inputs[0]: unknown input; the model has: features"),
+        ("wrong datatype", "inputs[0]: input 'features': expected FP32, got FP64"),
+        ("ragged", "input 'features': data[1]: Expected 4 elements, got 1"),
+        ("string", "input 'features': data[0]: Expected `float`, got `str`"),
+        ("huge dimension", "inputs[0]: input 'features': at most 10000 rows a request, got 10"),
+        ("no inputs", "Object missing required field `inputs`"),
+        ("deep nesting", "the body is nested too deeply"),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_where(
+    api: ModuleType, lambda_context: Any, http_event: Event, case: str, message: str
+) -> None:
+    answer = api.handler(as_event(http_event, INFER, CORPUS[case][1]), lambda_context)
+
+    assert json.loads(answer["body"])["error"].startswith(message)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "null"])
+def test_answers_that_are_no_numbers_are_refused_or_null_and_counted(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    policy: str,
+) -> None:
+    api = load_handler(logarithm(), non_finite_outputs=policy)
+    tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 0]}
+    body = json.dumps({"inputs": [tensor]})
+
+    answer = api.handler(http_event("POST", INFER, body), lambda_context)
+
+    assert emf(capfd.readouterr().out)["NonFiniteOutputs"] == [1.0]
+    if policy == "refuse":
+        assert answer["statusCode"] == 500
+        assert json.loads(answer["body"]) == {"error": "output 'y' holds NaN or infinity"}
+    else:
+        assert json.loads(answer["body"])["outputs"][0]["data"] == [0.0, None]
 
 
 @pytest.mark.parametrize("case", CORPUS)

@@ -154,6 +154,14 @@ def test_an_answer_that_is_no_number_is_an_error(tmp_path: Path, value: float) -
         model.predict({"x": np.array([1.0, value], np.float32)})
 
 
+def test_a_model_may_let_its_answers_be_no_numbers(tmp_path: Path) -> None:
+    model = load_model(package(tmp_path, logarithm(), non_finite_outputs="null"))
+
+    answer = model.predict({"x": np.array([1.0, -1.0], np.float32)})
+
+    assert np.isnan(answer["y"]).tolist() == [False, True]
+
+
 def test_a_failure_inside_onnxruntime_is_an_inference_error(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, gather()))
 
