@@ -13,10 +13,10 @@ WHEELS := build/wheels/x86_64/.ready build/wheels/arm64/.ready
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
-.PHONY: help run test build deploy train lock clean
+.PHONY: help run test test-kserve build deploy train lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
 	@infra run --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)")
@@ -34,6 +34,11 @@ test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit
 	infra size
 	pytest
 
+test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of its own
+	uv venv --quiet --clear build/kserve
+	uv pip install --quiet --python build/kserve --require-hashes -r tests/e2e/kserve.txt
+	build/kserve/bin/python -m pytest --confcutdir tests/e2e tests/e2e/test_kserve.py
+
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
 	sam build
 	infra size
@@ -44,6 +49,7 @@ deploy: build ## Deploy to AWS with the settings of samconfig.toml
 lock: | .uv/bin/uv ## Resolve every dependency again into the hash-pinned requirements files
 	$(COMPILE) --group dev --universal -o requirements-dev.txt
 	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
+	$(COMPILE) --group kserve -o tests/e2e/kserve.txt
 	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/requirements.txt
 
 train: | .uv/bin/uv ## Rebuild the example model from its data, bit for bit

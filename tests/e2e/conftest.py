@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-INFRA = Path(sys.executable).with_name("infra")
+INFRA = Path(__file__).parents[2] / ".venv" / "bin" / "infra"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The local run: the built stack on this machine, as AWS would run it."""

@@ -1,0 +1,191 @@
+"""AWS on this machine: a moto server, and those of its backends that the local run itself uses.
+
+Importing this takes seconds: moto's CloudFormation loads most of moto.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import logging
+import socket
+import threading
+import zipfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moto.awslambda.exceptions import UnknownAliasException
+from moto.awslambda.models import lambda_backends
+from moto.cloudformation.models import cloudformation_backends
+from moto.cloudwatch.models import Dimension, MetricAggregatedDatum, cloudwatch_backends
+from moto.iam.models import iam_backends
+from moto.moto_api._internal.models import moto_api_backend
+from moto.server import ThreadedMotoServer
+
+from infra.local.errors import FunctionError
+from infra.local.metrics import Sample
+from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
+
+# moto orders dimensions by a rule that depends on the order they come in, so a query that names
+# them in another order than the metric did would find nothing.
+Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
+
+
+class Datum(MetricAggregatedDatum):
+    """All values of a series in one second.
+
+    As on CloudWatch a query sees it by its exact dimension set; moto's own data also answers to a
+    part of theirs, which would count a request once for each of its dimension sets.
+    """
+
+    def __init__(self, sample: Sample) -> None:
+        series, time, self.values = sample
+        self.series = series
+        super().__init__(
+            series.namespace,
+            series.name,
+            min(self.values),
+            max(self.values),
+            len(self.values),
+            sum(self.values),
+            [{"Name": name, "Value": value} for name, value in series.dimensions],
+            datetime.fromtimestamp(time, UTC).replace(tzinfo=None),
+            series.unit,
+        )
+
+    def filter(
+        self,
+        namespace: str | None,
+        name: str | None,
+        dimensions: list[dict[str, str]],
+        already_present_metrics: list[Any] | None = None,
+    ) -> bool:
+        """Tell whether the datum answers a query, or ListMetrics if that tells what it has."""
+        if already_present_metrics is None:
+            fits = len(dimensions) == len(self.dimensions)
+        else:
+            fits = all(self.series != getattr(o, "series", None) for o in already_present_metrics)
+        return fits and bool(super().filter(namespace, name, dimensions))
+
+
+class Cloud:
+    """An AWS account of one Region, empty until a stack is created in it."""
+
+    def __init__(self, region: str) -> None:
+        moto_api_backend.reset()  # moto's backends belong to the process
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._region = region
+        self._lambda = lambda_backends[ACCOUNT_ID][region]
+        self._metrics = cloudwatch_backends[ACCOUNT_ID][region].metric_data
+        self._server: ThreadedMotoServer | None = None
+
+    def start(self, port: int) -> str:
+        """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
+        self._server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+        self._server.start()
+        return "http://{}:{}".format(*self._server.get_host_and_port())
+
+    def stop(self) -> None:
+        """Stop serving."""
+        if self._server:
+            stopping = threading.Thread(target=self._server.stop)
+            stopping.start()
+            # A connection wakes the server, which otherwise looks only twice a second.
+            socket.create_connection(self._server.get_host_and_port()).close()
+            stopping.join()
+
+    def create_stack(self, stack: Stack, url: str) -> None:
+        """Create everything the stack holds that other tools read, with the alias on version 1.
+
+        The CloudFormation stack has the log group and the outputs: moto's CloudFormation knows
+        neither aliases nor HTTP APIs.
+        """
+        function = stack.function
+        role = iam_backends[ACCOUNT_ID]["aws"].create_role(
+            f"{function.name}-role", "{}", "/", None, "", [], "3600"
+        )
+        self._lambda.create_function(
+            {
+                "FunctionName": function.name,
+                "Role": role.arn,
+                "Runtime": function.runtime,
+                "Architectures": [function.architecture],
+                "Code": {"ZipFile": _zip(function.code)},
+                **self._configuration(function),
+            }
+        )
+        self._lambda.publish_version(function.name)
+        self._lambda.create_alias(function.alias, function.name, "1", "", "")
+        address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
+        outputs = {
+            key: {"Value": value.replace(address, url), "Description": description}
+            for key, (value, description) in stack.outputs.items()
+        }
+        logs = {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": function.log_group},
+        }
+        cloudformation_backends[ACCOUNT_ID][self._region].create_stack(
+            stack.name, json.dumps({"Resources": {"LogGroup": logs}, "Outputs": outputs}), {}
+        )
+
+    def publish(self, function: Function) -> str:
+        """Publish the next version of a function that exists; return its number."""
+        code = {"ZipFile": _zip(function.code)}
+        self._lambda.update_function_code(function.name, "$LATEST", code)
+        self._lambda.update_function_configuration(
+            function.name, "$LATEST", self._configuration(function)
+        )
+        published = self._lambda.publish_version(function.name)
+        return str(published.version)  # type: ignore[union-attr]  # None only without a function
+
+    def weights(self, function: str, alias: str) -> Mapping[str, float]:
+        """Return the share of requests that the alias sends to each version.
+
+        Raises FunctionError if somebody has deleted the alias.
+        """
+        try:
+            held = self._lambda.get_alias(alias, function)
+        except UnknownAliasException as error:
+            raise FunctionError("", f"there is no alias {alias}") from error
+        routing: Any = held.routing_config or {}
+        additional = routing.get("AdditionalVersionWeights") or {}
+        return {held.function_version: 1 - sum(additional.values()), **additional}
+
+    def put_metrics(self, samples: Iterable[Sample]) -> None:
+        """Add samples to CloudWatch's metrics."""
+        self._metrics.extend(Datum(sample) for sample in samples)
+
+    def _configuration(self, function: Function) -> dict[str, Any]:
+        layers = [
+            self._lambda.publish_layer_version(
+                {
+                    "LayerName": f"{function.name}-{layer.name}",
+                    "Content": {"ZipFile": _zip(layer)},
+                    "CompatibleRuntimes": [function.runtime],
+                }
+            ).arn
+            for layer in function.layers
+        ]
+        return {
+            "Handler": function.handler,
+            "MemorySize": function.memory_mb,
+            "Timeout": function.timeout_seconds,
+            "Environment": {"Variables": dict(function.environment)},
+            "Layers": layers,
+        }
+
+
+def _zip(directory: Path) -> str:
+    """Make a small archive that stands for `directory`: its files' digests, not their content."""
+    digests = []
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digests.append(f"{digest} {path.relative_to(directory)}")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr(zipfile.ZipInfo("sha256sums"), "\n".join(digests))
+    return base64.b64encode(archive.getvalue()).decode()

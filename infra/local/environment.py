@@ -1,0 +1,225 @@
+"""One execution environment: an operating-system process that handles one request at a time."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.errors import FunctionError
+from infra.local.runtime_api import Invocation, RuntimeApi
+from infra.local.stack import Function
+
+INIT_SECONDS = 10  # docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of one version are, as Lambda lays them out: /var/task and /opt."""
+
+    version: str
+    task: Path
+    opt: Path
+
+
+class Environment:
+    """A process from its start, through its initialisation and its requests, to its end.
+
+    `alive` turns false when the process ends or must not be used again; whatever it was doing
+    then fails with FunctionError.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        place: Place,
+        python: Path,
+        variables: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> None:
+        self.alive = True
+        self.init_milliseconds: float | None = None
+        self._function = function
+        self._place = place
+        self._python = python
+        self._variables = variables
+        self._on_line = on_line
+        self._spawned = asyncio.Event()
+        self._ready: asyncio.Future[None] = asyncio.Future()
+        self._queue: asyncio.Queue[Invocation] = asyncio.Queue()
+        self._current: Invocation | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._output = -1
+        self._partial = b""
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also that of its process group."""
+        assert self._process is not None  # noqa: S101 it has started
+        return self._process.pid
+
+    async def start(self, api: RuntimeApi) -> None:
+        """Start the process and wait until the handler is imported.
+
+        Raises FunctionError when that fails or takes longer than Lambda waits.
+        """
+        started = time.perf_counter()
+        self._life = asyncio.create_task(self._live(api))
+        try:
+            async with asyncio.timeout(INIT_SECONDS):
+                await self._ready
+        except TimeoutError:
+            await self.stop()
+            raise FunctionError("Sandbox.Timedout", f"no init after {INIT_SECONDS} s") from None
+        except FunctionError:
+            await self.stop()
+            raise
+        self.init_milliseconds = (time.perf_counter() - started) * 1e3
+
+    async def invoke(self, invocation: Invocation) -> bytes:
+        """Let the handler work on an event; raise FunctionError if it fails or takes too long."""
+        self._current = invocation
+        self._queue.put_nowait(invocation)
+        seconds = self._function.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await invocation.result
+        except TimeoutError:
+            await self.stop()
+            text = f"Task timed out after {seconds:.2f} seconds"
+            raise FunctionError("Sandbox.Timedout", text) from None
+        finally:
+            self._current = None
+
+    async def stop(self) -> None:
+        """Kill the process and everything that it started, and wait for its end."""
+        self.alive = False
+        await self._spawned.wait()
+        if not self._life.done():
+            self._kill()
+        await self._life
+
+    async def next_invocation(self) -> Invocation:
+        """Wait for work; the first call ends the initialisation."""
+        if not self._ready.done():
+            self._ready.set_result(None)
+        return await self._queue.get()
+
+    def succeed(self, payload: bytes) -> None:
+        """Take what the handler returned."""
+        self._read()
+        if self._current and not self._current.result.done():
+            self._current.result.set_result(payload)
+
+    def fail(self, error: FunctionError) -> None:
+        """Take the error of the invocation, or of the initialisation before the first one."""
+        self._read()
+        if error.kind == "Function.ResponseSizeTooLarge":
+            self.alive = False  # the runtime client ends when its answer is refused
+        for future in (self._current and self._current.result, self._ready):
+            if future and not future.done():
+                future.set_exception(error)
+
+    def peak_memory_mb(self) -> int:
+        """Return the most memory that the process has had in use; 0 where that is not known."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) // 1024
+        return 0
+
+    def _environment(self) -> dict[str, str]:
+        """Return what Lambda sets, and what stands in for its sandbox: HOME and `variables`.
+
+        Source: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
+        """
+        function, place = self._function, self._place
+        task, opt = place.task, place.opt
+        lambda_ = {
+            "AWS_DEFAULT_REGION": function.region,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": place.version,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_FORMAT": function.log_format,
+            "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": time.strftime(f"%Y/%m/%d/[{place.version}]{self._port}"),
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._port}",
+            "AWS_REGION": function.region,
+            "HOME": self._directory,
+            "LAMBDA_TASK_ROOT": str(task),
+            "LANG": "en_US.UTF-8",
+            "LD_LIBRARY_PATH": f"{task}:{task}/lib:{opt}/lib",
+            "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin:{opt}/bin",
+            "PYTHONPATH": f"{task}:{opt}/python/lib/{function.runtime}/site-packages:{opt}/python",
+            "TMPDIR": self._directory,
+            "TZ": ":UTC",
+            "_HANDLER": function.handler,
+        }
+        if function.log_level:
+            lambda_["AWS_LAMBDA_LOG_LEVEL"] = function.log_level
+        return {**self._variables, **function.environment, **lambda_}
+
+    async def _live(self, api: RuntimeApi) -> None:
+        """Run the process to its end, fail what it was doing then, and tidy up."""
+        self._port = await api.listen(self)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as self._directory:
+            try:
+                status = await self._run()
+                cause = f"exit status {status}" if status >= 0 else f"signal {-status}"
+            except OSError as error:
+                cause = str(error)
+            self.alive = False
+            self._spawned.set()
+            self.fail(FunctionError("Runtime.ExitError", f"Runtime exited with error: {cause}"))
+            if not self._ready.cancelled():
+                self._ready.exception()  # seen, even if nobody waits any more
+            self._queue.shutdown(immediate=True)
+            self._kill()  # what outlived the process
+            asyncio.get_running_loop().remove_reader(self._output)
+            os.close(self._output)
+            self._output = -1
+        await api.forget(self._port)
+
+    async def _run(self) -> int:
+        self._output, output = os.pipe()
+        os.set_blocking(self._output, False)
+        asyncio.get_running_loop().add_reader(self._output, self._read)
+        try:
+            # -B: Lambda's file system is read-only; -P: bootstrap.py's folder is not for import.
+            # A session of its own keeps the terminal's Ctrl-C from it.
+            self._process = await asyncio.create_subprocess_exec(
+                *(self._python, "-B", "-P", BOOTSTRAP, self._function.handler),
+                cwd=self._place.task,
+                env=self._environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        finally:
+            os.close(output)
+        self._spawned.set()
+        return await self._process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._process:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _read(self) -> None:
+        """Take the lines that the process has written by now."""
+        if self._output < 0:
+            return
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._output, 1 << 16):
+                *lines, self._partial = (self._partial + chunk).split(b"\n")
+                for line in lines:
+                    self._on_line(line.decode(errors="replace"))
+            asyncio.get_running_loop().remove_reader(self._output)  # the other end is closed

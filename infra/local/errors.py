@@ -1,0 +1,25 @@
+"""What can go wrong before the local run serves; each message is one line for a person."""
+
+
+class LocalRunError(Exception):
+    """The local run cannot start or go on."""
+
+
+class StackError(LocalRunError):
+    """The built template is missing, or holds something that the local run cannot serve."""
+
+
+class ManagedRuntimeError(LocalRunError):
+    """The stand-in for AWS's managed runtime cannot be made on this machine."""
+
+
+class FunctionError(LocalRunError):
+    """An invocation failed on the function's side; `kind` is Lambda's name for how."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}" if kind else message)
+        self.kind = kind
+
+
+class ThrottledError(LocalRunError):
+    """Every concurrent execution that the function may have is busy."""

@@ -1,0 +1,232 @@
+"""`infra run`: build the stack, serve it, and say so."""
+
+import asyncio
+import json
+import math
+import os
+import platform
+import shlex
+import signal
+import socket
+import sys
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from infra.local.errors import FunctionError, LocalRunError
+from infra.local.managed_runtime import prepare
+
+if TYPE_CHECKING:
+    from infra.local.stack import Function, Stack
+
+BUILD = Path(".aws-sam/build")
+BUILD_LOG = Path("build/sam-build.log")
+MODEL_LAYER = Path("build/model")
+MODEL = Path("model/model.json")  # in a layer
+STACK_NAME = "serverless-onnx"
+SHOWN_LOG_LINES = 20
+SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a terminal
+
+
+async def run(
+    port: int, aws_port: int, model: Path | None, concurrency: int, console: Console
+) -> None:
+    """Serve the stack on 127.0.0.1 until SIGINT or SIGTERM.
+
+    Raises LocalRunError when it cannot be served.
+    """
+    _cancel_on_signals()
+    try:
+        async with AsyncExitStack() as exits:
+            listener = exits.enter_context(_reserve(port))
+            directory = Path("build/local") / str(listener.getsockname()[1])
+            stack = await _prepare(model, console)
+            # Imported late: moto takes seconds, and a failed build needs none of it.
+            from infra.local.serve import serve
+
+            ready = asyncio.Event()
+            errors = Console(stderr=True)
+
+            def show(version: str, line: str) -> None:
+                if ready.is_set():  # before that the one error below says it
+                    _print(errors, f"[{version}] {line}".replace("\r", "\n"), style="red")
+
+            with _progress(console, "Starting the function"):
+                serving = serve(
+                    stack,
+                    python=await prepare(),
+                    directory=directory,
+                    listener=listener,
+                    aws_port=aws_port,
+                    concurrency=concurrency,
+                    on_error=show,
+                )
+                try:
+                    local = await exits.enter_async_context(serving)
+                except (FunctionError, OSError) as error:
+                    raise LocalRunError(f"the function does not start: {error}") from error
+            _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)
+            ready.set()
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        console.print("Stopped.")
+
+
+def _cancel_on_signals() -> None:
+    """Turn the first SIGINT or SIGTERM into a cancellation, so that everything is tidied up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    numbers = signal.SIGINT, signal.SIGTERM
+
+    def cancel() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        if task:
+            task.cancel()
+
+    for number in numbers:
+        loop.add_signal_handler(number, cancel)
+
+
+def _reserve(port: int) -> socket.socket:
+    """Bind the port before the build: that takes too long to learn only then that it is busy."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise LocalRunError(
+            f"port {port} of 127.0.0.1 cannot be used ({error.strerror}): "
+            f"stop what holds it, or choose another: make run PORT={port + 1}"
+        ) from error
+    return listener
+
+
+async def _prepare(model: Path | None, console: Console) -> "Stack":
+    """Build the stack, with `model` in place of the built one if there is one."""
+    if sys.platform != "linux":
+        raise LocalRunError(
+            f"the layers hold Linux binaries and this is {platform.system()}: "
+            "run it on Linux, or where a container engine is, use `sam local start-api`"
+        )
+    if model:
+        from infra.model import ModelError, derive
+
+        try:
+            derive(model, MODEL_LAYER / MODEL.parent)
+        except ModelError as error:
+            raise LocalRunError(str(error)) from error
+    with _progress(console, "Building with sam build (a minute the first time)"):
+        building = asyncio.create_task(_build(console))
+        await asyncio.sleep(0)
+        from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
+
+        await building
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    stack = read_stack(BUILD, STACK_NAME, region)
+    function = stack.function
+    check_machine(function.runtime, function.architecture)
+    if not model:
+        return stack
+    layers = [MODEL_LAYER if (layer / MODEL).exists() else layer for layer in function.layers]
+    return replace(stack, function=replace(function, layers=tuple(layers)))
+
+
+def check_machine(runtime: str, architecture: str) -> None:
+    """Raise LocalRunError unless a function for these runs here."""
+    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if (runtime, architecture) != (python, machine):
+        raise LocalRunError(
+            f"template.yaml builds the function for {runtime} on {architecture}, "
+            f"this is {python} on {machine}"
+        )
+
+
+async def _build(console: Console) -> None:
+    """Run `sam build`; its output goes to a log, whose end is shown if it fails."""
+    BUILD_LOG.parent.mkdir(parents=True, exist_ok=True)
+    tools = Path(sys.executable).parent
+    variables = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    log = os.open(BUILD_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "samcli", "build"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=variables,
+        start_new_session=True,
+    )
+    os.close(log)
+    try:
+        status = await process.wait()
+    except asyncio.CancelledError:
+        os.killpg(process.pid, signal.SIGTERM)
+        await process.wait()
+        raise
+    if status:
+        _print(console, _tail(BUILD_LOG))
+        raise LocalRunError(f"sam build failed with exit status {status} (log: {BUILD_LOG})")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:])
+
+
+def _progress(console: Console, text: str) -> AbstractContextManager[object]:
+    """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
+    if console.is_terminal:
+        return console.status(f"{text} ...")
+    console.print(f"{text} ...")
+    return nullcontext()
+
+
+def _announce(
+    console: Console, function: "Function", directory: Path, url: str, aws_endpoint_url: str
+) -> None:
+    """Print where what is, and a request to copy."""
+    [contract] = [layer / MODEL for layer in function.layers if (layer / MODEL).exists()]
+    manifest = json.loads(contract.read_text())
+    body = json.dumps(sample_request(manifest))
+    if len(body) > SHOWN_REQUEST:
+        file = directory / "request.json"
+        file.write_text(body)
+        body = f"@{file}"
+    infer = f"{url}/v2/models/{manifest['name']}/infer"
+    _print(
+        console,
+        f"Ready: {manifest['name']} on {url} (Ctrl-C stops it)\n"
+        f"  logs: {directory}/logs   AWS: AWS_ENDPOINT_URL={aws_endpoint_url}\n"
+        "Try it:\n"
+        f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+    )
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    """Print `text` as it is: no markup, no folding of lines that a person may copy."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Make an Open Inference request for a model: its first golden sample, or zeros."""
+    golden = manifest["golden"][0]["inputs"] if manifest.get("golden") else {}
+    inputs = []
+    for tensor in manifest["inputs"]:
+        name, datatype = tensor["name"], tensor["datatype"]
+        shape = [abs(length) for length in tensor["shape"]]
+        zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
+        data = golden[name] if name in golden else [zero] * math.prod(shape)
+        shape = _shape(data) if name in golden else shape
+        inputs.append({"name": name, "shape": shape, "datatype": datatype, "data": data})
+    return {"inputs": inputs}
+
+
+def _shape(data: Any) -> list[int]:
+    return [len(data), *_shape(data[0])] if isinstance(data, list) else []

@@ -1,0 +1,202 @@
+"""What `sam build` made, read as CloudFormation would read it."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import yaml
+from samcli.lib.intrinsic_resolver.intrinsic_property_resolver import IntrinsicResolver
+from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymbolTable
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from infra.local.errors import StackError
+from infra.local.route import Route
+
+ACCOUNT_ID = "123456789012"
+API_ID = "local"
+
+
+@dataclass(frozen=True)
+class Api:
+    """An HTTP API: its stage, its routes, and the stage's throttle (requests a second, burst)."""
+
+    stage: str
+    routes: tuple[Route, ...]
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Lambda function as the template sets it, and where its built code and layers are."""
+
+    name: str
+    alias: str
+    handler: str
+    runtime: str
+    architecture: str
+    memory_mb: int
+    timeout_seconds: float
+    environment: Mapping[str, str]
+    log_group: str
+    log_format: str
+    log_level: str | None
+    code: Path
+    layers: tuple[Path, ...]
+    region: str
+
+    @property
+    def arn(self) -> str:
+        """ARN without a qualifier."""
+        return f"arn:aws:lambda:{self.region}:{ACCOUNT_ID}:function:{self.name}"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One API, the function behind it, and the stack's outputs as (value, description)."""
+
+    name: str
+    region: str
+    api: Api
+    function: Function
+    outputs: Mapping[str, tuple[str, str]]
+
+
+def read_stack(build: Path, name: str, region: str) -> Stack:
+    """Translate the template in `build` with SAM's own translator; parameters have their defaults.
+
+    Raises StackError.
+    """
+    try:
+        template = yaml_parse((build / "template.yaml").read_text())
+    except FileNotFoundError:
+        raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
+    except yaml.YAMLError as error:
+        raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
+    try:
+        return _stack(_translate(template, region), build, name, region)
+    except InvalidDocumentException as error:
+        raise StackError("; ".join(cause.message for cause in error.causes)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StackError(f"{build}/template.yaml: unexpected or missing {error}") from error
+
+
+def _translate(template: dict[str, Any], region: str) -> dict[str, Any]:
+    """SAM template -> CloudFormation template; a local path becomes the key of an S3 object.
+
+    The translator takes no local path for code (SAM CLI replaces them in the same way), reads of
+    the session only its Region, and asks for managed policies only to turn names into ARNs.
+    """
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    for resource in template["Resources"].values():
+        for field in ("CodeUri", "ContentUri"):
+            path = resource.get("Properties", {}).get(field)
+            if path is not None:
+                resource["Properties"][field] = {"Bucket": "local", "Key": str(path)}
+    session = cast("Any", SimpleNamespace(region_name=region))
+    translator = Translator({}, Parser(), boto_session=session)
+    return cast("dict[str, Any]", translator.translate(template, {}, get_managed_policy_map=dict))
+
+
+def _stack(template: dict[str, Any], build: Path, name: str, region: str) -> Stack:
+    """Resolve `template` twice: what the first pass names, the second can refer to."""
+    resources = template["Resources"]
+    pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": region, "AWS::StackName": name}
+    resolve = _resolver(template, pseudo)
+    alias_id, alias = _only(resources, "AWS::Lambda::Alias")
+    alias = resolve(alias)
+    function_id = alias["FunctionName"]
+    function_name = f"{name}-{function_id}"
+    arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{function_name}"
+    api_id, api = _only(resources, "AWS::ApiGatewayV2::Api")
+    version_id, _ = _only(resources, "AWS::Lambda::Version")
+    log_groups = {
+        logical_id: {"Ref": resolve(resource["Properties"]["LogGroupName"])}
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::Logs::LogGroup" and "LogGroupName" in resource["Properties"]
+    }
+    references = {
+        api_id: {"Ref": API_ID},
+        function_id: {"Ref": function_name, "Arn": arn},
+        alias_id: {"Ref": f"{arn}:{alias['Name']}"},
+        version_id: {"Ref": f"{arn}:1", "Version": "1"},
+    }
+    resolve = _resolver(template, {**pseudo, **log_groups, **references})
+    stage = resolve(_only(resources, "AWS::ApiGatewayV2::Stage")[1])
+    throttle = stage.get("DefaultRouteSettings", {})
+    properties = resolve(resources[function_id]["Properties"])
+    variables = properties.get("Environment", {}).get("Variables", {})
+    logs = properties.get("LoggingConfig", {})
+    return Stack(
+        name=name,
+        region=region,
+        api=Api(
+            stage=stage["StageName"],
+            routes=_routes(api["Body"]["paths"]),
+            rate=throttle.get("ThrottlingRateLimit", 10_000),  # the account's own quota
+            burst=throttle.get("ThrottlingBurstLimit", 5_000),
+        ),
+        function=Function(
+            name=function_name,
+            alias=alias["Name"],
+            handler=properties["Handler"],
+            runtime=properties["Runtime"],
+            architecture=properties.get("Architectures", ["x86_64"])[0],
+            memory_mb=properties.get("MemorySize", 128),
+            timeout_seconds=properties.get("Timeout", 3),
+            environment={key: str(value) for key, value in variables.items()},
+            log_group=logs.get("LogGroup", f"/aws/lambda/{function_name}"),
+            log_format=logs.get("LogFormat", "Text"),
+            log_level=logs.get("ApplicationLogLevel"),
+            code=_built(build, properties["Code"]["S3Key"]),
+            layers=tuple(
+                _built(build, resources[layer["Ref"]]["Properties"]["Content"]["S3Key"])
+                for layer in properties.get("Layers", [])
+            ),
+            region=region,
+        ),
+        outputs={
+            key: (str(resolve(output["Value"])), output.get("Description", ""))
+            for key, output in template.get("Outputs", {}).items()
+        },
+    )
+
+
+def _resolver(template: dict[str, Any], references: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return a function that replaces intrinsic functions by what they stand for: SAM CLI's own."""
+    symbols = IntrinsicsSymbolTable(template, logical_id_translator=dict(references))
+    resolver = IntrinsicResolver(template=template, symbol_resolver=symbols)
+    return partial(resolver.intrinsic_property_resolver, ignore_errors=True)
+
+
+def _only(resources: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
+    """Return logical id and properties of the one resource of type `kind`."""
+    found = [
+        (key, value["Properties"]) for key, value in resources.items() if value["Type"] == kind
+    ]
+    if len(found) != 1:
+        raise StackError(f"the local run serves one {kind}, the template has {len(found)}")
+    return found[0]
+
+
+def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
+    """Read the routes from the OpenAPI body that SAM makes of the functions' API events."""
+    return tuple(
+        Route("ANY" if method == "x-amazon-apigateway-any-method" else method.upper(), path)
+        for path, methods in paths.items()
+        for method in methods
+    )
+
+
+def _built(build: Path, key: str) -> Path:
+    path = (build / key).resolve()
+    if not path.is_dir():
+        raise StackError(f"{path} is missing: run `sam build` first")
+    return path

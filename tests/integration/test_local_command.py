@@ -1,0 +1,203 @@
+"""`infra run` as a person starts and stops it: one process, from a build to the last signal."""
+
+import asyncio
+import json
+import os
+import select
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from onnx import TensorProto, helper
+
+CONTRACT = {
+    "name": "tiny",
+    "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}],
+    "golden": [{"inputs": {"features": [[1.5, 2.5]]}, "outputs": {}}],
+}
+
+
+@dataclass
+class Command:
+    """A running `infra run`, and what it has printed."""
+
+    process: asyncio.subprocess.Process
+    printed: list[str] = field(default_factory=list)
+
+    async def line(self, start: str) -> str:
+        """Wait for a line that starts so."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(120):
+            async for data in self.process.stdout:
+                self.printed.append(data.decode().rstrip("\n"))
+                if self.printed[-1].lstrip().startswith(start):
+                    return self.printed[-1].strip()
+        raise AssertionError("\n".join(self.printed))
+
+    async def end(self) -> tuple[int, list[str]]:
+        """Wait for the end; return the exit code and all lines."""
+        assert self.process.stdout is not None
+        output = await asyncio.wait_for(self.process.stdout.read(), timeout=120)
+        return await self.process.wait(), self.printed + output.decode().splitlines()
+
+    def descendants(self) -> list[int]:
+        """Open a descriptor of every process that it started and that still runs."""
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+        found, new = set[int](), {self.process.pid}
+        while new:
+            new = {pid for pid, parent in parents.items() if parent in new}
+            found |= new
+        return [os.pidfd_open(pid) for pid in found]
+
+
+def find_processes(directory: Path) -> list[Path]:
+    """Find the processes that work in `directory` or below."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            found += [link] if link.readlink().is_relative_to(directory) else []
+        except OSError:
+            continue
+    return found
+
+
+async def check_ended(processes: list[int]) -> None:
+    assert processes
+    for process in processes:
+        ended, _, _ = await asyncio.to_thread(select.select, [process], [], [], 30)
+        assert ended == [process]
+        os.close(process)
+
+
+@pytest.fixture
+def project(build: Path, managed_python: Path) -> Path:
+    """Folder of a project: here the tiny stack's sources, with what `make` has prepared."""
+    (build / "build").mkdir()
+    (build / "build" / "managed-runtime").symlink_to(managed_python.parents[2])
+    (build / "ModelLayer" / "model" / "model.json").write_text(json.dumps(CONTRACT))
+    return build
+
+
+@pytest.fixture
+async def infra(project: Path, tmp_path: Path) -> AsyncIterator[Any]:
+    """Start `infra` with these arguments in the project."""
+    commands: list[Command] = []
+    tools = Path(sys.executable).parent
+
+    async def start(*arguments: str) -> Command:
+        process = await asyncio.create_subprocess_exec(
+            *(str(tools / "infra"), *arguments),
+            cwd=project,
+            env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        commands.append(Command(process))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        if command.process.returncode is None:
+            command.process.kill()
+            await command.process.wait()
+
+
+async def test_serves_until_it_is_interrupted(infra: Any) -> None:
+    # GIVEN a project WHEN it is run
+    command = await infra("run", "--port", "0")
+    ready = await command.line("Ready: ")
+    url = ready.split()[3]
+    # THEN the request that it prints is answered by the function
+    curl = shlex.split(await command.line("curl "))
+    assert curl[1:4] == [f"{url}/v2/models/tiny/infer", "-H", "Content-Type: application/json"]
+    async with httpx.AsyncClient() as client:
+        headers = {"Content-Type": "application/json"}
+        answer = (await client.post(curl[1], content=curl[5], headers=headers)).json()
+    assert json.loads(answer["event"]["body"]) == {
+        "inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [[1.5, 2.5]]}]
+    }
+    # WHEN it is interrupted THEN it ends well, and so does everything that it started
+    processes = command.descendants()
+    command.process.send_signal(signal.SIGINT)
+    code, lines = await command.end()
+    assert (code, lines[-1]) == (0, "Stopped.")
+    await check_ended(processes)
+
+
+async def test_serves_another_model(infra: Any, project: Path) -> None:
+    # GIVEN a model file
+    value = helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["N", 3])
+    result = helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["N", 3])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value], [result])
+    (project / "My Model.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    # WHEN it is run
+    command = await infra("run", "--port", "0", "--model", "My Model.onnx")
+    url = (await command.line("Ready: my-model ")).split()[3]
+    # THEN the function sees it where its own model was, and that one is untouched
+    async with httpx.AsyncClient() as client:
+        directory = Path((await client.get(f"{url}/echo")).json()["environment"]["MODEL_DIR"])
+    served = json.loads((directory / "model.json").read_text())
+    assert served["inputs"] == [{"name": "x", "datatype": "FP64", "shape": [-1, 3]}]
+    assert (directory / "model.onnx").exists()
+    assert json.loads((project / "ModelLayer/model/model.json").read_text()) == CONTRACT
+    # WHEN its process is killed THEN what it started ends too
+    processes = command.descendants()
+    command.process.kill()
+    await check_ended(processes)
+
+
+async def test_stops_in_the_middle_of_a_build(infra: Any, project: Path) -> None:
+    command = await infra("run", "--port", "0")
+    await command.line("Building ")
+    command.process.terminate()
+    assert await command.end() == (0, [*command.printed, "Stopped."])
+    assert find_processes(project) == []
+
+
+async def test_busy_port_is_told_before_the_build(infra: Any, project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code, [line] = await (await infra("run", "--port", str(port))).end()
+    assert code == 1
+    assert line.startswith(f"Error: port {port} of 127.0.0.1 cannot be used (Address already in")
+    assert not (project / ".aws-sam").exists()
+
+
+async def test_file_that_is_no_model_is_told_before_the_build(infra: Any, project: Path) -> None:
+    (project / "notes.onnx").write_text("not a model")
+    command = await infra("run", "--port", "0", "--model", "notes.onnx")
+    assert await command.end() == (1, ["Error: notes.onnx is not an ONNX model"])
+    assert not (project / ".aws-sam").exists()
+
+
+async def test_failed_build_shows_the_end_of_its_log(infra: Any, project: Path) -> None:
+    (project / "template.yaml").write_text("Resources: {A: {Type: AWS::Serverless::Function}}")
+    code, lines = await (await infra("run", "--port", "0")).end()
+    assert code == 1
+    assert lines[0].startswith("Building ")
+    assert lines[-1] == "Error: sam build failed with exit status 1 (log: build/sam-build.log)"
+    assert len(lines) > 2
+
+
+async def test_function_that_cannot_start_is_one_line(infra: Any, project: Path) -> None:
+    (project / "RuntimeLayer" / "python" / "greeting.py").unlink()
+    code, lines = await (await infra("run", "--port", "0")).end()
+    assert code == 1
+    assert [line.partition(" ")[0] for line in lines] == ["Building", "Starting", "Error:"]
+    assert lines[-1] == (
+        "Error: the function does not start: Runtime.ImportModuleError: "
+        "Unable to import module 'app': No module named 'greeting'"
+    )

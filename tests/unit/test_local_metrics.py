@@ -1,0 +1,83 @@
+"""What CloudWatch extracts from a log line, and how samples are gathered."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.local.metrics import Metrics, Sample, Series, read_emf
+
+RECORD: dict[str, Any] = {
+    "_aws": {
+        "Timestamp": 1_700_000_000_500,
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Shop",
+                "Dimensions": [["service"], ["service", "function_version"], []],
+                "Metrics": [{"Name": "Latency", "Unit": "Milliseconds"}, {"Name": "Rows"}],
+            },
+            {"Namespace": "Other", "Dimensions": [["service"]], "Metrics": [{"Name": "Rows"}]},
+        ],
+    },
+    "service": "inference",
+    "function_version": "7",
+    "Latency": [1.5, 2],
+    "Rows": 3,
+    "customer": "not a metric",
+}
+
+
+def test_emf_gives_each_metric_to_each_dimension_set() -> None:
+    # GIVEN a record with two directives WHEN it is read THEN there is one sample for each pair
+    one = (("service", "inference"),)
+    both = (*one, ("function_version", "7"))
+    assert read_emf(json.dumps(RECORD)) == [
+        Sample(Series(namespace, name, unit, dimensions), 1_700_000_000.5, values)
+        for namespace, name, unit, dimensions, values in [
+            ("Shop", "Latency", "Milliseconds", one, [1.5, 2.0]),
+            ("Shop", "Latency", "Milliseconds", both, [1.5, 2.0]),
+            ("Shop", "Latency", "Milliseconds", (), [1.5, 2.0]),
+            ("Shop", "Rows", "None", one, [3.0]),
+            ("Shop", "Rows", "None", both, [3.0]),
+            ("Shop", "Rows", "None", (), [3.0]),
+            ("Other", "Rows", "None", one, [3.0]),
+        ]
+    ]
+
+
+def test_emf_drops_what_the_record_lacks() -> None:
+    without = {key: value for key, value in RECORD.items() if key != "function_version"}
+    samples = read_emf(json.dumps(without | {"Latency": "fast"}))
+    assert samples is not None
+    assert {(sample.series.name, len(sample.series.dimensions)) for sample in samples} == {
+        ("Rows", 0),
+        ("Rows", 1),
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "plain text",
+        '{"level": "INFO"}',
+        '{"_aws": 1}',
+        '{"_aws": {"CloudWatchMetrics": []}, "unfinished',
+        '{"_aws": {"Timestamp": 1, "CloudWatchMetrics": [{"Namespace": "a"}]}}',
+    ],
+)
+def test_other_lines_are_no_metrics(line: str) -> None:
+    assert read_emf(line) is None
+
+
+def test_flush_merges_the_values_of_a_series_by_second() -> None:
+    # GIVEN samples of two series in two seconds
+    put: list[Sample] = []
+    metrics = Metrics(put.extend)
+    a, b = (Series("Shop", name, "Count", ()) for name in "ab")
+    metrics.add([Sample(a, 10.1, [1]), Sample(b, 10.2, [2]), Sample(a, 10.9, [3, 4])])
+    metrics.add([Sample(a, 11.0, [5])])
+    # WHEN they are flushed twice
+    metrics.flush()
+    metrics.flush()
+    # THEN each second of each series arrives once, with all its values
+    assert put == [Sample(a, 10, [1, 3, 4]), Sample(b, 10, [2]), Sample(a, 11, [5])]
