@@ -32,6 +32,7 @@ test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit
 	sam validate --lint
 	sam build
 	infra size
+	infra prepare
 	pytest
 
 test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of its own

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response as HttpResponse
 from starlette.exceptions import HTTPException
 
-from api import open_inference, openapi
+from api import invocations, open_inference, openapi
 from api.responses import Response, answer, error_response, failure
 from serving.model import Model
 
@@ -26,6 +26,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("POST", "/v2/repository/index", open_inference.repository_index),
     ("POST", "/v2/models/{name}/infer", open_inference.infer),
     ("POST", "/v2/models/{name}/versions/{version}/infer", open_inference.infer),
+    ("GET", "/ping", invocations.ping),
+    ("POST", "/invocations", invocations.invoke),
 )
 
 

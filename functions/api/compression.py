@@ -35,17 +35,18 @@ def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     return expanded
 
 
-def choose(headers: Mapping[str, str], size: int) -> str | None:
-    """Return the encoding that the caller accepts and that is worth its time, if there is one."""
-    accepted = headers.get("accept-encoding", "")
-    if size < WORTH_COMPRESSING or not accepted:
-        return None
-    offers = (offer.partition(";") for offer in accepted.lower().split(","))
-    wanted = {name.strip() for name, _, quality in offers if quality.strip() not in _REFUSALS}
-    return next((encoding for encoding in _WINDOW_BITS if encoding in wanted), None)
-
-
-def compress(body: bytes, encoding: str) -> bytes:
-    """Apply a Content-Encoding."""
+def compress(body: bytes, headers: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+    """Encode an answer if the caller accepts that and it is worth the time; return its headers."""
+    encoding = _choose(headers) if len(body) >= WORTH_COMPRESSING else None
+    if encoding is None:
+        return body, {}
     stream = zlib.compressobj(FASTEST, wbits=_WINDOW_BITS[encoding])
-    return stream.compress(body) + stream.flush()
+    compressed = stream.compress(body) + stream.flush()
+    return compressed, {"content-encoding": encoding, "vary": "accept-encoding"}
+
+
+def _choose(headers: Mapping[str, str]) -> str | None:
+    offers = headers.get("accept-encoding", "").lower().split(",")
+    parts = (offer.partition(";") for offer in offers)
+    wanted = {name.strip() for name, _, quality in parts if quality.strip() not in _REFUSALS}
+    return next((encoding for encoding in _WINDOW_BITS if encoding in wanted), None)

@@ -1,7 +1,8 @@
 """The Lambda entry point: API Gateway payload 2.0 in, payload 2.0 out.
 
-The model loads when this module is imported, in Lambda's init phase. FastAPI and Mangum, the
-largest part of a cold start, are imported only when a route other than inference is asked for.
+The model loads when this module is imported, in Lambda's init phase. What the first inference does
+not need is imported when it is asked for: FastAPI and Mangum, the largest part of a cold start, for
+any other route, and the scoring protocol for its own.
 """
 
 import base64
@@ -15,7 +16,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api import open_inference
-from api.responses import answer
+from api.responses import Response, answer
 from serving.model import MB_PER_VCPU, load_model
 from serving.telemetry import flush, logger, record
 
@@ -32,20 +33,26 @@ record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the f
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one HTTP API request."""
     try:
-        inference = INFER.fullmatch(_path(event))
-        if inference and event["requestContext"]["http"]["method"] == "POST":
-            return _infer(event, **inference.groupdict())
+        if event["requestContext"]["http"]["method"] == "POST":
+            path = _path(event)
+            if path == "/invocations":
+                from api import invocations
+
+                return _answer(event, partial(invocations.invoke, model))
+            if inference := INFER.fullmatch(path):
+                selected: dict[str, Any] = inference.groupdict()
+                return _answer(event, partial(open_inference.infer, model, **selected))
         response: dict[str, Any] = _application()(event, context)
         return response
     finally:
         flush()
 
 
-def _infer(event: dict[str, Any], name: str, version: str | None) -> dict[str, Any]:
+def _answer(event: dict[str, Any], operation: Callable[..., Response]) -> dict[str, Any]:
     """Answer an inference request with the very result that Mangum would return."""
     body = event.get("body", "")
     body = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-    response = answer(partial(open_inference.infer, model, name, body, event["headers"], version))
+    response = answer(partial(operation, body=body, headers=event["headers"]))
     text = response.body if response.is_text else base64.b64encode(response.body)
     return {
         "statusCode": response.status,

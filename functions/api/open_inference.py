@@ -4,10 +4,7 @@ Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.m
 triton-inference-server/server, docs/protocol/extension_binary_data.md.
 """
 
-import json
 import math
-import re
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -19,10 +16,10 @@ from api.responses import BINARY, JSON, Response
 from serving.errors import EncodingError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC
 from serving.model import Model
-from serving.telemetry import FUNCTION_VERSION, record
+from serving.strict_json import decode, refuse_repeated_keys
+from serving.telemetry import FUNCTION_VERSION, record, timed
 from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
-_NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -90,7 +87,6 @@ class InferResponse(Struct, kw_only=True, omit_defaults=True):
     outputs: list[ResponseOutput]
 
 
-_request_decoder = msgspec.json.Decoder(InferRequest)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -164,9 +160,8 @@ def infer(
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
-    started = time.perf_counter()
     record(Requests=1)
-    try:
+    with timed("RequestLatency"):
         _select(model, name, version)
         _check_content_type(headers)
         body = compression.expand(body, headers, model.manifest.limits.bytes)
@@ -174,12 +169,9 @@ def infer(
         inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
         record(Rows=model.rows(inputs))
-        running = time.perf_counter()
-        arrays = model.predict(inputs, outputs)
-        record(InferenceLatency=(time.perf_counter() - running) * 1e3)
+        with timed("InferenceLatency"):
+            arrays = model.predict(inputs, outputs)
         return _respond(model, request, arrays, headers)
-    finally:
-        record(RequestLatency=(time.perf_counter() - started) * 1e3)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -233,51 +225,16 @@ def _decode(
             raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
         return _raw_request(model, len(body)), view
     text = body[:length]
-    try:
-        request = _request_decoder.decode(text)
-    except msgspec.ValidationError as error:
-        raise RequestError(str(error).replace("`$.", "`")) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the body must be a JSON object: {_explain(error, text)}") from error
-    except RecursionError as error:
-        raise RequestError("the body is nested too deeply") from error
-    if _may_repeat_keys(text, request):
-        _refuse_repeated_keys(text)
-    return request, view[len(text) :]
-
-
-def _explain(error: Exception, text: bytes) -> str:
-    """Name the commonest reason, of which the parser says no more than the place."""
-    place = re.search(r"byte (\d+)", str(error))
-    if place and _NO_NUMBER.match(text, int(place[1])):
-        return f"NaN and Infinity are not JSON numbers ({place[0]})"
-    return str(error)
-
-
-def _may_repeat_keys(text: bytes, request: InferRequest) -> bool:
-    """Tell cheaply whether a key may be in an object twice; a value that looks like one counts."""
+    request: InferRequest = decode(text, InferRequest, "body")
     inputs, outputs = len(request.inputs), len(request.outputs or ())
     most = {
-        b'"inputs"': 1,
-        b'"outputs"': 1,
-        b'"id"': 1,
-        b'"parameters"': 1 + inputs + outputs,
-        b'"name"': inputs + outputs,
-        b'"shape"': inputs,
-        b'"datatype"': inputs,
-        b'"data"': inputs,
+        **dict.fromkeys(("inputs", "outputs", "id"), 1),
+        **dict.fromkeys(("shape", "datatype", "data"), inputs),
+        "name": inputs + outputs,
+        "parameters": inputs + outputs + 1,
     }
-    return any(text.count(key) > count for key, count in most.items())
-
-
-def _refuse_repeated_keys(text: bytes) -> None:
-    """Raise RequestError if an object has a key twice: parsers differ in which one they take."""
-
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            raise RequestError("the body has an object with the same key twice")
-
-    json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
+    refuse_repeated_keys(text, most, "body")
+    return request, view[len(text) :]
 
 
 def _header_length(headers: Mapping[str, str], size: int) -> int | None:
@@ -373,8 +330,5 @@ def _respond(
     )
     extra_headers = {HEADER_LENGTH: str(len(header))} if parts else {}
     body = b"".join([header, *parts])
-    encoding = compression.choose(headers, len(body))
-    if encoding:
-        body = compression.compress(body, encoding)
-        extra_headers |= {"content-encoding": encoding, "vary": "accept-encoding"}
-    return Response(body, 200, BINARY if parts else JSON, extra_headers)
+    body, encoding = compression.compress(body, headers)
+    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding)

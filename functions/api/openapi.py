@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from api import open_inference
+from api import invocations, open_inference
 from serving.manifest import Tensor
 from serving.model import Model
 from serving.tensors import DATATYPES
@@ -42,6 +42,15 @@ def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str
         errors |= {400, 413, 415}
         extra["parameters"].append(HEADER_LENGTH)
         extra["requestBody"] = _request_body(model)
+    if operation is invocations.invoke:
+        errors |= {400, 413, 415}
+        example = invocations.example_request(model)
+        content: dict[str, Any] = {
+            "application/json": {"schema": {"type": "object"}, "example": example},
+            "text/csv": {"schema": {"type": "string"}},
+            "application/x-npy": {"schema": {"type": "string", "format": "binary"}},
+        }
+        extra["requestBody"] = {"required": True, "content": content}
     responses = {status: _json(ERRORS[status], ERROR) for status in sorted(errors)}
     success = _json("Success.", {"type": ["object", "array"]})
     if operation is open_inference.infer:

@@ -14,6 +14,7 @@ MODEL_FILE = "model.onnx"
 DYNAMIC = -1
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Label = Annotated[str, Meta(pattern=r'^[^"\\\x00-\x1f]{1,200}$')]  # can be a key of JSON as it is
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Meta(ge=DYNAMIC)]
 
@@ -41,7 +42,7 @@ class Histogram(_Part, frozen=True):
 class Feature(_Part, frozen=True):
     """One column of a two-dimensional input; the range is what training saw, not a limit."""
 
-    name: str
+    name: Label
     unit: str = ""
     description: str = ""
     minimum: float | None = None
@@ -52,7 +53,7 @@ class Feature(_Part, frozen=True):
 class Tensor(_Part, frozen=True):
     """One input or output; a dimension of -1 may have any length."""
 
-    name: Annotated[str, Meta(min_length=1)]
+    name: Label
     datatype: str
     shape: list[Dimension]
     optional: bool = False  # an input for which the graph has a value of its own
@@ -69,6 +70,8 @@ class Tensor(_Part, frozen=True):
                     f"`{field}` has {columns} entries, so the last dimension of `shape` must be "
                     f"{columns}, got {self.shape}"
                 )
+        if len({feature.name for feature in self.features}) < len(self.features):
+            raise ValueError("`features` names a feature twice")
 
     def check(self, datatype: str, shape: Sequence[int]) -> None:
         """Raise RequestError unless a tensor of `datatype` and `shape` fits this one."""

@@ -57,14 +57,9 @@ class Model:
         tensor.check(datatype, shape)
         limits = self.manifest.limits
         if tensor.shape[:1] == [DYNAMIC] and shape[0] > limits.rows:
-            raise LimitError(
-                f"input '{name}': at most {limits.rows} rows a request, got {shape[0]}"
-            )
-        elements = math.prod(shape)
-        if elements > limits.elements:
-            raise LimitError(
-                f"input '{name}': at most {limits.elements} elements a request, got {elements}"
-            )
+            raise LimitError(f"input '{name}': at most {limits.rows} rows a request")
+        if math.prod(shape) > limits.elements:
+            raise LimitError(f"input '{name}': at most {limits.elements} elements a request")
         return tensor
 
     def example(self) -> dict[str, Array]:

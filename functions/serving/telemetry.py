@@ -1,6 +1,9 @@
 """Logger and metrics, and every metric name. Nothing else builds a logger or a metric."""
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -28,6 +31,16 @@ def record(**values: float) -> None:
     """Add values of metrics, by name, to this invocation's one EMF record."""
     for name, value in values.items():
         _metrics.add_metric(name, METRICS[name], value)
+
+
+@contextmanager
+def timed(metric: str) -> Iterator[None]:
+    """Record how many milliseconds the block takes, whether it succeeds or not."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        record(**{metric: (time.perf_counter() - started) * 1e3})
 
 
 def flush() -> None:

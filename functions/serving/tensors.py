@@ -5,7 +5,6 @@ import re
 import struct
 import types
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.errors import RequestError
+from serving.strict_json import decode
 
 Array = npt.NDArray[Any]
 
@@ -62,14 +62,6 @@ DATATYPES = {
 }
 
 
-@lru_cache(maxsize=64)
-def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[list[Any]]:
-    form: Any = datatype.json
-    for _ in range(depth):
-        form = types.GenericAlias(list, (form,))
-    return msgspec.json.Decoder(form)
-
-
 _BF16_EXPONENT = np.uint16(0x7F80)
 _LENGTH = struct.Struct("<I")
 _NESTED = re.compile(rb"\s*\[\s*\[")
@@ -84,11 +76,7 @@ def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int
     if datatype.json is None:
         raise RequestError(f"data: {datatype.name} has no JSON form; send it as binary data")
     nested = len(shape) > 1 and _NESTED.match(data) is not None
-    try:
-        items = _decoder(datatype, len(shape) if nested else 1).decode(data)
-    except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$")
-        raise RequestError(f"data{place.removesuffix('`')}: {what}") from error
+    items = decode(data, _lists_of(datatype.json, len(shape) if nested else 1), "data")
     levels = shape if nested else [math.prod(shape)]
     items = [items]
     for level, length in enumerate(levels):
@@ -163,6 +151,12 @@ def _split_strings(data: memoryview) -> list[str]:
             raise RequestError(f"binary data: element {len(strings)} is not UTF-8") from None
         start = end
     return strings
+
+
+def _lists_of(form: Any, depth: int) -> Any:
+    for _ in range(depth):
+        form = types.GenericAlias(list, (form,))
+    return form
 
 
 def _raise_length(items: list[list[Any]], outer: Sequence[int], expected: int) -> None:

@@ -83,6 +83,7 @@ class Cloud:
 
     def start(self, port: int) -> str:
         """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
+        socket.create_server(("127.0.0.1", port)).close()  # moto would wait for a busy port forever
         self._server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
         self._server.start()
         return "http://{}:{}".format(*self._server.get_host_and_port())

@@ -193,7 +193,7 @@ class Environment:
         asyncio.get_running_loop().add_reader(self._output, self._read)
         try:
             # -B: Lambda's file system is read-only; -P: bootstrap.py's folder is not for import.
-            # A session of its own keeps the terminal's Ctrl-C from it.
+            # A process group of its own: the terminal's Ctrl-C is not for it.
             self._process = await asyncio.create_subprocess_exec(
                 *(self._python, "-B", "-P", BOOTSTRAP, self._function.handler),
                 cwd=self._place.task,

@@ -1,6 +1,7 @@
 """The managed runtime's stand-in: a Python with AWS's runtime client and boto3, nothing else."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,16 +23,17 @@ async def prepare(directory: Path = Path("build/managed-runtime")) -> Path:
     if python.exists():
         return python
     unfinished = home.with_name(f"{home.name}.{os.getpid()}")
-    await _run(sys.executable, "-m", "venv", "--without-pip", unfinished)
-    await _run(
-        *(sys.executable, "-m", "pip", "--python", unfinished / "bin" / "python"),
-        *("install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"),
-        *("--require-hashes", "--requirement", REQUIREMENTS),
-    )
     try:
-        unfinished.rename(home)
-    except OSError:  # another run was faster
-        shutil.rmtree(unfinished)
+        await _run(sys.executable, "-m", "venv", "--without-pip", unfinished)
+        await _run(
+            *(sys.executable, "-m", "pip", "--python", unfinished / "bin" / "python"),
+            *("install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"),
+            *("--require-hashes", "--requirement", REQUIREMENTS),
+        )
+        with contextlib.suppress(OSError):  # another run was faster
+            unfinished.rename(home)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return python
 
 
@@ -49,6 +51,7 @@ async def _run(*command: str | Path) -> None:
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines()
         raise ManagedRuntimeError(

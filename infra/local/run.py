@@ -66,8 +66,10 @@ async def run(
                 )
                 try:
                     local = await exits.enter_async_context(serving)
-                except (FunctionError, OSError) as error:
+                except FunctionError as error:
                     raise LocalRunError(f"the function does not start: {error}") from error
+                except OSError as error:
+                    raise LocalRunError(f"cannot serve: {error}") from error
             _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)
             ready.set()
             await asyncio.Event().wait()

@@ -83,6 +83,7 @@ CORPUS: dict[str, tuple[int, str]] = {
     "minus infinity": (400, request().replace("1.0", "-Infinity")),
     "key twice": (400, request()[:-1] + ', "inputs": []}'),
     "key twice in an input": (400, request().replace("[{", '[{"name": "x", ')),
+    "bad UTF-8 in what is ignored": (400, request(a=["data", "data", "?"]).replace("?", "\xff")),
     "a value that looks like a key": (200, request(id="data", a=["data", "data"])),
     "too large a number": (400, request().replace("1.0", "1e400")),
     "a list": (400, "[]"),
@@ -133,16 +134,16 @@ def test_every_request_gets_its_status_and_no_request_spoils_the_next(
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("NaN", "the body must be a JSON object: NaN and Infinity are not JSON numbers (byte 80)"),
+        ("NaN", "body: NaN and Infinity are not JSON numbers (byte 80)"),
         ("too large a number", "input 'features': data[0][0]: Number out of range"),
-        ("key twice", "the body has an object with the same key twice"),
+        ("key twice", "body: Expected each key once in an object"),
         ("unknown input", "inputs[0]: unknown input; the model has: features"),
         ("wrong datatype", "inputs[0]: input 'features': expected FP32, got FP64"),
         ("ragged", "input 'features': data[1]: Expected 4 elements, got 1"),
         ("string", "input 'features': data[0]: Expected `float`, got `str`"),
-        ("huge dimension", "inputs[0]: input 'features': at most 10000 rows a request, got 10"),
-        ("no inputs", "Object missing required field `inputs`"),
-        ("deep nesting", "the body is nested too deeply"),
+        ("huge dimension", "inputs[0]: input 'features': at most 10000 rows a request"),
+        ("no inputs", "body: Object missing required field `inputs`"),
+        ("deep nesting", "body: nested too deeply"),
     ],
 )
 def test_an_error_says_what_is_wrong_and_where(
@@ -190,6 +191,33 @@ def test_the_direct_way_and_fastapi_give_the_same_answer(
     assert direct == fastapi
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", json.dumps({"instances": ROWS}), 200),
+        ("application/json", json.dumps({"rows": ROWS}), 400),
+        ("application/xml", "<rows/>", 415),
+    ],
+)
+def test_the_scoring_protocol_too_is_the_same_both_ways(
+    api: ModuleType,
+    lambda_context: Any,
+    http_event: Event,
+    content_type: str,
+    body: str,
+    status: int,
+) -> None:
+    event = http_event("POST", "/invocations", body, headers={"content-type": content_type})
+
+    direct = api.handler(event, lambda_context)
+    fastapi = api._application()(event, lambda_context)  # noqa: SLF001 the way not taken
+
+    assert direct == fastapi
+    assert direct["statusCode"] == status
+    if status == 200:
+        assert json.loads(direct["body"]) == {"predictions": [[score] for score in SCORES]}
+
+
 def test_inference_does_not_import_fastapi(
     api: ModuleType, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +244,7 @@ def test_inference_does_not_import_fastapi(
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"live": True, "ready": True}),
         ("/v2/models", {"models": ["tiny"]}),
+        ("/ping", {"status": "healthy"}),
         ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
         ("/v2/models/tiny/versions/1/ready", {"name": "tiny", "ready": True}),
     ],

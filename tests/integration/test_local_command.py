@@ -176,6 +176,14 @@ async def test_busy_port_is_told_before_the_build(infra: Any, project: Path) -> 
     assert not (project / ".aws-sam").exists()
 
 
+async def test_busy_port_for_aws_is_told(infra: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        code, lines = await (await infra("run", "--port", "0", "--aws-port", port)).end()
+    assert code == 1
+    assert lines[-1].startswith("Error: cannot serve: [Errno 98] Address already in use")
+
+
 async def test_file_that_is_no_model_is_told_before_the_build(infra: Any, project: Path) -> None:
     (project / "notes.onnx").write_text("not a model")
     command = await infra("run", "--port", "0", "--model", "notes.onnx")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 import re
 from pathlib import Path
@@ -52,6 +53,23 @@ async def test_binary_travels_both_ways(client: httpx.AsyncClient) -> None:
     answer = {"statusCode": 202, "body": event["body"], "isBase64Encoded": True}
     response = await client.post("/return", json=answer)
     assert (response.status_code, response.content) == (202, data)
+
+
+async def test_compressed_bodies_pass_as_they_are(client: httpx.AsyncClient) -> None:
+    # GIVEN a body that its header says is compressed WHEN it is sent THEN nobody expands it
+    data = gzip.compress(b"x" * 1000)
+    event = (await client.post("/echo", content=data, headers={"Content-Encoding": "gzip"})).json()
+    assert base64.b64decode(event["event"]["body"]) == data
+    assert event["event"]["headers"]["content-encoding"] == "gzip"
+    # AND the function's own compression reaches the client
+    answer = {
+        "statusCode": 200,
+        "headers": {"content-encoding": "gzip"},
+        "body": base64.b64encode(data).decode(),
+        "isBase64Encoded": True,
+    }
+    response = await client.post("/return", json=answer)
+    assert (response.content, response.headers["content-length"]) == (b"x" * 1000, str(len(data)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ FUNCTION = "shop-InferenceFunction"
 
 
 def connect(local: LocalStack, service: str) -> Any:
-    return boto3.client(  # type: ignore[call-overload]  # one helper for several services
+    return boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
         service,
         endpoint_url=local.aws_endpoint_url,
         region_name="eu-west-1",

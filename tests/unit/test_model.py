@@ -132,9 +132,9 @@ def test_refuses_more_rows_or_elements_than_the_limits_allow(tmp_path: Path) -> 
     square = load_model(package(tmp_path / "x", identity("FP32", [None, None]), limits=limits))
 
     model.predict({"features": ROWS})
-    with pytest.raises(LimitError, match="at most 2 rows a request, got 3"):
+    with pytest.raises(LimitError, match="at most 2 rows a request"):
         model.predict({"features": np.zeros((3, 4), np.float32)})
-    with pytest.raises(LimitError, match="at most 8 elements a request, got 10"):
+    with pytest.raises(LimitError, match="at most 8 elements a request"):
         square.predict({"x": np.zeros((2, 5), np.float32)})
 
 

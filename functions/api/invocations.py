@@ -1,0 +1,191 @@
+"""The scoring protocol of MLflow and SageMaker: request bytes -> response bytes.
+
+Sources: mlflow/mlflow, mlflow/pyfunc/scoring_server; tensorflow/serving,
+tensorflow_serving/g3doc/api_rest.md, "Predict API"; Amazon SageMaker AI Developer Guide, "Custom
+Inference Code with Hosting Services" and "Linear learner response formats".
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import astuple
+
+from api import compression
+from api.responses import JSON, Response
+from serving.errors import EncodingError, RequestError
+from serving.model import Model
+from serving.strict_json import decode, refuse_repeated_keys
+from serving.table import (
+    object_type,
+    read_csv,
+    read_named,
+    read_records,
+    read_split,
+    read_tensor,
+)
+from serving.telemetry import record, timed
+from serving.tensors import DATATYPES, Array, Datatype, from_binary, from_json
+
+MAX_NPY_HEADER = 256  # characters; numpy writes 118 for most arrays
+
+# The kinds of numpy types that become each kind of input without loss of meaning, as JSON's
+# numbers do: an integer may stand for a float, and never the other way.
+_NPY_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "O": "U"}
+
+_OBJECTS = re.compile(rb"\s*\[\s*{")
+_OBJECT = re.compile(rb"\s*{")
+_encode = msgspec.json.Encoder().encode
+
+
+class ScoringRequest(Struct):
+    """Exactly one field is given. Others, as MLflow's `params`, are ignored, as MLflow does."""
+
+    instances: Raw | UnsetType = UNSET
+    inputs: Raw | UnsetType = UNSET
+    dataframe_records: Raw | UnsetType = UNSET
+    dataframe_split: Raw | UnsetType = UNSET
+
+
+def ping(_: Model) -> Response:
+    """Tell that predictions are possible: the model is loaded before the first request."""
+    return Response(_encode({"status": "healthy"}))
+
+
+def invoke(model: Model, body: bytes, headers: Mapping[str, str]) -> Response:
+    """Predict for one scoring request; names of `headers` are lower-case.
+
+    Raises EncodingError, RequestError, LimitError or InferenceError.
+    """
+    record(Requests=1)
+    with timed("RequestLatency"):
+        content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if content_type not in _READERS:
+            raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
+        body = compression.expand(body, headers, model.manifest.limits.bytes)
+        inputs, by_row = _READERS[content_type](model, body)
+        record(Rows=model.rows(inputs))
+        with timed("InferenceLatency"):
+            arrays = model.predict(inputs)
+        predictions = _predictions(arrays, model.rows(inputs) if by_row else None)
+        body, encoding = compression.compress(_encode({"predictions": predictions}), headers)
+        return Response(body, extra_headers=encoding)
+
+
+def example_request(model: Model) -> dict[str, Any] | None:
+    """Return a request that the model answers, unless an input has no JSON form."""
+    if any(DATATYPES[tensor.datatype].json is None for tensor in model.manifest.inputs):
+        return None
+    return {"inputs": {name: array.tolist() for name, array in model.example().items()}}
+
+
+def _read_json(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
+    request = decode(body, ScoringRequest, "body")
+    forms = dict(zip(request.__struct_fields__, astuple(request), strict=True))
+    given = [form for form, data in forms.items() if data is not UNSET]
+    if len(given) != 1:
+        raise RequestError(f"body: Expected exactly one of {', '.join(forms)}, got {len(given)}")
+    refuse_repeated_keys(body, dict.fromkeys(given, 1), "body")
+    form, data = given[0], forms[given[0]]
+    only = _only_input(model)
+    if form == "dataframe_split":
+        return read_split(model, data, form), True
+    if form == "dataframe_records" or _OBJECTS.match(data) or (form == "instances" and not only):
+        return read_records(model, data, form), form != "inputs"
+    if form == "inputs" and (_OBJECT.match(data) or not only):
+        return read_named(model, data, form), False
+    return {only: read_tensor(model, only, data)}, form == "instances"
+
+
+def _read_csv(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
+    return read_csv(model, body), True
+
+
+def _read_npy(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
+    """Read numpy's own file format, of which nothing is ever unpickled."""
+    from numpy.lib import format as npy
+
+    name = _only_input(model)
+    if not name:
+        raise RequestError("a .npy body needs a model with one input")
+    stream = io.BytesIO(body)
+    try:
+        readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        read_header = readers[npy.read_magic(stream)]
+        shape, is_fortran, dtype = read_header(stream, max_header_size=MAX_NPY_HEADER)
+    except Exception as error:  # numpy evaluates the header, which fails in many ways
+        raise RequestError("the body is not a .npy file of version 1 or 2") from error
+    datatype = DATATYPES[model.inputs[name].datatype]
+    if dtype.kind not in _NPY_KINDS.get(datatype.dtype.kind, ""):
+        raise RequestError(f"input '{name}': expected {datatype.name}, the .npy holds another type")
+    shape = tuple(map(int, shape))  # numpy takes True for an integer, too
+    model.check_input(name, datatype.name, list(shape))
+    stored = shape[::-1] if is_fortran else shape
+    data = memoryview(body)[stream.tell() :]
+    try:
+        array = _read_npy_data(data, dtype, stored)
+        array = _fit(array.T if is_fortran else array, datatype)
+    except RequestError as error:
+        raise RequestError(f"input '{name}': {error}") from error
+    return {name: array}, False
+
+
+def _read_npy_data(data: memoryview, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
+    if dtype.kind == "U":
+        try:
+            str(data, "utf-32-le")  # numpy would trust each code point
+            texts = np.frombuffer(data, dtype).tolist() if data else []
+        except ValueError as error:
+            raise RequestError("binary data: Expected text as numpy writes it") from error
+        return from_json(_encode(texts), DATATYPES["BYTES"], shape)
+    source = next((known for known in DATATYPES.values() if known.dtype == dtype), None)
+    if source is None:
+        raise RequestError("binary data: Expected little-endian numbers of at most 64 bits")
+    return from_binary(data, source, shape)
+
+
+def _fit(array: Array, datatype: Datatype) -> Array:
+    """Convert as JSON's numbers are converted; RequestError for one that does not fit."""
+    if datatype.dtype.kind in "iuf":
+        is_float = datatype.dtype.kind == "f"
+        bounds = np.finfo(datatype.dtype) if is_float else np.iinfo(datatype.dtype)
+        array = array.astype(np.float64) if is_float else array
+        outside = ~((array >= bounds.min) & (array <= bounds.max))
+        if outside.any():
+            place = "".join(f"[{i}]" for i in np.argwhere(outside)[0])
+            raise RequestError(f"data{place}: Expected a finite number in {datatype.name}'s range")
+    return array.astype(datatype.dtype, order="C", copy=False)
+
+
+_READERS = {JSON: _read_json, "text/csv": _read_csv, "application/x-npy": _read_npy}
+
+
+def _only_input(model: Model) -> str:
+    """Return the name of the one input that a request must have, or nothing if there are more."""
+    required = [name for name, tensor in model.inputs.items() if not tensor.optional]
+    return required[0] if len(required) == 1 else ""
+
+
+def _predictions(arrays: Mapping[str, Array], rows: int | None) -> Any:
+    """Answer as the request asked: by row if it has `rows`, by name if not.
+
+    By row as TensorFlow Serving, SageMaker's own algorithms, and MLflow for a table; by name as
+    the first and the last of these for `inputs`. The name of a single output is left out.
+    """
+    for name, array in arrays.items():
+        if array.dtype == DATATYPES["BF16"].dtype:
+            raise RequestError(f"output '{name}': BF16 has no JSON form; /v2 sends it as bytes")
+    outputs = {name: array.tolist() for name, array in arrays.items()}
+    if len(outputs) == 1:
+        return outputs.popitem()[1]
+    if rows is None:
+        return outputs
+    for name, array in arrays.items():
+        if array.shape[:1] != (rows,):
+            raise RequestError(f"output '{name}' is not one entry a row; ask with `inputs`")
+    row = object_type(tuple(dict.fromkeys(outputs, Any).items()))
+    return list(map(row, *outputs.values()))
