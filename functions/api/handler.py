@@ -6,6 +6,7 @@ any other route, and the scoring protocol for its own.
 """
 
 import base64
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -17,35 +18,50 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api import open_inference
 from api.responses import Response, answer
+from serving.errors import ServingError
 from serving.model import MB_PER_VCPU, load_model
 from serving.telemetry import flush, logger, record
 
 INFER = re.compile(r"/v2/models/(?P<name>[^/%]+)(/versions/(?P<version>[^/%]+))?/infer")
 
-model = load_model(
-    Path(os.environ.get("MODEL_DIR", "/opt/model")),
-    int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MB_PER_VCPU)),
-)
+try:
+    model = load_model(
+        Path(os.environ.get("MODEL_DIR", "/opt/model")),
+        int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MB_PER_VCPU)),
+    )
+except ServingError:
+    record(ModelLoadFailures=1)
+    flush()
+    raise
 record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the first request
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer one HTTP API request."""
-    try:
-        if event["requestContext"]["http"]["method"] == "POST":
-            path = _path(event)
-            if path == "/invocations":
-                from api import invocations
+    """Answer one HTTP API request, and write its one line of log and metrics."""
+    response = _route(event, context)
+    flush(
+        function_request_id=context.aws_request_id,
+        xray_trace_id=os.environ.get("_X_AMZN_TRACE_ID", ""),
+        model_version=model.manifest.version,
+        model_sha256=model.manifest.sha256,
+        status=response["statusCode"],
+    )
+    return response
 
-                return _answer(event, partial(invocations.invoke, model))
-            if inference := INFER.fullmatch(path):
-                selected: dict[str, Any] = inference.groupdict()
-                return _answer(event, partial(open_inference.infer, model, **selected))
-        response: dict[str, Any] = _application()(event, context)
-        return response
-    finally:
-        flush()
+
+def _route(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    if event["requestContext"]["http"]["method"] == "POST":
+        path = _path(event)
+        if path == "/invocations":
+            from api import invocations
+
+            return _answer(event, partial(invocations.invoke, model))
+        if inference := INFER.fullmatch(path):
+            selected: dict[str, Any] = inference.groupdict()
+            return _answer(event, partial(open_inference.infer, model, **selected))
+    response: dict[str, Any] = _application()(event, context)
+    return response
 
 
 def _answer(event: dict[str, Any], operation: Callable[..., Response]) -> dict[str, Any]:
@@ -67,6 +83,10 @@ def _application() -> Callable[[Any, Any], Any]:
     from mangum import Mangum
 
     from api.app import create_app
+
+    # It logs errors that are already answered and logged, with text that may quote the request.
+    logging.getLogger("mangum").addHandler(logging.NullHandler())
+    logging.getLogger("mangum").propagate = False
 
     app = create_app(model)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import PurePath
+from traceback import extract_tb
 
 import msgspec
 
@@ -58,7 +60,10 @@ def answer(operation: Callable[[], Response]) -> Response:
 
 
 def failure(error: Exception) -> Response:
-    """Answer for `error`, counted and, when the fault is ours, logged with its traceback."""
+    """Answer for `error`, counted and, when the fault is ours, logged with where it came from.
+
+    Not with its own text, nor a traceback that ends in it: it may quote the request.
+    """
     if isinstance(error, ServingError):
         status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
         message = str(error)
@@ -66,7 +71,11 @@ def failure(error: Exception) -> Response:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         message = "internal error; the function's log tells more"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.exception(message)
+        frames = [
+            f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
+            for frame in extract_tb(error.__traceback__)
+        ]
+        logger.error(message, exception_name=type(error).__name__, frames=frames)
     return error_response(status, message)
 
 

@@ -21,6 +21,7 @@ METRICS = {
     "RequestLatency": MetricUnit.Milliseconds,  # an inference request, from bytes to bytes
     "ColdStart": MetricUnit.Count,
     "ModelLoadTime": MetricUnit.Milliseconds,
+    "ModelLoadFailures": MetricUnit.Count,
 }
 
 logger = Logger(service=SERVICE)
@@ -43,12 +44,16 @@ def timed(metric: str) -> Iterator[None]:
         record(**{metric: (time.perf_counter() - started) * 1e3})
 
 
-def flush() -> None:
-    """Print the record, if there is one: once for dashboards, once for the canary of a version.
+def flush(**properties: str | int) -> None:
+    """Print the record, if there is one, with `properties` beside the metrics.
 
-    CloudWatch keeps each dimension set as metrics of their own, so an alarm sees nothing unless it
-    names one of these two sets exactly (Amazon CloudWatch, "Embedded metric format").
+    It is the log line of the request, too: a second one would cost as much again. CloudWatch keeps
+    each dimension set as metrics of their own, so an alarm sees nothing unless it names one of
+    these two exactly (Amazon CloudWatch, "Embedded metric format"): one is for dashboards, one for
+    the canary of a version.
     """
     if _metrics.metric_set:
+        for name, value in properties.items():
+            _metrics.add_metadata(name, value)
         _metrics.add_dimensions(service=SERVICE, function_version=FUNCTION_VERSION)
         _metrics.flush_metrics()

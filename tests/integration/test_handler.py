@@ -368,14 +368,17 @@ def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     method: str,
     path: str,
 ) -> None:
     # GIVEN a fault that nobody thought of
     api = load_handler(logistic())
-    api.handler(http_event("GET", "/v2"), lambda_context)
-    capfd.readouterr()
-    api.model.manifest = None
+
+    def fail(*_: Any) -> None:
+        raise AttributeError
+
+    monkeypatch.setattr(sys.modules["api.open_inference"], "_select", fail)
 
     # WHEN a request meets it
     answer = api.handler(http_event(method, path, request()), lambda_context)
@@ -385,7 +388,8 @@ def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
     assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
     printed = capfd.readouterr().out
     assert emf(printed)["ServerErrors"] == [1.0]
-    assert "AttributeError" in printed
+    assert '"exception_name":"AttributeError"' in printed
+    assert "open_inference.py:" in printed
 
 
 def test_an_error_of_the_application_itself_is_answered_too(
@@ -444,3 +448,73 @@ def test_no_payload_reaches_the_log(
     printed = capfd.readouterr()
     assert "the model failed" in printed.out
     assert "31337" not in printed.out + printed.err
+
+
+def test_no_secret_of_any_request_reaches_the_log(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN secrets in headers, cookies, query, ids and feature values, and an error that quotes one
+    api = load_handler(logistic())
+    secrets = ["Bearer-s3cr3t", "session=t0k3n", "api_key=k3y", "order-1d", "31337.25"]
+    authorization, cookie, query, request_id, value = secrets
+    headers = {"authorization": authorization, "x-amz-security-token": authorization}
+
+    def send(path: str, body: str) -> int:
+        event = http_event(
+            "POST", path, body, headers=headers, cookies=[cookie], rawQueryString=query
+        )
+        return int(api.handler(event, lambda_context)["statusCode"])
+
+    def fail(*_: Any) -> None:
+        raise ValueError(f"cannot convert {value} of {request_id}")
+
+    # WHEN every kind of request is answered, on both ways
+    rows = request(id=request_id).replace("1.0", value)
+    statuses = {
+        send(path, body)
+        for path in (INFER, INFER.replace("tiny", "t%69ny"), "/v2/models/x/infer", "/invocations")
+        for body in (rows, rows[:-4], rows.replace("FP32", value), json.dumps({"inputs": [value]}))
+    }
+    monkeypatch.setattr(api.model, "predict", fail)
+    statuses |= {send(INFER, rows), send(INFER.replace("tiny", "t%69ny"), rows)}
+    monkeypatch.setattr(sys.modules["api.app"], "answer", fail)
+    statuses |= {send(INFER.replace("tiny", "t%69ny"), rows)}
+
+    # THEN the log tells what happened, and none of them
+    printed = capfd.readouterr()
+    assert statuses == {200, 400, 404, 500}
+    assert '"exception_name":"ValueError"' in printed.out
+    for secret in secrets:
+        assert secret not in printed.out + printed.err
+
+
+def test_the_line_of_a_request_tells_who_answered_what(
+    api: ModuleType,
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-6741c1d2-0a1b2c3d4e5f60718293a4b5")
+
+    api.handler(http_event("POST", INFER, request()), lambda_context)
+
+    line = emf(capfd.readouterr().out)
+    assert line["function_request_id"] == lambda_context.aws_request_id
+    assert line["xray_trace_id"] == "Root=1-6741c1d2-0a1b2c3d4e5f60718293a4b5"
+    assert line["model_version"] == "1"
+    assert line["model_sha256"] == api.model.manifest.sha256
+    assert line["status"] == 200
+
+
+def test_a_model_that_does_not_load_is_counted_before_the_function_fails(
+    load_handler: Callable[..., ModuleType], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception, match=r"model\.json says sha256 0000"):
+        load_handler(logistic(), files={"model.onnx": "0" * 64})
+
+    assert emf(capfd.readouterr().out)["ModelLoadFailures"] == [1.0]
