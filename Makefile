@@ -13,7 +13,7 @@ WHEELS := build/wheels/x86_64/.ready build/wheels/arm64/.ready
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
-.PHONY: help run test test-kserve build deploy train lock clean
+.PHONY: help run test test-kserve build bench deploy train lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
 	sam build
 	infra size
+
+bench: build ## Measure what a request costs; one table, and the same as build/bench.json
+	infra prepare
+	python -m tests.benchmarks
 
 deploy: build ## Deploy to AWS with the settings of samconfig.toml
 	sam deploy
