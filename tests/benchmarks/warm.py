@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +31,13 @@ CONTEXT: Any = SimpleNamespace(
 
 
 def main() -> None:
-    answers, sys.stdout = sys.stdout, Path(os.devnull).open("w")
-    result = {
-        f"{rows} row{'s' * (rows > 1)}, {form}": measure(rows, binary=form == "binary")
-        for rows in (1, 100, 1000)
-        for form in ("JSON", "binary")
-    }
-    json.dump(result, answers)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        result = {
+            f"{rows} row{'s' * (rows > 1)}, {form}": measure(rows, binary=form == "binary")
+            for rows in (1, 100, 1000)
+            for form in ("JSON", "binary")
+        }
+    json.dump(result, sys.stdout)
 
 
 def measure(rows: int, *, binary: bool) -> dict[str, float]:
