@@ -24,6 +24,9 @@ STATUSES: dict[type[BaseException], HTTPStatus] = {
     ServingError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+# docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, less room for status and headers
+MAX_PAYLOAD = 6 * 2**20 - 2**14
+
 JSON = "application/json"
 BINARY = "application/octet-stream"
 
@@ -50,13 +53,29 @@ class Response(msgspec.Struct, frozen=True):
         """Whether the body can travel as a string, or must be base64."""
         return self.content_type != BINARY and "content-encoding" not in self.extra_headers
 
+    @property
+    def payload_size(self) -> int:
+        """Bytes that the body takes in the JSON that Lambda returns."""
+        if self.is_text:
+            return len(self.body) + self.body.count(b'"') + self.body.count(b"\\")
+        return -(-len(self.body) // 3) * 4
+
 
 def answer(operation: Callable[[], Response]) -> Response:
     """Run `operation`; whatever it raises becomes the protocol's error answer."""
     try:
-        return operation()
+        response = operation()
     except Exception as error:  # the last line of defence: every failure is an answer
         return failure(error)
+    if response.payload_size > MAX_PAYLOAD:
+        # Lambda would count it as an error of the function, and take back a good release for it.
+        return failure(
+            LimitError(
+                "the answer is larger than the 6 MB that Lambda can return; ask for fewer rows or "
+                "outputs, for binary_data, or with accept-encoding: gzip"
+            )
+        )
+    return response
 
 
 def failure(error: Exception) -> Response:

@@ -269,6 +269,26 @@ def test_a_large_answer_is_compressed_when_the_caller_accepts_it(
     assert len(rest) == (4000 if binary else 0)
 
 
+@pytest.mark.parametrize(("accepted", "status"), [("identity", 413), ("gzip", 200)])
+def test_an_answer_that_lambda_could_not_return_is_the_callers_error(
+    load_handler: Callable[..., ModuleType], send: Send, accepted: str, status: int
+) -> None:
+    # GIVEN a megabyte of numbers as bytes, which are many more as text
+    api = load_handler(identity("FP16", [None]), limits={"rows": 2_000_000, "elements": 2_000_000})
+    halves = np.full(2_000_000, 1.5, np.float16)
+    body, length = body_of(
+        {"inputs": [tensor(halves, name="x", datatype="FP16")]}, halves.tobytes()
+    )
+
+    answer, response, _ = send(
+        api, body, inference_header_content_length=length, accept_encoding=accepted
+    )
+
+    assert answer["statusCode"] == status
+    if status == 413:
+        assert "larger than the 6 MB" in response["error"]
+
+
 def test_a_small_answer_is_not_worth_compressing(api: ModuleType, send: Send) -> None:
     body, length = body_of({"inputs": [tensor(ROWS)]}, ROWS.tobytes())
 
