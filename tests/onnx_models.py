@@ -59,6 +59,12 @@ def logarithm() -> ModelProto:
     return _model(nodes, {"x": ("FP32", [None])}, {"y": ("FP32", [None])})
 
 
+def is_nan() -> ModelProto:
+    """y = whether x is NaN."""
+    nodes = [helper.make_node("IsNaN", ["x"], ["y"])]
+    return _model(nodes, {"x": ("FP32", [None])}, {"y": ("BOOL", [None])})
+
+
 def gather() -> ModelProto:
     """y = [1, 2, 3][x]: fails inside onnxruntime for an index that is out of range."""
     table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])

@@ -93,16 +93,7 @@ class Model:
         Raises RequestError or LimitError for input outside the contract, and InferenceError when
         the model fails or answers with NaN or infinity.
         """
-        for name, array in inputs.items():
-            datatype = _DATATYPE_BY_DTYPE.get(array.dtype, str(array.dtype))
-            self.check_input(name, datatype, list(array.shape))
-        missing = [
-            name
-            for name, tensor in self.inputs.items()
-            if name not in inputs and not tensor.optional
-        ]
-        if missing:
-            raise RequestError(f"input '{missing[0]}' is missing")
+        self._check_inputs(inputs)
         names = list(self.outputs) if outputs is None else list(outputs)
         if not self.outputs.keys() >= set(names):
             raise RequestError(_unknown("output", self.outputs))
@@ -110,13 +101,34 @@ class Model:
             arrays = _run(self._session, names, inputs, self._bfloat16_outputs & set(names))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             raise InferenceError(_reason(error)) from None  # its message may quote the input
-        for name, array in zip(names, arrays, strict=True):
-            if is_finite(array):
-                continue
+        answer = dict(zip(names, arrays, strict=True))
+        self._check_finite(answer, inputs)
+        return answer
+
+    def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
+        for name, array in inputs.items():
+            datatype = _DATATYPE_BY_DTYPE.get(array.dtype, str(array.dtype))
+            self.check_input(name, datatype, list(array.shape))
+        for name, tensor in self.inputs.items():
+            if name not in inputs and not tensor.optional:
+                raise RequestError(f"input '{name}' is missing")
+
+    def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
+        """Refuse an answer that is no number, if the manifest says so, and count whose fault it is.
+
+        A model may know what to make of NaN, so as input it is no mistake until the answer shows.
+        """
+        name = next((name for name, array in answer.items() if not is_finite(array)), None)
+        if name is None:
+            return
+        is_ours = all(is_finite(array) for array in inputs.values())
+        if is_ours:
             record(NonFiniteOutputs=1)
-            if self.manifest.non_finite_outputs == "refuse":
-                raise InferenceError(f"output '{name}' holds NaN or infinity")
-        return dict(zip(names, arrays, strict=True))
+        if self.manifest.non_finite_outputs == "refuse":
+            message = f"output '{name}' holds NaN or infinity"
+            raise (
+                InferenceError(message) if is_ours else RequestError(f"{message}, as an input does")
+            )
 
 
 def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:

@@ -20,7 +20,7 @@ from serving.errors import (
     RequestError,
 )
 from serving.model import load_model
-from tests.onnx_models import gather, identity, logarithm, logistic, package
+from tests.onnx_models import gather, identity, is_nan, logarithm, logistic, package
 
 ROWS = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
 
@@ -152,6 +152,21 @@ def test_an_answer_that_is_no_number_is_an_error(tmp_path: Path, value: float) -
 
     with pytest.raises(InferenceError, match="output 'y' holds NaN or infinity"):
         model.predict({"x": np.array([1.0, value], np.float32)})
+
+
+def test_nan_that_comes_of_nan_is_the_callers_mistake(tmp_path: Path) -> None:
+    model = load_model(package(tmp_path, logarithm()))
+
+    with pytest.raises(RequestError, match="output 'y' holds NaN or infinity, as an input does"):
+        model.predict({"x": np.array([1.0, np.nan], np.float32)})
+
+
+def test_nan_as_input_is_for_the_model_to_judge(tmp_path: Path) -> None:
+    model = load_model(package(tmp_path, is_nan()))
+
+    answer = model.predict({"x": np.array([np.nan], np.float32)})
+
+    assert answer["y"].tolist() == [True]
 
 
 def test_a_model_may_let_its_answers_be_no_numbers(tmp_path: Path) -> None:
