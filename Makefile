@@ -48,25 +48,25 @@ bench: build ## Measure what a request costs; one table, and the same as build/b
 	infra prepare
 	python -m tests.benchmarks
 
-deploy: build ## Deploy to AWS with the settings of samconfig.toml
-	sam deploy
+deploy: build ## Deploy to AWS with the settings of samconfig.toml (ENV=prod)
+	sam deploy $(if $(ENV),--config-env "$(ENV)")
 
-lock: | .uv/bin/uv ## Resolve every dependency again into the hash-pinned requirements files
+lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files
 	$(COMPILE) --group dev --universal -o requirements-dev.txt
 	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
 	$(COMPILE) --group kserve -o tests/e2e/kserve.txt
 	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/requirements.txt
 
-train: | .uv/bin/uv ## Rebuild the example model from its data, bit for bit
+train: | .uv/.ready ## Rebuild the example model from its data, bit for bit
 	uv venv --quiet --clear build/train
 	uv pip install --quiet --python build/train --no-deps --require-hashes -r layers/model/training/requirements.txt
 	build/train/bin/python layers/model/training/train.py
 
 clean: ## Remove everything that was built or installed
-	rm -rf .venv .uv .aws-sam build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .uv .aws-sam build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The environment of the tools, rebuilt when a lock file changes.
-$(READY): requirements-dev.txt .python-version | .uv/bin/uv
+$(READY): requirements-dev.txt .python-version | .uv/.ready
 	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded." >&2; exit 1; }
 	@echo "Installing the tools (about a minute the first time) ..."
 	@uv pip install --quiet --require-hashes -r requirements-dev.txt
@@ -85,10 +85,10 @@ $(WHEELS): layers/runtime/requirements.txt | $(READY)
 		--platform manylinux2014_$(MACHINE) --dest $(@D) --requirement layers/runtime/requirements.txt
 	@touch $@
 
-# uv, from the PATH or from PyPI.
-.uv/bin/uv: .ci/uv.txt
-	@mkdir -p .uv/bin
-	@if command -v uv >/dev/null; then ln -sf "$$(command -v uv)" $@; \
+# uv, from the PATH or from PyPI. A stamp, since .uv/bin is the first place on the PATH.
+.uv/.ready: .ci/uv.txt
+	@rm -rf .uv && mkdir -p .uv/bin
+	@if command -v uv >/dev/null; then ln -s "$$(command -v uv)" .uv/bin/uv; \
 	else echo "Installing uv into .uv/ ..."; \
 		python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/uv.txt \
 		|| { echo "uv could not be installed: python3 needs the venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi

@@ -25,6 +25,9 @@ DATATYPES = {
 }
 
 
+CLASSES = ["setosa", "versicolor", "virginica"]
+
+
 def logistic() -> ModelProto:
     """scores = sigmoid(features . [0.1, -0.2, 0.3, 0.05]); features FP32 [-1, 4]."""
     nodes = [
@@ -59,6 +62,14 @@ def logarithm() -> ModelProto:
     return _model(nodes, {"x": ("FP32", [None])}, {"y": ("FP32", [None])})
 
 
+def quotient() -> ModelProto:
+    """y = x / b, where b is an optional input that is 10 if it is not given."""
+    b = helper.make_tensor("b", TensorProto.FLOAT, [1], [10.0])
+    nodes = [helper.make_node("Div", ["x", "b"], ["y"])]
+    inputs: dict[str, tuple[str, list[int | None]]] = {"x": ("FP32", [None]), "b": ("FP32", [1])}
+    return _model(nodes, inputs, {"y": ("FP32", [None])}, [b])
+
+
 def is_nan() -> ModelProto:
     """y = whether x is NaN."""
     nodes = [helper.make_node("IsNaN", ["x"], ["y"])]
@@ -70,6 +81,120 @@ def gather() -> ModelProto:
     table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
     nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
     return _model(nodes, {"x": ("INT64", [None])}, {"y": ("FP32", [None])}, [table])
+
+
+def linear_classifier() -> ModelProto:
+    """Three classes of four features as skl2onnx exports them: it ends with a ZipMap."""
+    rows = [[0.4, 1.4, -2.2, -1.0], [0.4, -1.6, 0.6, -1.4], [-1.7, -1.5, 2.4, 2.5]]
+    linear = helper.make_node(
+        "LinearClassifier",
+        ["X"],
+        ["label", "scores"],
+        domain="ai.onnx.ml",
+        classlabels_strings=CLASSES,
+        coefficients=[number for row in rows for number in row],
+        intercepts=[0.2, 1.0, -1.2],
+        multi_class=1,
+        post_transform="SOFTMAX",
+    )
+    return _classifier([linear], TensorProto.STRING, {"classlabels_strings": CLASSES})
+
+
+def tree_classifier() -> ModelProto:
+    """Two classes by a tree of one split, at X[0] = 0.5; the labels are integers."""
+    tree = helper.make_node(
+        "TreeEnsembleClassifier",
+        ["X"],
+        ["label", "scores"],
+        domain="ai.onnx.ml",
+        nodes_treeids=[0, 0, 0],
+        nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[0, 0, 0],
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_values=[0.5, 0.0, 0.0],
+        nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 0, 0],
+        class_treeids=[0, 0, 0, 0],
+        class_nodeids=[1, 1, 2, 2],
+        class_ids=[0, 1, 0, 1],
+        class_weights=[0.75, 0.25, 0.125, 0.875],
+        classlabels_int64s=[0, 1],
+        post_transform="NONE",
+    )
+    return _classifier([tree], TensorProto.INT64, {"classlabels_int64s": [0, 1]})
+
+
+def scaled() -> ModelProto:
+    """y = x / divisor, which is 2 unless a request brings it."""
+    nodes = [helper.make_node("Div", ["x", "divisor"], ["y"])]
+    two = helper.make_tensor("divisor", TensorProto.FLOAT, [1], [2.0])
+    inputs: dict[str, tuple[str, list[int | None]]] = {
+        "x": ("FP32", [None, 2]),
+        "divisor": ("FP32", [1]),
+    }
+    return _model(nodes, inputs, {"y": ("FP32", [None, 2])}, [two])
+
+
+def random() -> ModelProto:
+    """y = x plus noise, other noise each time."""
+    nodes = [
+        helper.make_node("RandomUniformLike", ["x"], ["noise"]),
+        helper.make_node("Add", ["x", "noise"], ["y"]),
+    ]
+    return _model(nodes, {"x": ("FP32", [None, 2])}, {"y": ("FP32", [None, 2])})
+
+
+def deep(layers: int = 200) -> ModelProto:
+    """Multiply x by constants that are computed from others, layer after layer.
+
+    onnxruntime takes tens of milliseconds to load it, most of which it can do ahead.
+    """
+    nodes, weights, before = [], [], "x"
+    for i in range(layers):
+        after = "y" if i == layers - 1 else f"x{i}"
+        weights.append(helper.make_tensor(f"w{i}", TensorProto.FLOAT, [4, 4], [0.25] * 16))
+        nodes += [
+            helper.make_node("Transpose", [f"w{i}"], [f"a{i}"]),
+            helper.make_node("Add", [f"a{i}", f"w{i}"], [f"b{i}"]),
+            helper.make_node("Sqrt", [f"b{i}"], [f"c{i}"]),
+            helper.make_node("MatMul", [before, f"c{i}"], [f"d{i}"]),
+            helper.make_node("Tanh", [f"d{i}"], [after]),
+        ]
+        before = after
+    return _model(nodes, {"x": ("FP32", [None, 4])}, {"y": ("FP32", [None, 4])}, weights)
+
+
+def crashing_at_load() -> ModelProto:
+    """Make onnxruntime 1.31 read beyond the inputs of a node while it infers shapes."""
+    scalars = [
+        helper.make_tensor("condition", TensorProto.BOOL, [], [True]),
+        helper.make_tensor("byte", TensorProto.UINT8, [1], [0]),
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [0.0]),
+        helper.make_tensor("none", TensorProto.FLOAT, [0], []),
+    ]
+    inputs = ["condition", "byte", "scale", "byte", "byte", "scale", "byte", "none", "byte"]
+    nodes = [
+        helper.make_node("QLinearWhere", inputs, ["z"], domain="com.microsoft"),
+        helper.make_node("Relu", ["x"], ["y"]),
+    ]
+    return _model(nodes, {"x": ("FP32", [1])}, {"y": ("FP32", [1]), "z": ("UINT8", [1])}, scalars)
+
+
+def crashing_at_run() -> ModelProto:
+    """Make onnxruntime 1.31 read beyond an empty scale when it runs a node."""
+    weights = [
+        helper.make_tensor("bytes", TensorProto.UINT8, [4], [3] * 4),
+        helper.make_tensor("scale", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("zero", TensorProto.UINT8, [1, 4, 8], [0] * 32),
+        helper.make_tensor("empty", TensorProto.FLOAT, [0, 4], []),
+        helper.make_tensor("one", TensorProto.UINT8, [1, 1, 4, 4], [1] * 16),
+    ]
+    names = [weight.name for weight in weights]
+    nodes = [
+        helper.make_node("QLinearSoftmax", names, ["z"], domain="com.microsoft", opset=1),
+        helper.make_node("Relu", ["x"], ["y"]),
+    ]
+    return _model(nodes, {"x": ("FP32", [1])}, {"y": ("FP32", [1]), "z": ("UINT8", [4])}, weights)
 
 
 def package(folder: Path, model: ModelProto, **fields: Any) -> Path:
@@ -101,7 +226,36 @@ def _model(
         ]
 
     graph = helper.make_graph(nodes, "tiny", values(inputs), values(outputs), weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    opsets = [
+        helper.make_opsetid("", 17),
+        *(
+            helper.make_opsetid(domain, version)
+            for domain, version in (("ai.onnx.ml", 3), ("com.microsoft", 1))
+            if any(node.domain == domain for node in nodes)
+        ),
+    ]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def _classifier(nodes: list[Any], label: int, classes: dict[str, Any]) -> ModelProto:
+    """Normalize `scores`, make maps of them and name the outputs as skl2onnx does."""
+    nodes = [
+        *nodes,
+        helper.make_node("Normalizer", ["scores"], ["rows"], domain="ai.onnx.ml", norm="L1"),
+        helper.make_node("Identity", ["label"], ["output_label"]),
+        helper.make_node(
+            "ZipMap", ["rows"], ["output_probability"], domain="ai.onnx.ml", **classes
+        ),
+    ]
+    model = _model(nodes, {"X": ("FP32", [None, 4])}, {}, [])
+    maps = helper.make_map_type_proto(label, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    model.graph.output.extend(
+        [
+            helper.make_tensor_value_info("output_label", label, [None]),
+            helper.make_value_info("output_probability", helper.make_sequence_type_proto(maps)),
+        ]
+    )
+    return model
 
 
 def _tensor(value: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def create_app(model: Model) -> FastAPI:
         title=model.manifest.name,
         version=model.manifest.version,
         description=model.manifest.description,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # a redirect would drop the stage from the path
     )
     for method, path, operation in ROUTES:

@@ -30,6 +30,8 @@ def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
         raise RequestError(f"the body is not {encoding}, as its content-encoding says") from error
     if len(expanded) > limit:
         raise LimitError(f"the body expands to more than {limit} bytes")
+    if stream.unused_data:
+        raise RequestError(f"the body goes on after the end of its {encoding} data")
     if not stream.eof:
         raise RequestError(f"the body's {encoding} data ends too early")
     return expanded

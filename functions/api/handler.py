@@ -39,15 +39,20 @@ record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the f
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one HTTP API request, and write its one line of log and metrics."""
-    response = _route(event, context)
-    flush(
-        function_request_id=context.aws_request_id,
-        xray_trace_id=os.environ.get("_X_AMZN_TRACE_ID", ""),
-        model_version=model.manifest.version,
-        model_sha256=model.manifest.sha256,
-        status=response["statusCode"],
-    )
-    return response
+    record(Requests=1)
+    status = 500
+    try:
+        response = _route(event, context)
+        status = response["statusCode"]
+        return response
+    finally:
+        flush(
+            function_request_id=context.aws_request_id,
+            xray_trace_id=os.environ.get("_X_AMZN_TRACE_ID", ""),
+            model_version=model.manifest.version,
+            model_sha256=model.manifest.sha256,
+            status=status,
+        )
 
 
 def _route(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -66,9 +71,14 @@ def _route(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _answer(event: dict[str, Any], operation: Callable[..., Response]) -> dict[str, Any]:
     """Answer an inference request with the very result that Mangum would return."""
-    body = event.get("body", "")
-    body = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-    response = answer(partial(operation, body=body, headers=event["headers"]))
+
+    def operate() -> Response:
+        text = event.get("body") or ""
+        body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
+        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        return operation(body=body, headers=headers)
+
+    response = answer(operate)
     text = response.body if response.is_text else base64.b64encode(response.body)
     return {
         "statusCode": response.status,

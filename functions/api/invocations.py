@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
 from api import compression
-from api.responses import JSON, Response
+from api.responses import JSON, Response, media_type
 from serving.errors import EncodingError, RequestError
 from serving.model import Model
 from serving.strict_json import decode, refuse_repeated_keys
@@ -61,12 +61,12 @@ def invoke(model: Model, body: bytes, headers: Mapping[str, str]) -> Response:
 
     Raises EncodingError, RequestError, LimitError or InferenceError.
     """
-    record(Requests=1)
     with timed("RequestLatency"):
-        content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        content_type = media_type(headers)
+        content_type = JSON if content_type is None else content_type
         if content_type not in _READERS:
             raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
-        body = compression.expand(body, headers, model.manifest.limits.bytes)
+        body = compression.expand(body, headers, model.manifest.limits.expanded_bytes)
         inputs, by_row = _READERS[content_type](model, body)
         record(Rows=model.rows(inputs))
         with timed("InferenceLatency"):

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api import compression
-from api.responses import BINARY, JSON, Response
+from api.responses import BINARY, JSON, Response, media_type
 from serving.errors import EncodingError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC
 from serving.model import Model
@@ -24,7 +24,7 @@ PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
 
 
-class InputParameters(Struct, frozen=True):
+class BinarySize(Struct, frozen=True):
     """`binary_data_size`: the tensor's data is that many bytes after the JSON."""
 
     binary_data_size: Annotated[int, Meta(ge=0)] | None = None
@@ -37,7 +37,7 @@ class RequestInput(Struct):
     shape: list[int]
     datatype: str
     data: msgspec.Raw | UnsetType = UNSET
-    parameters: InputParameters = InputParameters()
+    parameters: BinarySize | None = None
 
 
 class OutputParameters(Struct, frozen=True):
@@ -50,7 +50,7 @@ class RequestOutput(Struct):
     """One output that the caller wants."""
 
     name: str
-    parameters: OutputParameters = OutputParameters()
+    parameters: OutputParameters | None = None
 
 
 class RequestParameters(Struct, frozen=True):
@@ -65,7 +65,7 @@ class InferRequest(Struct):
     inputs: list[RequestInput]
     id: str | None = None
     outputs: list[RequestOutput] | None = None
-    parameters: RequestParameters = RequestParameters()
+    parameters: RequestParameters | None = None
 
 
 class ResponseOutput(Struct, omit_defaults=True):
@@ -75,7 +75,7 @@ class ResponseOutput(Struct, omit_defaults=True):
     datatype: str
     shape: list[int]
     data: list[Any] | UnsetType = UNSET
-    parameters: InputParameters | UnsetType = UNSET
+    parameters: BinarySize | UnsetType = UNSET
 
 
 class InferResponse(Struct, kw_only=True, omit_defaults=True):
@@ -160,11 +160,11 @@ def infer(
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
-    record(Requests=1)
     with timed("RequestLatency"):
         _select(model, name, version)
-        _check_content_type(headers)
-        body = compression.expand(body, headers, model.manifest.limits.bytes)
+        if media_type(headers) not in {None, JSON, BINARY}:  # tritonclient sends none
+            raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
+        body = compression.expand(body, headers, model.manifest.limits.expanded_bytes)
         request, binary = _decode(model, body, headers)
         inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
@@ -200,18 +200,6 @@ def _select(model: Model, name: str, version: str | None) -> None:
         )
 
 
-def _check_content_type(headers: Mapping[str, str]) -> None:
-    """Raise EncodingError for a type that is not the protocol's; tritonclient sends none."""
-    if _content_type(headers) not in {None, JSON, BINARY}:
-        raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
-
-
-def _content_type(headers: Mapping[str, str]) -> str | None:
-    if "content-type" not in headers:
-        return None
-    return headers["content-type"].partition(";")[0].strip().lower()
-
-
 def _decode(
     model: Model, body: bytes, headers: Mapping[str, str]
 ) -> tuple[InferRequest, memoryview]:
@@ -221,9 +209,9 @@ def _decode(
     if not body:
         raise RequestError("the body is empty")
     if length == 0:
-        if _content_type(headers) == JSON:
+        if media_type(headers) == JSON:
             raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
-        return _raw_request(model, len(body)), view
+        return _raw_request(model, body)
     text = body[:length]
     request: InferRequest = decode(text, InferRequest, "body")
     inputs, outputs = len(request.inputs), len(request.outputs or ())
@@ -231,6 +219,9 @@ def _decode(
         **dict.fromkeys(("inputs", "outputs", "id"), 1),
         **dict.fromkeys(("shape", "datatype", "data"), inputs),
         "name": inputs + outputs,
+        "binary_data_size": inputs,
+        "binary_data": outputs,
+        "binary_data_output": 1,
         "parameters": inputs + outputs + 1,
     }
     refuse_repeated_keys(text, most, "body")
@@ -247,7 +238,7 @@ def _header_length(headers: Mapping[str, str], size: int) -> int | None:
     return int(text)
 
 
-def _raw_request(model: Model, size: int) -> InferRequest:
+def _raw_request(model: Model, body: bytes) -> tuple[InferRequest, memoryview]:
     """Make the request that a body of nothing but the only input's bytes stands for."""
     tensor, *others = model.manifest.inputs
     dynamic = [i for i, length in enumerate(tensor.shape) if length == DYNAMIC]
@@ -255,15 +246,19 @@ def _raw_request(model: Model, size: int) -> InferRequest:
         raise RequestError(
             "a raw binary request needs a model with one input and at most one dynamic dimension"
         )
-    row = math.prod(length for length in tensor.shape if length != DYNAMIC)
-    row *= DATATYPES[tensor.datatype].dtype.itemsize
-    rows = size // row if row else 0
+    if tensor.datatype == "BYTES":  # Triton takes the whole body for one string, without its length
+        body, rows = len(body).to_bytes(4, "little") + body, 1
+    else:
+        row = math.prod(length for length in tensor.shape if length != DYNAMIC)
+        row *= DATATYPES[tensor.datatype].dtype.itemsize
+        rows = len(body) // row if row else 0
     shape = [rows if length == DYNAMIC else length for length in tensor.shape]
-    parameters = InputParameters(binary_data_size=size)
-    return InferRequest(
+    parameters = BinarySize(binary_data_size=len(body))
+    request = InferRequest(
         [RequestInput(tensor.name, shape, tensor.datatype, parameters=parameters)],
         parameters=RequestParameters(binary_data_output=True),
     )
+    return request, memoryview(body)
 
 
 def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dict[str, Array]:
@@ -276,9 +271,9 @@ def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dic
         except RequestError as error:
             raise type(error)(f"inputs[{i}]: {error}") from error
         try:
-            size = tensor.parameters.binary_data_size or 0
-            arrays[tensor.name] = _read_input(tensor, contract.datatype, binary[:size])
-            binary = binary[size:]
+            size = tensor.parameters.binary_data_size if tensor.parameters else None
+            arrays[tensor.name] = _read_input(tensor, contract.datatype, binary, size)
+            binary = binary[size or 0 :]
         except RequestError as error:
             raise RequestError(f"input '{tensor.name}': {error}") from error
     if binary:
@@ -286,8 +281,7 @@ def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dic
     return arrays
 
 
-def _read_input(tensor: RequestInput, datatype: str, binary: memoryview) -> Array:
-    size = tensor.parameters.binary_data_size
+def _read_input(tensor: RequestInput, datatype: str, binary: memoryview, size: int | None) -> Array:
     if size is not None and tensor.data is not UNSET:
         raise RequestError("Expected either `data` or `binary_data_size`, got both")
     if size is not None:
@@ -295,7 +289,7 @@ def _read_input(tensor: RequestInput, datatype: str, binary: memoryview) -> Arra
             raise RequestError(
                 f"binary data: `binary_data_size` is {size}, the body has {len(binary)} bytes left"
             )
-        return from_binary(binary, DATATYPES[datatype], tensor.shape)
+        return from_binary(binary[:size], DATATYPES[datatype], tensor.shape)
     if isinstance(tensor.data, UnsetType):
         raise RequestError("`data` is missing")
     return from_json(tensor.data, DATATYPES[datatype], tensor.shape)
@@ -307,16 +301,17 @@ def _respond(
     wanted = {
         output.name: output.parameters.binary_data
         for output in request.outputs or ()
-        if output.parameters.binary_data is not None
+        if output.parameters and output.parameters.binary_data is not None
     }
+    is_binary = request.parameters is not None and request.parameters.binary_data_output
     outputs: list[ResponseOutput] = []
     parts: list[bytes] = []
     for name, array in arrays.items():
         output = ResponseOutput(name, model.outputs[name].datatype, list(array.shape))
-        if wanted.get(name, request.parameters.binary_data_output):
+        if wanted.get(name, is_binary):
             part = to_binary(array)
             parts.append(part)
-            output.parameters = InputParameters(binary_data_size=len(part))
+            output.parameters = BinarySize(binary_data_size=len(part))
         else:
             output.data = to_json(array)
         outputs.append(output)

@@ -1,6 +1,6 @@
 """An HTTP answer, and the one table from errors to statuses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import PurePath
 from traceback import extract_tb
@@ -59,6 +59,12 @@ class Response(msgspec.Struct, frozen=True):
         if self.is_text:
             return len(self.body) + self.body.count(b'"') + self.body.count(b"\\")
         return -(-len(self.body) // 3) * 4
+
+
+def media_type(headers: Mapping[str, str]) -> str | None:
+    """Return the request's Content-Type without its parameters."""
+    value = headers.get("content-type")
+    return None if value is None else value.partition(";")[0].strip().lower()
 
 
 def answer(operation: Callable[[], Response]) -> Response:

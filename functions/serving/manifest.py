@@ -19,11 +19,11 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Meta(ge=DYNAMIC)]
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mistyped optional field must be refused, not ignored."""
 
 
-class Histogram(_Part, frozen=True):
+class Histogram(_Strict, frozen=True):
     """How often a feature's training values fell between neighbouring `edges`."""
 
     edges: list[float]
@@ -39,7 +39,7 @@ class Histogram(_Part, frozen=True):
             raise ValueError("`edges` must increase")
 
 
-class Feature(_Part, frozen=True):
+class Feature(_Strict, frozen=True):
     """One column of a two-dimensional input; the range is what training saw, not a limit."""
 
     name: Label
@@ -50,7 +50,7 @@ class Feature(_Part, frozen=True):
     baseline: Histogram | None = None
 
 
-class Tensor(_Part, frozen=True):
+class Tensor(_Strict, frozen=True):
     """One input or output; a dimension of -1 may have any length."""
 
     name: Label
@@ -89,15 +89,15 @@ class Tensor(_Part, frozen=True):
             )
 
 
-class Limits(_Part, frozen=True):
+class Limits(_Strict, frozen=True):
     """The most that one request may ask for."""
 
     rows: Annotated[int, Meta(ge=1)] = 10_000
     elements: Annotated[int, Meta(ge=1)] = 1_000_000
-    bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body, once expanded
+    expanded_bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body
 
 
-class Golden(_Part, frozen=True):
+class Golden(_Strict, frozen=True):
     """Nested lists by tensor name, and what the model answered when it was packaged."""
 
     inputs: dict[str, Any]
@@ -106,7 +106,7 @@ class Golden(_Part, frozen=True):
     absolute_tolerance: Annotated[float, Meta(ge=0)] = 1e-6
 
 
-class Manifest(_Part, frozen=True):
+class Manifest(_Strict, frozen=True):
     """The whole of model.json; `files` maps each file of the model to its sha256."""
 
     schema: Literal[1]

@@ -58,7 +58,7 @@ class Model:
         limits = self.manifest.limits
         if tensor.shape[:1] == [DYNAMIC] and shape[0] > limits.rows:
             raise LimitError(f"input '{name}': at most {limits.rows} rows a request")
-        if math.prod(shape) > limits.elements:
+        if math.prod(max(1, length) for length in shape) > limits.elements:  # an empty tensor, too
             raise LimitError(f"input '{name}': at most {limits.elements} elements a request")
         return tensor
 
@@ -72,6 +72,7 @@ class Model:
                 [abs(length) for length in tensor.shape], DATATYPES[tensor.datatype].dtype
             )
             for name, tensor in self.inputs.items()
+            if name in golden or not tensor.optional
         }
 
     def rows(self, inputs: Mapping[str, Array]) -> int:
@@ -94,7 +95,7 @@ class Model:
         the model fails or answers with NaN or infinity.
         """
         self._check_inputs(inputs)
-        names = list(self.outputs) if outputs is None else list(outputs)
+        names = list(dict.fromkeys(outputs or self.outputs))  # onnxruntime takes [] for all
         if not self.outputs.keys() >= set(names):
             raise RequestError(_unknown("output", self.outputs))
         try:
@@ -107,7 +108,7 @@ class Model:
 
     def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
         for name, array in inputs.items():
-            datatype = _DATATYPE_BY_DTYPE.get(array.dtype, str(array.dtype))
+            datatype = _DATATYPE_BY_DTYPE.get(array.dtype) or str(array.dtype)
             self.check_input(name, datatype, list(array.shape))
         for name, tensor in self.inputs.items():
             if name not in inputs and not tensor.optional:
@@ -152,11 +153,27 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
         "inputs", manifest.inputs, session.get_inputs(), session.get_overridable_initializers()
     )
     _compare("outputs", manifest.outputs, session.get_outputs(), [])
+    _check_servable(manifest)
     model = Model(manifest, session, 0.0)
     if manifest.golden:  # the first run allocates memory that later runs reuse
-        model.predict(model.example())
+        try:
+            model.predict(model.example())
+        except (RequestError, ValueError, TypeError, OverflowError) as error:
+            raise ManifestError(f"model.json: golden[0].inputs: {error}") from error
     model.load_milliseconds = (time.perf_counter() - started) * 1e3
     return model
+
+
+def simplify(source: Path, target: Path) -> None:
+    """Write the graph `source` to `target` as every session would first simplify it.
+
+    At this level constants are computed and what has no effect is dropped; layouts for one
+    processor and onnxruntime's own operators come with the levels above.
+    """
+    options = _options(MB_PER_VCPU)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _run(
@@ -187,6 +204,20 @@ def _from_ort_value(value: Any) -> Array:
     shape = value.shape()
     size = math.prod(shape) * BF16.itemsize
     return np.frombuffer(ctypes.string_at(value.data_ptr(), size), BF16).reshape(shape)
+
+
+def _check_servable(manifest: Manifest) -> None:
+    """Raise ManifestError for what would fail every request."""
+    datatypes = {tensor.datatype for tensor in manifest.inputs}
+    if "BYTES" in datatypes and any(tensor.datatype == "BF16" for tensor in manifest.outputs):
+        raise ManifestError("model.json: onnxruntime cannot answer BF16 to a BYTES input")
+    for tensor in manifest.inputs:
+        least = math.prod(abs(length) for length in tensor.shape)
+        if least > manifest.limits.elements:
+            raise ManifestError(
+                f"model.json: limits.elements is {manifest.limits.elements}, but one row of "
+                f"'{tensor.name}' has {least}"
+            )
 
 
 def _options(memory_mb: int) -> Any:
@@ -232,8 +263,8 @@ def _compare(field: str, tensors: list[Tensor], required: list[Any], optional: l
             raise ManifestError(f"model.json: {field}: the graph has no '{tensor.name}'")
         found = _DATATYPE_BY_ONNX.get(argument.type, argument.type)
         shape = [length if isinstance(length, int) else DYNAMIC for length in argument.shape]
-        # What runtime inference says of an output's shape can be less than the exporter knew.
-        if found != tensor.datatype or (field == "inputs" and shape != tensor.shape):
+        fits = shape == tensor.shape if field == "inputs" else _agree(shape, tensor.shape)
+        if found != tensor.datatype or not fits:
             raise ManifestError(
                 f"model.json: {field}: '{tensor.name}' is {tensor.datatype} {tensor.shape}, "
                 f"in the graph it is {found} {shape}"
@@ -245,6 +276,17 @@ def _compare(field: str, tensors: list[Tensor], required: list[Any], optional: l
     missing = {argument.name for argument in required} - {tensor.name for tensor in tensors}
     if missing:
         raise ManifestError(f"model.json: {field}: the graph's '{min(missing)}' is missing")
+
+
+def _agree(inferred: list[int], told: list[int]) -> bool:
+    """Compare shapes of an output, of which the exporter may know more than onnxruntime.
+
+    onnxruntime gives [] for a rank that it could not infer.
+    """
+    return not inferred or (
+        len(inferred) == len(told)
+        and all(DYNAMIC in pair or pair[0] == pair[1] for pair in zip(inferred, told, strict=True))
+    )
 
 
 def _unknown(kind: str, known: Iterable[str]) -> str:

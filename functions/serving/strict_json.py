@@ -13,6 +13,7 @@ from serving.errors import RequestError
 JsonText = bytes | msgspec.Raw
 
 _NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
+_ESCAPED_ASCII = re.compile(rb"\\(u00[2-7]|/)")  # what no encoder need escape, to hide a key
 _BYTE = re.compile(r"byte (\d+)")
 
 
@@ -45,7 +46,8 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
             raise RequestError(f"{place}: Expected each key once in an object")
 
     text = bytes(data)
-    if any(text.count(msgspec.json.encode(key)) > count for key, count in most.items()):
+    counts = ((text.count(msgspec.json.encode(key)), count) for key, count in most.items())
+    if _ESCAPED_ASCII.search(text) or any(found > count for found, count in counts):
         try:
             json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
         except (ValueError, RecursionError) as error:  # in what msgspec had no need to look into

@@ -9,7 +9,6 @@ Every function raises RequestError, or LimitError, for what does not fit the mod
 
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -26,9 +25,7 @@ from serving.errors import LimitError, RequestError
 from serving.manifest import DYNAMIC, Tensor
 from serving.model import Model
 from serving.strict_json import JsonText, decode, refuse_repeated_keys
-from serving.tensors import DATATYPES, Array, Datatype, from_json
-
-_NESTED = re.compile(rb"\s*\[\s*\[")
+from serving.tensors import DATATYPES, NESTED, Array, Datatype, from_json
 
 
 class _List(Struct, array_like=True, gc=False):
@@ -93,6 +90,7 @@ def read_records(model: Model, data: JsonText, place: str) -> dict[str, Array]:
 def read_split(model: Model, data: JsonText, place: str) -> dict[str, Array]:
     """Read a list of columns, and a list of rows that have a cell for each."""
     split = decode(data, _Split, place)
+    refuse_repeated_keys(data, {"columns": 1, "data": 1}, place)
     choice = _choose(model, split.columns)
     row = GenericAlias(tuple, tuple(_cells(model, choice, split.columns).values()))
     rows = decode(split.data, GenericAlias(list, (row,)), f"{place}.data")
@@ -107,7 +105,7 @@ def read_csv(model: Model, data: bytes) -> dict[str, Array]:
         text = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise RequestError("CSV: Expected UTF-8") from error
-    csv.field_size_limit(len(text) + 1)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))  # it is the process's
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, quoting=csv.QUOTE_NOTNULL)
     try:
         names = [name or "" for name in next(reader, ())]
@@ -278,7 +276,7 @@ def _measure(data: JsonText, shape: Sequence[int], item: Any, place: str) -> lis
     length, *inner = shape
     if length == DYNAMIC:
         # A row of one number may be that number.
-        is_flat = math.prod(inner) == 1 and not _NESTED.match(data)
+        is_flat = math.prod(inner) == 1 and not NESTED.match(data)
         length = len(decode(data, GenericAlias(list, (item if is_flat else _List,)), place))
     if DYNAMIC in inner:
         first = decode(data, _First, place).item

@@ -64,7 +64,7 @@ DATATYPES = {
 
 _BF16_EXPONENT = np.uint16(0x7F80)
 _LENGTH = struct.Struct("<I")
-_NESTED = re.compile(rb"\s*\[\s*\[")
+NESTED = re.compile(rb"\s*\[\s*\[")
 
 
 def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int]) -> Array:
@@ -74,8 +74,8 @@ def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int
     the place in the data: `data[1][2]: ...`.
     """
     if datatype.json is None:
-        raise RequestError(f"data: {datatype.name} has no JSON form; send it as binary data")
-    nested = len(shape) > 1 and _NESTED.match(data) is not None
+        raise RequestError(f"data: {datatype.name} has no JSON form")
+    nested = len(shape) > 1 and NESTED.match(data) is not None
     items = decode(data, _lists_of(datatype.json, len(shape) if nested else 1), "data")
     levels = shape if nested else [math.prod(shape)]
     items = [items]
@@ -94,7 +94,7 @@ def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int
 def to_json(array: Array) -> list[Any]:
     """Write `array` as the flat row-major list that the protocol's JSON form takes."""
     if array.dtype == DATATYPES["BF16"].dtype:
-        raise RequestError("BF16 has no JSON form; ask for it with `binary_data`")
+        raise RequestError("BF16 has no JSON form")
     return array.ravel().tolist()
 
 

@@ -73,7 +73,7 @@ def to_event(  # noqa: PLR0913 each is one field of the event
     forwarded = {
         "x-amzn-trace-id": trace_id,
         "x-forwarded-for": request.source_ip,
-        "x-forwarded-port": host.rpartition(":")[2],
+        "x-forwarded-port": host.rpartition(":")[2] if ":" in host else "80",
         "x-forwarded-proto": "http",
     }
     now = time.time()

@@ -168,6 +168,25 @@ def test_strings_come_back_as_they_went(
     assert send(api, body, inference_header_content_length=length)[2] == data
 
 
+def test_a_raw_request_of_text_is_one_string_without_its_length(
+    load_handler: Callable[..., ModuleType], send: Send
+) -> None:
+    api = load_handler(identity("BYTES", [None]))
+
+    _, _, rest = send(api, b"hello", inference_header_content_length="0")
+
+    assert rest == b"\x05\0\0\0hello"
+
+
+def test_a_raw_request_is_not_json(api: ModuleType, send: Send) -> None:
+    headers = {"content_type": "application/json", "inference_header_content_length": "0"}
+
+    answer, response, _ = send(api, ROWS.tobytes(), **headers)
+
+    assert answer["statusCode"] == 400
+    assert "Expected the JSON's length, got 0" in response["error"]
+
+
 @pytest.mark.parametrize(
     ("changes", "parts", "length", "message"),
     [
@@ -227,6 +246,7 @@ def test_a_compressed_request_is_the_same_request(
     [
         (b"{}", "gzip", 400, "the body is not gzip"),
         (gzip.compress(b"{}" * 999)[:-9], "gzip", 400, "the body's gzip data ends too early"),
+        (gzip.compress(b"{}") + b"more", "gzip", 400, "goes on after the end of its gzip data"),
         (b"{}", "br", 415, "content-encoding: expected gzip, deflate or identity"),
         (gzip.compress(b" " * 30_000_000), "gzip", 413, "expands to more than 25000000 bytes"),
     ],

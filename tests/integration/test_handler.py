@@ -76,6 +76,11 @@ CORPUS: dict[str, tuple[int, str]] = {
     "selected output": (200, request(outputs=[{"name": "scores"}])),
     "no rows": (200, request(inputs=[tensor(shape=[0, 4], data=[])])),
     "unknown output": (400, request(outputs=[{"name": "label"}])),
+    "no outputs wanted": (200, request(outputs=[])),
+    "an output many times": (200, request(outputs=[{"name": "scores"}] * 1000)),
+    "no parameters": (200, request(inputs=[tensor(parameters=None)], parameters=None)),
+    "huge dimension of an empty tensor": (400, request(inputs=[tensor(shape=[0, 2**62])])),
+    "key twice, once in disguise": (400, request()[:-1] + ', "\\u0069nputs": []}'),
     "no body": (400, ""),
     "not JSON": (400, "features=1"),
     "truncated": (400, request()[:-5]),
@@ -409,6 +414,22 @@ def test_an_error_of_the_application_itself_is_answered_too(
     assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"headers": None}, 200),
+        ({"headers": {"Content-Type": "text/plain"}}, 415),
+        ({"body": None}, 400),
+    ],
+)
+def test_an_event_that_is_not_as_usual_is_answered_too(
+    api: ModuleType, lambda_context: Any, http_event: Event, changes: dict[str, Any], status: int
+) -> None:
+    event = http_event("POST", INFER, request()) | changes
+
+    assert api.handler(event, lambda_context)["statusCode"] == status
+
+
 def test_one_record_of_metrics_a_request_for_dashboards_and_for_the_canary(
     api: ModuleType, lambda_context: Any, http_event: Event, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -509,6 +530,17 @@ def test_the_line_of_a_request_tells_who_answered_what(
     assert line["model_version"] == "1"
     assert line["model_sha256"] == api.model.manifest.sha256
     assert line["status"] == 200
+
+
+def test_a_golden_sample_that_is_none_is_a_model_that_does_not_load(
+    load_handler: Callable[..., ModuleType], capfd: pytest.CaptureFixture[str]
+) -> None:
+    golden = [{"inputs": {"features": [[1, 2], [3]]}, "outputs": {}}]
+
+    with pytest.raises(Exception, match=r"model\.json: golden\[0\]\.inputs: "):
+        load_handler(logistic(), golden=golden)
+
+    assert emf(capfd.readouterr().out)["ModelLoadFailures"] == [1.0]
 
 
 def test_a_model_that_does_not_load_is_counted_before_the_function_fails(

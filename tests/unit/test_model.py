@@ -20,7 +20,16 @@ from serving.errors import (
     RequestError,
 )
 from serving.model import load_model
-from tests.onnx_models import gather, identity, is_nan, logarithm, logistic, package
+from tests.onnx_models import (
+    gather,
+    identities,
+    identity,
+    is_nan,
+    logarithm,
+    logistic,
+    package,
+    quotient,
+)
 
 ROWS = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
 
@@ -95,6 +104,54 @@ def test_refuses_a_manifest_of_another_model(
 ) -> None:
     with pytest.raises(ManifestError, match=message):
         load_model(package(tmp_path, logistic(), **fields))
+
+
+@pytest.mark.parametrize("shape", [[3, 7, 7], [-1, 2]])
+def test_refuses_an_output_shape_that_is_not_the_graphs(tmp_path: Path, shape: list[int]) -> None:
+    outputs = [{"name": "scores", "datatype": "FP32", "shape": shape}]
+
+    with pytest.raises(ManifestError, match=r"in the graph it is FP32 \[-1, 1\]"):
+        load_model(package(tmp_path, logistic(), outputs=outputs))
+
+
+def test_refuses_limits_that_no_request_could_keep(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="one row of 'features' has 4"):
+        load_model(package(tmp_path, logistic(), limits={"elements": 3}))
+
+
+def test_refuses_what_onnxruntime_cannot_pass_on(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot answer BF16 to a BYTES input"):
+        load_model(package(tmp_path, identities({"BYTES": [None], "BF16": [None]})))
+
+
+def test_an_optional_input_keeps_the_graphs_value_unless_it_is_given(tmp_path: Path) -> None:
+    # GIVEN y = x / b, where the graph says that b is 10
+    fields = {
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [-1]},
+            {"name": "b", "datatype": "FP32", "shape": [1], "optional": True},
+        ],
+        "golden": [{"inputs": {"x": [1]}, "outputs": {"y": [0.1]}}],
+    }
+
+    model = load_model(package(tmp_path, quotient(), **fields))
+
+    x, b = np.array([1.0], np.float32), np.array([2.0], np.float32)
+    assert model.predict({"x": x})["y"].tolist() == pytest.approx([0.1])
+    assert model.predict({"x": x, "b": b})["y"].tolist() == [0.5]
+
+
+def test_no_wanted_outputs_are_all_of_them(tmp_path: Path) -> None:
+    model = load_model(package(tmp_path, logistic()))
+
+    assert set(model.predict({"features": ROWS}, [])) == {"scores"}
+
+
+def test_an_empty_tensor_may_not_ask_for_a_huge_answer(tmp_path: Path) -> None:
+    model = load_model(package(tmp_path, identity("FP32", [None, None])))
+
+    with pytest.raises(LimitError, match="elements"):
+        model.predict({"x": np.zeros((0, 10_000_000), np.float32)})
 
 
 def test_runs_the_first_golden_sample_before_the_first_request(tmp_path: Path) -> None:
