@@ -32,20 +32,25 @@ def send(curl: str, url: str) -> httpx.Response:
     values = dict(zip(options[::2], options[1::2], strict=True))
     name, _, content_type = values["-H"].partition(": ")
     path = "/" + address.split("/", 3)[3]
-    return httpx.post(url + path, content=values["-d"], headers={name: content_type})
+    return httpx.post(
+        url + path,
+        content=values.get("-d") or values["--data-binary"],
+        headers={name: content_type},
+    )
 
 
-def test_the_curl_of_the_readme_gets_the_answer_of_the_readme(local_run: LocalRun) -> None:
+def test_every_curl_of_the_readme_gets_the_answer_of_the_readme(local_run: LocalRun) -> None:
     readme = (ROOT / "README.md").read_text()
-    curl = re.search(r"```sh\n(curl http://127\.0\.0\.1.*?)```", readme, re.DOTALL)
-    expected = re.search(r"```json\n(\{\"model_name\".*?)\n```", readme, re.DOTALL)
-    assert curl
-    assert expected
+    shown = re.findall(
+        r"```sh\n(curl http://127\.0\.0\.1.*?)```\s*```json\n(.*?)\n```", readme, re.DOTALL
+    )
 
-    answer = send(curl[1], local_run.url)
+    for curl, expected in shown:
+        answer = send(curl, local_run.url)
 
-    assert answer.status_code == 200
-    assert answer.text == expected[1]
+        assert answer.status_code == 200
+        assert answer.text == expected
+    assert len(shown) == 2
 
 
 def test_the_curl_that_the_ready_line_offers_works(local_run: LocalRun) -> None:
