@@ -12,7 +12,7 @@ SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "inference")
 FUNCTION_VERSION = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
 
 METRICS = {
-    "Requests": MetricUnit.Count,  # inference requests
+    "Requests": MetricUnit.Count,  # on any route
     "Rows": MetricUnit.Count,
     "ClientErrors": MetricUnit.Count,  # answers with a 4xx status, on any route
     "ServerErrors": MetricUnit.Count,  # answers with a 5xx status, on any route

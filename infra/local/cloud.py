@@ -19,18 +19,33 @@ from typing import Any
 from moto.awslambda.exceptions import UnknownAliasException
 from moto.awslambda.models import lambda_backends
 from moto.cloudformation.models import cloudformation_backends
-from moto.cloudwatch.models import Dimension, MetricAggregatedDatum, cloudwatch_backends
+from moto.cloudwatch import models as cloudwatch
+from moto.cloudwatch.models import (
+    CloudWatchBackend,
+    Dimension,
+    MetricAggregatedDatum,
+    MetricDatum,
+    Statistics,
+    cloudwatch_backends,
+)
+from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
+from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from infra.local.errors import FunctionError
-from infra.local.metrics import Sample
+from infra.local.metric_data import get_metric_data
+from infra.local.metrics import Sample, percentile
 from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
 # them in another order than the metric did would find nothing.
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
+
+DASHBOARD = "AWS::CloudWatch::Dashboard"
+KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
 
 
 class Datum(MetricAggregatedDatum):
@@ -70,6 +85,54 @@ class Datum(MetricAggregatedDatum):
         return fits and bool(super().filter(namespace, name, dimensions))
 
 
+class Percentiles(Statistics):
+    """The statistics of one period, of which moto itself knows no percentiles.
+
+    As on CloudWatch there are none if a value is negative, nor of a statistic set unless all its
+    values are the same. Source: docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/
+    API_GetMetricStatistics.html.
+    """
+
+    def get_statistics_for_type(self, stat: str) -> Any:
+        """Return one statistic, None if there is none."""
+        if not stat.startswith("p"):
+            return super().get_statistics_for_type(stat)
+        values: list[float] = []
+        for datum in self.metric_data:
+            match datum:
+                case Datum():
+                    values += datum.values
+                case MetricDatum():
+                    values.append(datum.value)
+                case MetricAggregatedDatum(min=low, max=high) if low == high:
+                    values += [low] * int(datum.sample_count)
+                case _:
+                    return None
+        return percentile(values, float(stat[1:])) if min(values) >= 0 else None
+
+    @property
+    def extended_statistics(self) -> dict[str, float] | None:
+        """The percentiles that GetMetricStatistics is asked for."""
+        values = {
+            stat: self.get_statistics_for_type(stat) for stat in self.stats if stat.startswith("p")
+        }
+        return {stat: value for stat, value in values.items() if value is not None} or None
+
+
+_get_plain_statistics = CloudWatchResponse.get_metric_statistics
+
+
+def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
+    """Answer GetMetricStatistics, also with the percentiles that moto leaves out."""
+    response.params.setdefault("Statistics", response.params.get("ExtendedStatistics", []))
+    return _get_plain_statistics(response)
+
+
+CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
+CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
+cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
+
+
 class Cloud:
     """An AWS account of one Region, empty until a stack is created in it."""
 
@@ -100,8 +163,8 @@ class Cloud:
     def create_stack(self, stack: Stack, url: str) -> None:
         """Create everything the stack holds that other tools read, with the alias on version 1.
 
-        The CloudFormation stack has the log group and the outputs: moto's CloudFormation knows
-        neither aliases nor HTTP APIs.
+        The CloudFormation stack has the log group, the dashboard and the outputs: moto's
+        CloudFormation knows neither aliases nor HTTP APIs.
         """
         function = stack.function
         role = iam_backends[ACCOUNT_ID]["aws"].create_role(
@@ -128,9 +191,21 @@ class Cloud:
             "Type": "AWS::Logs::LogGroup",
             "Properties": {"LogGroupName": function.log_group},
         }
+        dashboards = {
+            logical_id: {"Type": DASHBOARD, "Properties": properties}
+            for logical_id, properties in stack.resources(DASHBOARD, "1").items()
+        }
+        resources = {"LogGroup": logs, **dashboards}
         cloudformation_backends[ACCOUNT_ID][self._region].create_stack(
-            stack.name, json.dumps({"Resources": {"LogGroup": logs}, "Outputs": outputs}), {}
+            stack.name, json.dumps({"Resources": resources, "Outputs": outputs}), {}
         )
+
+    def put_dashboards(self, stack: Stack, version: str) -> None:
+        """Let the dashboards show the alarms of a version that was just published."""
+        for properties in stack.resources(DASHBOARD, version).values():
+            cloudwatch_backends[ACCOUNT_ID][self._region].put_dashboard(
+                properties["DashboardName"], properties["DashboardBody"]
+            )
 
     def publish(self, function: Function) -> str:
         """Publish the next version of a function that exists; return its number."""
@@ -158,6 +233,17 @@ class Cloud:
     def put_metrics(self, samples: Iterable[Sample]) -> None:
         """Add samples to CloudWatch's metrics."""
         self._metrics.extend(Datum(sample) for sample in samples)
+
+    def put_logs(self, group: str, stream: str, lines: Iterable[tuple[int, str]]) -> None:
+        """Add lines with their times (ms) to a stream; its oldest go when there are too many."""
+        held = logs_backends[ACCOUNT_ID][self._region].groups.get(group)
+        if held is None:  # somebody has deleted it
+            return
+        if stream not in held.streams:
+            held.create_log_stream(stream)
+        events = [{"timestamp": time, "message": line} for time, line in lines]
+        held.put_log_events(stream, events)
+        held.streams[stream].events = held.streams[stream].events[-KEPT_LOG_EVENTS:]
 
     def _configuration(self, function: Function) -> dict[str, Any]:
         layers = [

@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ class Environment:
     ) -> None:
         self.alive = True
         self.init_milliseconds: float | None = None
+        # docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html
+        self.log_stream = time.strftime(
+            f"%Y/%m/%d/{function.name}[{place.version}]{uuid.uuid4().hex}", time.gmtime()
+        )
         self._function = function
         self._place = place
         self._python = python
@@ -149,7 +154,7 @@ class Environment:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_FORMAT": function.log_format,
             "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
-            "AWS_LAMBDA_LOG_STREAM_NAME": time.strftime(f"%Y/%m/%d/[{place.version}]{self._port}"),
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._port}",
             "AWS_REGION": function.region,
             "HOME": self._directory,
@@ -168,7 +173,13 @@ class Environment:
 
     async def _live(self, api: RuntimeApi) -> None:
         """Run the process to its end, fail what it was doing then, and tidy up."""
-        self._port = await api.listen(self)
+        try:
+            self._port = await api.listen(self)
+        except OSError as error:  # this machine has no descriptor left
+            self.alive = False
+            self._spawned.set()
+            self.fail(FunctionError("Runtime.ExitError", str(error)))
+            return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as self._directory:
             try:
                 status = await self._run()
@@ -182,9 +193,10 @@ class Environment:
                 self._ready.exception()  # seen, even if nobody waits any more
             self._queue.shutdown(immediate=True)
             self._kill()  # what outlived the process
-            asyncio.get_running_loop().remove_reader(self._output)
-            os.close(self._output)
-            self._output = -1
+            if self._output >= 0:
+                asyncio.get_running_loop().remove_reader(self._output)
+                os.close(self._output)
+                self._output = -1
         await api.forget(self._port)
 
     async def _run(self) -> int:

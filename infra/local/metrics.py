@@ -1,6 +1,7 @@
 """Metric values on their way to CloudWatch: from EMF lines and from the platform itself."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -25,10 +26,18 @@ class Sample(NamedTuple):
 
 
 class Metrics:
-    """Collects samples, and hands them over by series and second when flushed."""
+    """Collects samples, and hands them over by series and second when flushed.
 
-    def __init__(self, put: Callable[[Iterable[Sample]], None]) -> None:
+    `clock` turns their time into the cloud's, where a rehearsal's minutes may be shorter.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Iterable[Sample]], None],
+        clock: Callable[[float], float] = lambda time: time,
+    ) -> None:
         self._put = put
+        self._clock = clock
         self._samples: list[Sample] = []
 
     def add(self, samples: Iterable[Sample]) -> None:
@@ -40,7 +49,7 @@ class Metrics:
         samples, self._samples = self._samples, []
         merged: dict[tuple[Series, int], list[float]] = {}
         for series, time, values in samples:
-            merged.setdefault((series, int(time)), []).extend(values)
+            merged.setdefault((series, int(self._clock(time))), []).extend(values)
         self._put(Sample(series, time, values) for (series, time), values in merged.items())
 
 
@@ -94,3 +103,14 @@ def platform_samples(
         for unit, values in (("Count", counts), ("Milliseconds", milliseconds)):
             for name, value in values.items():
                 yield Sample(Series(namespace, name, unit, dimensions), time, [value])
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Return the value below which `percent` of the values are, between the two nearest of them.
+
+    CloudWatch's own way from one value to the next is not documented.
+    """
+    ordered = sorted(values)
+    rank = (len(ordered) - 1) * percent / 100
+    low, high = ordered[math.floor(rank)], ordered[math.ceil(rank)]
+    return low + (high - low) * (rank - math.floor(rank))

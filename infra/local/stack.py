@@ -60,19 +60,43 @@ class Function:
 
 @dataclass(frozen=True)
 class Stack:
-    """One API, the function behind it, and the stack's outputs as (value, description)."""
+    """One API, the function behind it, and the stack's outputs as (value, description).
+
+    `resources` gives every resource of one type by its logical id, with its properties as they are
+    once a version of the function is published.
+    """
 
     name: str
     region: str
     api: Api
     function: Function
     outputs: Mapping[str, tuple[str, str]]
+    resources: Callable[[str, str], Mapping[str, Mapping[str, Any]]]
 
 
-def read_stack(build: Path, name: str, region: str) -> Stack:
-    """Translate the template in `build` with SAM's own translator; parameters have their defaults.
+class Resolver(IntrinsicResolver):  # type: ignore[misc]  # SAM CLI ships no types
+    """SAM CLI's resolver of intrinsic functions, but with Fn::Sub's own variables as they are.
 
-    Raises StackError.
+    SAM CLI takes the value of such a variable for the name of something else, up to a dot in it.
+    """
+
+    def handle_fn_sub(self, intrinsic_value: Any, ignore_errors: bool) -> Any:  # noqa: FBT001 SAM CLI's
+        """Replace the variables that are given with the text, then everything else."""
+        if isinstance(intrinsic_value, list):
+            text, variables = intrinsic_value
+            for name, value in variables.items():
+                resolved = self.intrinsic_property_resolver(value, ignore_errors)
+                text = text.replace(f"${{{name}}}", str(resolved))
+            intrinsic_value = text
+        return super().handle_fn_sub(intrinsic_value, ignore_errors)
+
+
+def read_stack(
+    build: Path, name: str, region: str, parameters: Mapping[str, str] | None = None
+) -> Stack:
+    """Translate the template in `build` with SAM's own translator.
+
+    Where `parameters` has no value a parameter has its default. Raises StackError.
     """
     try:
         template = yaml_parse((build / "template.yaml").read_text())
@@ -81,14 +105,17 @@ def read_stack(build: Path, name: str, region: str) -> Stack:
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
-        return _stack(_translate(template, region), build, name, region)
+        translated = _translate(template, region, parameters or {})
+        return _stack(translated, build, name, region, parameters or {})
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise StackError(f"{build}/template.yaml: unexpected or missing {error}") from error
 
 
-def _translate(template: dict[str, Any], region: str) -> dict[str, Any]:
+def _translate(
+    template: dict[str, Any], region: str, parameters: Mapping[str, str]
+) -> dict[str, Any]:
     """SAM template -> CloudFormation template; a local path becomes the key of an S3 object.
 
     The translator takes no local path for code (SAM CLI replaces them in the same way), reads of
@@ -102,14 +129,18 @@ def _translate(template: dict[str, Any], region: str) -> dict[str, Any]:
                 resource["Properties"][field] = {"Bucket": "local", "Key": str(path)}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
-    return cast("dict[str, Any]", translator.translate(template, {}, get_managed_policy_map=dict))
+    translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)
+    return cast("dict[str, Any]", translated)
 
 
-def _stack(template: dict[str, Any], build: Path, name: str, region: str) -> Stack:
+def _stack(
+    template: dict[str, Any], build: Path, name: str, region: str, parameters: Mapping[str, str]
+) -> Stack:
     """Resolve `template` twice: what the first pass names, the second can refer to."""
     resources = template["Resources"]
     pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": region, "AWS::StackName": name}
-    resolve = _resolver(template, pseudo)
+    given = {**parameters, **pseudo}
+    resolve = _resolver(template, given)
     alias_id, alias = _only(resources, "AWS::Lambda::Alias")
     alias = resolve(alias)
     function_id = alias["FunctionName"]
@@ -122,13 +153,24 @@ def _stack(template: dict[str, Any], build: Path, name: str, region: str) -> Sta
         for logical_id, resource in resources.items()
         if resource["Type"] == "AWS::Logs::LogGroup" and "LogGroupName" in resource["Properties"]
     }
+    topics = {
+        logical_id: {"Ref": f"arn:aws:sns:{region}:{ACCOUNT_ID}:{name}-{logical_id}"}
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::SNS::Topic"
+    }
     references = {
+        **topics,
         api_id: {"Ref": API_ID},
         function_id: {"Ref": function_name, "Arn": arn},
         alias_id: {"Ref": f"{arn}:{alias['Name']}"},
-        version_id: {"Ref": f"{arn}:1", "Version": "1"},
     }
-    resolve = _resolver(template, {**pseudo, **log_groups, **references})
+
+    def resolver(version: str) -> Callable[[Any], Any]:
+        published = {version_id: {"Ref": f"{arn}:{version}", "Version": version}}
+        known = {**given, **log_groups, **references, **published}
+        return _resolver(template, {**known, **_name_alarms(resources, name, region, known)})
+
+    resolve = resolver("1")
     stage = resolve(_only(resources, "AWS::ApiGatewayV2::Stage")[1])
     throttle = stage.get("DefaultRouteSettings", {})
     properties = resolve(resources[function_id]["Properties"])
@@ -166,14 +208,43 @@ def _stack(template: dict[str, Any], build: Path, name: str, region: str) -> Sta
             key: (str(resolve(output["Value"])), output.get("Description", ""))
             for key, output in template.get("Outputs", {}).items()
         },
+        resources=lambda kind, version: _resources(template, kind, resolver(version)),
     )
 
 
 def _resolver(template: dict[str, Any], references: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Return a function that replaces intrinsic functions by what they stand for: SAM CLI's own."""
+    """Return a function that replaces intrinsic functions by what they stand for."""
     symbols = IntrinsicsSymbolTable(template, logical_id_translator=dict(references))
-    resolver = IntrinsicResolver(template=template, symbol_resolver=symbols)
+    resolver = Resolver(template=template, symbol_resolver=symbols)
     return partial(resolver.intrinsic_property_resolver, ignore_errors=True)
+
+
+def _name_alarms(
+    resources: Mapping[str, Any], stack: str, region: str, known: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Return what the names and ARNs of alarms, and the names of dashboards, stand for."""
+    resolve = _resolver({"Resources": resources}, known)
+    references = {}
+    for logical_id, resource in resources.items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            name = resolve(resource["Properties"].get("AlarmName", f"{stack}-{logical_id}"))
+            arn = f"arn:aws:cloudwatch:{region}:{ACCOUNT_ID}:alarm:{name}"
+            references[logical_id] = {"Ref": name, "Arn": arn}
+        elif resource["Type"] == "AWS::CloudWatch::Dashboard":
+            references[logical_id] = {"Ref": resolve(resource["Properties"]["DashboardName"])}
+    return references
+
+
+def _resources(
+    template: Mapping[str, Any], kind: str, resolve: Callable[[Any], Any]
+) -> dict[str, dict[str, Any]]:
+    """Resolve the properties of the resources of type `kind` whose condition, if any, holds."""
+    return {
+        logical_id: resolve(resource["Properties"])
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == kind
+        if "Condition" not in resource or resolve({"Fn::If": [resource["Condition"], True, False]})
+    }
 
 
 def _only(resources: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import shutil
 import time
 import uuid
@@ -13,6 +12,7 @@ from typing import TextIO
 
 from infra.local.environment import Environment, Place
 from infra.local.errors import FunctionError, ThrottledError
+from infra.local.logs import Logs, write_report, write_start
 from infra.local.metrics import Metrics, platform_samples, read_emf
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function
@@ -47,6 +47,7 @@ class Versions:
         python: Path,
         api: RuntimeApi,
         metrics: Metrics,
+        logs: Logs,
         concurrency: int,
         variables: Mapping[str, str],
         on_error: Callable[[str, str], None],
@@ -55,6 +56,7 @@ class Versions:
         self._python = python
         self._api = api
         self._metrics = metrics
+        self._logs = logs
         self._concurrency = concurrency
         self._variables = variables
         self._on_error = on_error
@@ -73,7 +75,9 @@ class Versions:
     async def warm(self, number: str) -> None:
         """Start one environment; raise FunctionError if it cannot start."""
         version = self._versions[number]
-        version.idle.append(await self._start(version))
+        environment = self._create(version)
+        await environment.start(self._api)
+        version.idle.append(environment)
 
     def environments(self, number: str) -> list[Environment]:
         """Return the living environments of a version, in the order of their start."""
@@ -91,22 +95,22 @@ class Versions:
         self._running += 1
         counts = {"Invocations": 1.0, "Errors": 1.0, "Throttles": 0.0}
         counts["ConcurrentExecutions"] = self._running
-        environment, cold, started = None, None, time.perf_counter()
+        environment = _take_idle(version) or self._create(version)
+        is_cold, failure, started = environment.init_milliseconds is None, "", time.perf_counter()
         request_id = str(uuid.uuid4())
         arn = f"{function.arn}:{function.alias}"
         try:
-            environment = _take_idle(version)
-            if environment is None:
-                environment = await self._start(version)
-                cold = environment.init_milliseconds
-            _write(version, f"START RequestId: {request_id} Version: {number}")
+            if is_cold:
+                await environment.start(self._api)
+            self._write(version, environment, write_start(function, request_id, number))
             started = time.perf_counter()
             deadline_ms = int((time.time() + function.timeout_seconds) * 1e3)
             invocation = Invocation(request_id, event, deadline_ms, arn, trace_id)
             payload = await environment.invoke(invocation)
         except FunctionError as error:
+            failure = error.kind
             if error.kind in UNLOGGED:
-                _write(version, f"{request_id} {error}")
+                self._write(version, environment, f"{request_id} {error}")
                 self._on_error(number, str(error))
             raise
         else:
@@ -115,8 +119,16 @@ class Versions:
         finally:
             self._running -= 1
             duration = (time.perf_counter() - started) * 1e3
-            if environment:
-                _write(version, _report(request_id, duration, cold, function, environment))
+            if environment.init_milliseconds is not None:
+                report = write_report(
+                    function,
+                    request_id,
+                    milliseconds=duration,
+                    cold_milliseconds=environment.init_milliseconds if is_cold else None,
+                    peak_memory_mb=environment.peak_memory_mb(),
+                    error=failure,
+                )
+                self._write(version, environment, report)
                 version.idle.extend([environment] if environment.alive else [])
             self._record(version, counts, {"Duration": duration})
 
@@ -126,9 +138,9 @@ class Versions:
             await asyncio.gather(*(one.stop() for one in version.started))
             version.log.close()
 
-    async def _start(self, version: Version) -> Environment:
+    def _create(self, version: Version) -> Environment:
         def on_line(line: str) -> None:
-            _write(version, line)
+            self._write(version, environment, line)
             samples = read_emf(line)
             if samples is not None:
                 self._metrics.add(samples)
@@ -140,8 +152,13 @@ class Versions:
         variables = {**self._variables, "MODEL_DIR": str(version.place.opt / "model")}
         environment = Environment(version.function, version.place, self._python, variables, on_line)
         version.started.append(environment)
-        await environment.start(self._api)
         return environment
+
+    def _write(self, version: Version, environment: Environment, lines: str) -> None:
+        if not version.log.closed:
+            version.log.write(f"{lines}\n")
+        for line in lines.split("\n"):
+            self._logs.add(environment.log_stream, line)
 
     def _record(
         self, version: Version, counts: Mapping[str, float], milliseconds: Mapping[str, float]
@@ -179,11 +196,6 @@ def _take_idle(version: Version) -> Environment | None:
     return None
 
 
-def _write(version: Version, line: str) -> None:
-    if not version.log.closed:
-        version.log.write(f"{line}\n")
-
-
 def _is_loud(line: str) -> bool:
     if line.startswith("{"):
         try:
@@ -191,21 +203,3 @@ def _is_loud(line: str) -> bool:
         except ValueError:
             return False
     return line.startswith(LOUD)
-
-
-def _report(
-    request_id: str,
-    duration: float,
-    cold: float | None,
-    function: Function,
-    environment: Environment,
-) -> str:
-    """Write the two lines with which Lambda ends an invocation; init time is billed too."""
-    billed = math.ceil(duration + (cold or 0))
-    return (
-        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
-        f"Duration: {duration:.2f} ms\tBilled Duration: {billed} ms\t"
-        f"Memory Size: {function.memory_mb} MB\t"
-        f"Max Memory Used: {environment.peak_memory_mb()} MB"
-        + (f"\tInit Duration: {cold:.2f} ms" if cold is not None else "")
-    )

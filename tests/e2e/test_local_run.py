@@ -92,7 +92,7 @@ def test_metadata_tells_which_model_and_which_version_answer(local_run: LocalRun
 def test_requests_are_counted_in_cloudwatch_by_version(local_run: LocalRun) -> None:
     # GIVEN an alarm's view of the new version
     dimensions: list[Any] = [
-        {"Name": "service", "Value": "inference"},
+        {"Name": "service", "Value": "serverless-onnx"},
         {"Name": "function_version", "Value": "1"},
     ]
     cloudwatch = boto3.client(

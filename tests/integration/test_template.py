@@ -3,34 +3,28 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.lib.utils.hash import dir_checksum
-from samcli.yamlhelper import yaml_parse
-from samtranslator.translator.transform import transform
 
 from layers.runtime.build import MACHINES, PYTHON
+from tests.sam_template import (
+    ARTIFACTS,
+    ROOT,
+    SOURCE,
+    Template,
+    find,
+    find_version,
+    parse,
+    properties,
+    translate,
+    walk,
+)
 
-ROOT = Path(__file__).parents[2]
-SOURCE = (ROOT / "template.yaml").read_text("utf-8")
-ARTIFACTS = {
-    "InferenceFunction": "CodeUri",
-    "RuntimeLayer": "ContentUri",
-    "ModelLayer": "ContentUri",
-}
-
-type Template = dict[str, Any]
 type Change = Callable[[Template], None]
-
-
-class NoPolicies:
-    """Stands where SAM would ask IAM for the names of managed policies: ours are ARNs."""
-
-    def load(self) -> dict[str, str]:
-        raise AssertionError("the template names a managed policy without its ARN")
 
 
 @pytest.fixture(autouse=True)
@@ -46,53 +40,6 @@ def built(tmp_path: Path) -> dict[str, Path]:
         folder.mkdir()
         (folder / "content").write_text(f"{name} 1")
     return folders
-
-
-def parse(source: str = SOURCE) -> Template:
-    template: Template = yaml_parse(source)
-    return template
-
-
-def translate(
-    template: Template, built: dict[str, Path], parameters: dict[str, Any] | None = None
-) -> Template:
-    """Do what `sam deploy` and CloudFormation do: upload by digest, then expand the transform."""
-    for name, uri in ARTIFACTS.items():
-        digest = dir_checksum(str(built[name]))
-        template["Resources"][name]["Properties"][uri] = f"s3://artifacts/{digest}"
-    translated: Template = transform(template, parameters or {}, NoPolicies())
-    return translated
-
-
-def find(template: Template, kind: str) -> dict[str, Template]:
-    """Return the resources of a type by their logical ids."""
-    return {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == kind
-    }
-
-
-def find_version(template: Template) -> str:
-    """Return the logical id of the function's version: a new one publishes a new version."""
-    (version,) = find(template, "AWS::Lambda::Version")
-    alias = template["Resources"]["InferenceFunctionAliaslive"]["Properties"]
-    assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
-    return version
-
-
-def walk(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield every mapping in a template."""
-    if isinstance(node, dict):
-        yield node
-    if isinstance(node, dict | list):
-        for child in node.values() if isinstance(node, dict) else node:
-            yield from walk(child)
-
-
-def properties(template: Template, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
 
 
 # The release matrix: what publishes a version.
@@ -236,9 +183,17 @@ def test_versions_and_layers_outlive_the_release_that_replaces_them(
 # Who may do what.
 
 
+def drop_key_policies(template: Template) -> Template:
+    """Return the template without the policies of its keys, where the resource "*" is the key."""
+    template = deepcopy(template)
+    for key in find(template, "AWS::KMS::Key").values():
+        del key["Properties"]["KeyPolicy"]
+    return template
+
+
 def find_wildcards(template: Template) -> list[str]:
     """Return each action, resource and principal with a wildcard in the policies of a template."""
-    statements = [node for node in walk(template) if "Effect" in node]
+    statements = [node for node in walk(drop_key_policies(template)) if "Effect" in node]
     assert statements
     return [
         text
@@ -280,6 +235,62 @@ def test_wildcard_in_a_policy_is_found(built: dict[str, Path], statement: dict[s
 
     # WHEN / THEN
     assert find_wildcards(translate(template, built))
+
+
+ALARMS_OF_THIS_STACK = {
+    "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+    "ArnLike": {
+        "aws:SourceArn": {
+            "Fn::Sub": "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}"
+            ":alarm:${AWS::StackName}-*"
+        }
+    },
+}
+
+
+def test_only_the_account_and_the_alarms_may_use_the_key(built: dict[str, Path]) -> None:
+    # GIVEN the one policy with wildcards: whoever may do less to a key can lock everybody out of it
+    (key,) = find(translate(parse(), built), "AWS::KMS::Key").values()
+    account, cloudwatch = key["Properties"]["KeyPolicy"]["Statement"]
+
+    # THEN
+    assert account == {
+        "Effect": "Allow",
+        "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    assert cloudwatch == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        "Condition": ALARMS_OF_THIS_STACK,
+    }
+    assert key["Properties"]["EnableKeyRotation"] is True
+
+
+def test_only_the_alarms_may_publish_to_the_encrypted_topic(built: dict[str, Path]) -> None:
+    translated = translate(parse(), built)
+    policy = properties(translated, "AlarmTopicPolicy")
+    assert policy["Topics"] == [{"Ref": "AlarmTopic"}]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": "sns:Publish",
+            "Resource": {"Ref": "AlarmTopic"},
+            "Condition": ALARMS_OF_THIS_STACK,
+        }
+    ]
+    assert properties(translated, "AlarmTopic")["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
+
+
+def test_every_alarm_has_a_name_that_topic_and_key_accept(built: dict[str, Path]) -> None:
+    # CloudFormation, too, begins the names that it makes with the name of the stack
+    for alarm in find(translate(parse(), built), "AWS::CloudWatch::Alarm").values():
+        name = alarm["Properties"].get("AlarmName", {"Fn::Sub": "${AWS::StackName}-"})
+        assert name["Fn::Sub"].startswith("${AWS::StackName}-")
 
 
 def test_only_managed_policy_is_the_one_of_x_ray(built: dict[str, Path]) -> None:
@@ -424,11 +435,13 @@ def test_metrics_lines_pass_the_log_filter() -> None:
 # Parameters, outputs and literals.
 
 
-def is_within_bounds(parameter: dict[str, Any], value: int) -> bool:
+def is_within_bounds(parameter: dict[str, Any], value: float | str) -> bool:
+    if parameter["Type"] == "String":
+        return re.search(parameter["AllowedPattern"], str(value)) is not None
     allowed = parameter.get("AllowedValues")
     if allowed is not None:
-        return value in allowed
-    return bool(parameter["MinValue"] <= value <= parameter["MaxValue"])
+        return float(value) in allowed
+    return bool(parameter["MinValue"] <= float(value) <= parameter["MaxValue"])
 
 
 @pytest.mark.parametrize("parameter", parse()["Parameters"].values(), ids=parse()["Parameters"])
@@ -436,6 +449,18 @@ def test_parameter_is_described_and_bounded(parameter: dict[str, Any]) -> None:
     assert parameter["Description"].endswith(".")
     assert parameter["ConstraintDescription"]
     assert is_within_bounds(parameter, parameter["Default"])
+
+
+@pytest.mark.parametrize(
+    ("address", "accepted"),
+    [("", True), ("on-call@example.com", True), ("nobody", False), ("two@a.b, three@a.b", False)],
+)
+def test_alarms_go_to_one_address_or_none(address: str, accepted: bool) -> None:
+    template = parse()
+    assert is_within_bounds(template["Parameters"]["AlarmEmail"], address) is accepted
+    assert template["Resources"]["AlarmSubscription"]["Condition"] == "HasAlarmEmail"
+    nothing = {"Fn::Equals": [{"Ref": "AlarmEmail"}, ""]}
+    assert template["Conditions"]["HasAlarmEmail"] == {"Fn::Not": [nothing]}
 
 
 def test_parameters_are_grouped_for_the_console() -> None:
@@ -462,7 +487,7 @@ def test_deploy_settings_fit_the_parameters(environment: str) -> None:
     overrides = dict(override.split("=") for override in deploy["parameter_overrides"])
     assert overrides
     for name, value in overrides.items():
-        assert is_within_bounds(parameters[name], int(value))
+        assert is_within_bounds(parameters[name], value)
     assert deploy["capabilities"] == "CAPABILITY_IAM"
 
 
