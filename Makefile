@@ -10,6 +10,8 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 READY := .venv/.ready
 WHEELS := build/wheels/x86_64/.ready build/wheels/arm64/.ready
+# Two builds at once would write into each other's folders; `infra run` takes the same lock.
+ONE_AT_A_TIME := mkdir -p build && flock build/.lock
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
@@ -30,7 +32,7 @@ test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit
 	PYTHONPATH=functions lint-imports
 	cfn-lint template.yaml
 	sam validate --lint
-	sam build
+	$(ONE_AT_A_TIME) sam build
 	infra size
 	infra prepare
 	pytest
@@ -41,7 +43,7 @@ test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of
 	build/kserve/bin/python -m pytest --confcutdir tests/e2e tests/e2e/test_kserve.py
 
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
-	sam build
+	$(ONE_AT_A_TIME) sam build
 	infra size
 
 bench: build ## Measure what a request costs; one table, and the same as build/bench.json
@@ -67,7 +69,7 @@ clean: ## Remove everything that was built or installed
 
 # The environment of the tools, rebuilt when a lock file changes.
 $(READY): requirements-dev.txt .python-version | .uv/.ready
-	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded." >&2; exit 1; }
+	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded. Install it and put python$$(cat .python-version) on the PATH." >&2; exit 1; }
 	@echo "Installing the tools (about a minute the first time) ..."
 	@uv pip install --quiet --require-hashes -r requirements-dev.txt
 	@uv pip install --quiet --no-deps --no-build-isolation -e .
@@ -91,5 +93,5 @@ $(WHEELS): layers/runtime/requirements.txt | $(READY)
 	@if command -v uv >/dev/null; then ln -s "$$(command -v uv)" .uv/bin/uv; \
 	else echo "Installing uv into .uv/ ..."; \
 		python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/uv.txt \
-		|| { echo "uv could not be installed: python3 needs the venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
+		|| { echo "uv could not be installed: that needs PyPI, and python3 with the venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
 	@touch $@

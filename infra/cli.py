@@ -1,17 +1,33 @@
 """The `infra` command: parsing, printing and exit codes only."""
 
 import asyncio
+import contextlib
 import sys
+import time
+import webbrowser
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.model import cli as model
+
 app = typer.Typer(
     help="Operate Serverless ONNX.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+
+StackName = Annotated[
+    str | None, typer.Option(help="The stack; by default the local run's, or samconfig.toml's.")
+]
+Region = Annotated[str | None, typer.Option(help="AWS Region; by default the environment's.")]
+POLL_SECONDS = 2
+LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "FATAL": "bold red"}
+
+
+app.add_typer(model.app, name="model")
 
 
 @app.callback()
@@ -65,14 +81,85 @@ def size() -> None:
         check(build)
 
 
+@app.command()
+def dashboard(
+    *,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("build/dashboard.html"),
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    hours: Annotated[float, typer.Option(min=0.25, max=24, help="How far back.")] = 3,
+    stack_name: StackName = None,
+    region: Region = None,
+) -> None:
+    """Draw the stack's dashboard: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
+    from infra.dashboard.make import make_page
+    from infra.deployment import explained, find
+
+    deployment = find(stack_name, region)
+    with explained():
+        page = make_page(deployment, hours, datetime.now(UTC))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, "utf-8")
+    typer.echo(f"Wrote {output}")
+    if open_:
+        webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def logs(  # noqa: PLR0913 each is an option of the command
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    version: Annotated[str | None, typer.Option(help="Of this version of the function.")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only what went wrong.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Show measurements too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the lines as they are.")] = False,
+    since: Annotated[str, typer.Option(help="How far back, such as 30s, 10m, 2h, 1d.")] = "10m",
+    stack_name: StackName = None,
+    region: Region = None,
+) -> None:
+    """Show the function's log: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
+    from infra import logs as log
+    from infra.deployment import explained, find
+
+    try:
+        start = int((time.time() - log.parse_age(since)) * 1e3)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from error
+    deployment = find(stack_name, region)
+    client: Any = deployment.session.client("logs")
+    group = deployment.output("LogGroupName")
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    with explained(), contextlib.suppress(KeyboardInterrupt):
+        if follow:
+            events = log.follow(
+                client, group, start, lambda: time.sleep(POLL_SECONDS), errors=errors
+            )
+        else:
+            events = log.read(client, group, start, errors=errors)
+        entry = None
+        for event, entry in log.select(events, version=version, errors=errors, metrics=metrics):
+            if json:
+                typer.echo(event.line)
+            else:
+                style = LEVEL_STYLES.get(entry.level, "")
+                console.print(log.tell(event, entry), style=style, markup=False)
+        if entry is None:
+            hint = "" if errors or metrics else " (--metrics shows measurements too)"
+            Console(stderr=True).print(f"Nothing to show since {since} ago{hint}")
+
+
 def main() -> None:
     """Run the command; an error that a person can mend is one line and exit code 1."""
     from infra.artifacts import ArtifactError
+    from infra.dashboard.body import DashboardError
+    from infra.deployment import DeploymentError
     from infra.local.errors import LocalRunError
+    from infra.model.errors import ModelError
 
     try:
         app()
-    except (ArtifactError, LocalRunError) as error:
+    except ModelError as error:
+        sys.exit("\n".join(f"Error: {problem}" for problem in error.problems))
+    except (ArtifactError, DashboardError, DeploymentError, LocalRunError) as error:
         sys.exit(_one_line(error))
 
 

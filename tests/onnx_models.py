@@ -144,11 +144,8 @@ def random() -> ModelProto:
     return _model(nodes, {"x": ("FP32", [None, 2])}, {"y": ("FP32", [None, 2])})
 
 
-def deep(layers: int = 200) -> ModelProto:
-    """Multiply x by constants that are computed from others, layer after layer.
-
-    onnxruntime takes tens of milliseconds to load it, most of which it can do ahead.
-    """
+def deep(layers: int = 20) -> ModelProto:
+    """Multiply x by constants that are computed from others, layer after layer."""
     nodes, weights, before = [], [], "x"
     for i in range(layers):
         after = "y" if i == layers - 1 else f"x{i}"
@@ -162,6 +159,26 @@ def deep(layers: int = 200) -> ModelProto:
         ]
         before = after
     return _model(nodes, {"x": ("FP32", [None, 4])}, {"y": ("FP32", [None, 4])}, weights)
+
+
+def endless() -> ModelProto:
+    """y = x + 1 + 1 and so on, which never ends."""
+    values = [
+        helper.make_tensor_value_info("i", TensorProto.INT64, []),
+        helper.make_tensor_value_info("before", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("v", TensorProto.FLOAT, [None]),
+        helper.make_tensor_value_info("after", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("w", TensorProto.FLOAT, [None]),
+    ]
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    body = [
+        helper.make_node("Identity", ["before"], ["after"]),
+        helper.make_node("Add", ["v", "one"], ["w"]),
+    ]
+    loop = helper.make_graph(body, "body", values[:3], values[3:], [one])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    nodes = [helper.make_node("Loop", ["", "yes", "x"], ["y"], body=loop)]
+    return _model(nodes, {"x": ("FP32", [None])}, {"y": ("FP32", [None])}, [yes])
 
 
 def crashing_at_load() -> ModelProto:

@@ -15,6 +15,8 @@ _REFUSALS = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     """Undo the request's Content-Encoding.
 
+    API Gateway hands a body of type application/json over as text, which a compressed one is not.
+
     Raises EncodingError for an unknown one, RequestError for a broken body, and LimitError when it
     would be larger than `limit` bytes, of which no more than that is ever expanded.
     """
@@ -27,7 +29,10 @@ def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     try:
         expanded = stream.decompress(body, limit + 1)
     except zlib.error as error:
-        raise RequestError(f"the body is not {encoding}, as its content-encoding says") from error
+        raise RequestError(
+            f"the body is not {encoding}, as its content-encoding says; of type application/json "
+            "it would be spoiled on its way, send it as application/octet-stream"
+        ) from error
     if len(expanded) > limit:
         raise LimitError(f"the body expands to more than {limit} bytes")
     if stream.unused_data:

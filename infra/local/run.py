@@ -1,6 +1,7 @@
 """`infra run`: build the stack, serve it, and say so."""
 
 import asyncio
+import fcntl
 import json
 import math
 import os
@@ -9,7 +10,8 @@ import shlex
 import signal
 import socket
 import sys
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 BUILD = Path(".aws-sam/build")
 BUILD_LOG = Path("build/sam-build.log")
+LOCK = Path("build/.lock")  # of the Makefile's builds, too
 MODEL_LAYER = Path("build/model")
 MODEL = Path("model/model.json")  # in a layer
 STACK_NAME = "serverless-onnx"
@@ -43,33 +46,34 @@ async def run(
         async with AsyncExitStack() as exits:
             listener = exits.enter_context(_reserve(port))
             directory = Path("build/local") / str(listener.getsockname()[1])
-            stack = await _prepare(model, console)
-            # Imported late: moto takes seconds, and a failed build needs none of it.
-            from infra.local.serve import serve
+            async with _alone(console):  # until the version has its own copy of what was built
+                stack = await _prepare(model, console)
+                # Imported late: moto takes seconds, and a failed build needs none of it.
+                from infra.local.serve import serve
 
-            ready = asyncio.Event()
-            errors = Console(stderr=True)
+                ready = asyncio.Event()
+                errors = Console(stderr=True)
 
-            def show(version: str, line: str) -> None:
-                if ready.is_set():  # before that the one error below says it
-                    _print(errors, f"[{version}] {line}".replace("\r", "\n"), style="red")
+                def show(version: str, line: str) -> None:
+                    if ready.is_set():  # before that the one error below says it
+                        _print(errors, f"[{version}] {line}".replace("\r", "\n"), style="red")
 
-            with _progress(console, "Starting the function"):
-                serving = serve(
-                    stack,
-                    python=await prepare(),
-                    directory=directory,
-                    listener=listener,
-                    aws_port=aws_port,
-                    concurrency=concurrency,
-                    on_error=show,
-                )
-                try:
-                    local = await exits.enter_async_context(serving)
-                except FunctionError as error:
-                    raise LocalRunError(f"the function does not start: {error}") from error
-                except OSError as error:
-                    raise LocalRunError(f"cannot serve: {error}") from error
+                with _progress(console, "Starting the function"):
+                    serving = serve(
+                        stack,
+                        python=await prepare(),
+                        directory=directory,
+                        listener=listener,
+                        aws_port=aws_port,
+                        concurrency=concurrency,
+                        on_error=show,
+                    )
+                    try:
+                        local = await exits.enter_async_context(serving)
+                    except FunctionError as error:
+                        raise LocalRunError(f"the function does not start: {error}") from error
+                    except OSError as error:
+                        raise LocalRunError(f"cannot serve: {error}") from error
             _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)
             ready.set()
             await asyncio.Event().wait()
@@ -98,6 +102,7 @@ def _reserve(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # two can bind a port to which nobody listens yet
     except OSError as error:
         listener.close()
         raise LocalRunError(
@@ -115,13 +120,14 @@ async def _prepare(model: Path | None, console: Console) -> "Stack":
             "run it on Linux, or where a container engine is, use `sam local start-api`"
         )
     if model:
-        from infra.model import ModelError, derive
+        from infra.model.errors import ModelError
+        from infra.model.layer import derive
 
         try:
             derive(model, MODEL_LAYER / MODEL.parent)
         except ModelError as error:
             raise LocalRunError(str(error)) from error
-    with _progress(console, "Building with sam build (a minute the first time)"):
+    with _progress(console, "Building with sam build"):
         building = asyncio.create_task(_build(console))
         await asyncio.sleep(0)
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
@@ -146,6 +152,24 @@ def check_machine(runtime: str, architecture: str) -> None:
             f"template.yaml builds the function for {runtime} on {architecture}, "
             f"this is {python} on {machine}"
         )
+
+
+@asynccontextmanager
+async def _alone(console: Console) -> AsyncIterator[None]:
+    """Wait until no other command of this checkout builds, or copies what was built."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(LOCK, os.O_WRONLY | os.O_CREAT), "w") as lock:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    console.print("Waiting for another build in this checkout ...")
+                waiting = True
+                await asyncio.sleep(0.2)
+        yield
 
 
 async def _build(console: Console) -> None:
@@ -222,6 +246,8 @@ def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
     inputs = []
     for tensor in manifest["inputs"]:
         name, datatype = tensor["name"], tensor["datatype"]
+        if tensor.get("optional") and name not in golden:
+            continue
         shape = [abs(length) for length in tensor["shape"]]
         zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
         data = golden[name] if name in golden else [zero] * math.prod(shape)

@@ -17,7 +17,11 @@ from infra.local import managed_runtime
 from infra.local.serve import serve
 from infra.local.stack import read_stack
 from tests.e2e.conftest import LocalRun
+from tests.example_model import needs_example
 from tests.onnx_models import identities, package
+
+pytestmark = needs_example
+
 
 ROOT = Path(__file__).parents[2]
 MODEL = "purchase-propensity"

@@ -21,6 +21,10 @@ from infra.local.errors import FunctionError
 from infra.local.serve import serve
 from infra.local.stack import read_stack
 from tests.e2e.conftest import LocalRun
+from tests.example_model import needs_example
+
+pytestmark = needs_example
+
 
 ROOT = Path(__file__).parents[2]
 INFER = "/v2/models/purchase-propensity/infer"

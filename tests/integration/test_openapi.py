@@ -9,6 +9,10 @@ from openapi_spec_validator import validate
 
 from api.app import create_app
 from serving.model import load_model
+from tests.example_model import needs_example
+
+pytestmark = needs_example
+
 
 EXAMPLE_MODEL = Path(__file__).parents[2] / "layers" / "model"
 

@@ -11,6 +11,10 @@ import pytest
 
 from serving.manifest import Manifest, read_manifest
 from serving.model import load_model
+from tests.example_model import needs_example
+
+pytestmark = needs_example
+
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers/model"

@@ -5,10 +5,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-from infra.model import ModelError, derive
+from infra.model.errors import ModelError
+from infra.model.layer import derive
+from tests.onnx_models import CLASSES, linear_classifier, scaled, tree_classifier
 
 type Shape = Sequence[int | str | None] | None
 
@@ -78,6 +82,7 @@ def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
         (TensorProto.INT8, "INT8"),
         (TensorProto.UINT64, "UINT64"),
         (TensorProto.FLOAT16, "FP16"),
+        (TensorProto.BFLOAT16, "BF16"),
         (TensorProto.DOUBLE, "FP64"),
         (TensorProto.STRING, "BYTES"),
     ],
@@ -88,6 +93,66 @@ def test_element_types_have_the_names_of_the_protocol(
     inputs = [tensor("features", TensorProto.FLOAT, [1, 4]), tensor("extra", element, [None, 3, 0])]
     contract = derive(save(make_model(inputs), tmp_path / "m.onnx"), tmp_path / "model")
     assert contract["inputs"][1] == {"name": "extra", "datatype": datatype, "shape": [-1, 3, 0]}
+
+
+def test_an_input_with_a_value_of_its_own_is_optional(tmp_path: Path) -> None:
+    contract = derive(save(scaled(), tmp_path / "m.onnx"), tmp_path / "model")
+    assert contract["inputs"] == [
+        {"name": "x", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True},
+    ]
+
+
+def test_weights_that_an_old_model_lists_are_no_inputs(tmp_path: Path) -> None:
+    # GIVEN a model from the time when every weight had to be listed among the inputs
+    model = scaled()
+    model.ir_version = 3
+    # WHEN it is packaged THEN onnxruntime, too, lets nobody override them
+    contract = derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+    assert [tensor["name"] for tensor in contract["inputs"]] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"), [(linear_classifier(), CLASSES), (tree_classifier(), ["0", "1"])]
+)
+def test_a_zipmap_is_removed_and_changes_no_number(
+    model: ModelProto, labels: list[str], tmp_path: Path
+) -> None:
+    # GIVEN a classifier whose probabilities are a sequence of maps
+    source = save(model, tmp_path / "m.onnx")
+    rows = np.random.default_rng(0).random((50, 4), np.float32)
+    expected, maps = onnxruntime.InferenceSession(source).run(None, {"X": rows})
+    # WHEN it is packaged
+    contract = derive(source, tmp_path / "model")
+    # THEN they are a tensor of the same name, whose columns are the classes
+    probabilities = {"name": "output_probability", "datatype": "FP32", "shape": [-1, len(labels)]}
+    assert contract["outputs"][1] == probabilities | {"labels": labels}
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx")
+    found, table = session.run(["output_label", "output_probability"], {"X": rows})
+    assert found.tolist() == expected.tolist()
+    assert table.tolist() == [list(row.values()) for row in maps]
+
+
+def test_a_zipmap_is_removed_from_a_model_without_standard_operators(tmp_path: Path) -> None:
+    # GIVEN a model that imports nothing but the operators of machine learning
+    model = tree_classifier()
+    [label] = [node for node in model.graph.node if node.op_type == "Identity"]
+    model.graph.node.remove(label)
+    model.graph.output[0].name = "label"
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    # WHEN it is packaged THEN onnxruntime loads what takes the place of the ZipMap
+    derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx")
+    [table] = session.run(["output_probability"], {"X": np.zeros((1, 4), np.float32)})
+    assert table.tolist() == [[0.75, 0.25]]
+
+
+def test_maps_that_the_model_itself_reads_cannot_be_removed(tmp_path: Path) -> None:
+    model = tree_classifier()
+    model.graph.node.append(helper.make_node("SequenceLength", ["output_probability"], ["n"]))
+    with pytest.raises(ModelError, match="output 'output_probability' has the type sequence"):
+        derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
 
 
 def test_a_large_fixed_input_is_within_its_own_limits(tmp_path: Path) -> None:
@@ -146,6 +211,42 @@ def test_names_the_tensor_that_cannot_be_served(
     with pytest.raises(ModelError, match=text):
         derive(source, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_every_tensor_that_cannot_be_served_is_named(tmp_path: Path) -> None:
+    inputs = [tensor("features", TensorProto.FLOAT, None), tensor("c", TensorProto.COMPLEX64, [1])]
+    sequence = helper.make_tensor_sequence_value_info("scores", TensorProto.FLOAT, None)
+    with pytest.raises(ModelError) as error:
+        derive(save(make_model(inputs, [sequence]), tmp_path / "m.onnx"), tmp_path / "model")
+    assert [problem.split("'")[1] for problem in error.value.problems] == [
+        "features",
+        "c",
+        "scores",
+    ]
+
+
+def test_refuses_operators_that_onnxruntime_does_not_have(tmp_path: Path) -> None:
+    # GIVEN an operator of somebody's own, one that the model defines, and one of onnxruntime's
+    model = make_model()
+    model.graph.node.extend(
+        [
+            helper.make_node("Mine", ["features"], ["a"], domain="shop"),
+            helper.make_node("Mine", ["features"], ["b"], domain="shop"),
+            helper.make_node("Known", ["features"], ["c"], domain="local"),
+            helper.make_node("Gelu", ["features"], ["d"], domain="com.microsoft"),
+        ]
+    )
+    body = [helper.make_node("Neg", ["x"], ["y"])]
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("local", "Known", ["x"], ["y"], body, opsets))
+    model.opset_import.extend(
+        helper.make_opsetid(domain, 1) for domain in ("shop", "local", "com.microsoft")
+    )
+    # WHEN it is packaged THEN only the first is refused, once
+    with pytest.raises(
+        ModelError, match=r"^operator shop:Mine is none of onnxruntime's[^;]*;[^;]*$"
+    ):
+        derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model at all\n", b"\x00\x01\x02", b"{}"])

@@ -22,7 +22,11 @@ from serving.errors import EncodingError, RequestError
 from serving.model import Model, load_model
 from serving.telemetry import flush
 from serving.tensors import DATATYPES
+from tests.example_model import needs_example
 from tests.onnx_models import identities, identity, logarithm, logistic, package
+
+pytestmark = needs_example
+
 
 JSON = "application/json"
 CSV = "text/csv"

@@ -26,3 +26,9 @@ def test_sample_is_zeros_without_a_golden_one() -> None:
     request = sample_request({"inputs": INPUTS, "golden": []})
     assert [tensor["shape"] for tensor in request["inputs"]] == [[1, 2], [3], []]
     assert [tensor["data"] for tensor in request["inputs"]] == [[0, 0], [False] * 3, [""]]
+
+
+def test_sample_leaves_out_what_may_be_absent() -> None:
+    optional = {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True}
+    request = sample_request({"inputs": [*INPUTS, optional], "golden": []})
+    assert "divisor" not in {tensor["name"] for tensor in request["inputs"]}

@@ -1,0 +1,136 @@
+"""The stack that a command works on: one on AWS, or the local run's."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+SAMCONFIG = Path("samconfig.toml")
+
+
+class DeploymentError(Exception):
+    """Raise when the stack is not there, or AWS does not answer; one line for a person."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack that exists, its outputs, and the session in which it was found."""
+
+    name: str
+    outputs: Mapping[str, str]
+    session: "boto3.Session"
+
+    def output(self, key: str) -> str:
+        """Return one output; raise DeploymentError if the stack has none of that name."""
+        try:
+            return self.outputs[key]
+        except KeyError:
+            raise DeploymentError(f"stack {self.name} has no output {key}") from None
+
+
+def find(name: str | None, region: str | None) -> Deployment:
+    """Find the stack `name`: by default the local run's, or on AWS that of samconfig.toml.
+
+    Raises DeploymentError.
+    """
+    local = _is_local()
+    name = name or (_local_name() if local else _configured_name(SAMCONFIG))
+    with explained():
+        session = _connect(region, local=local)
+        outputs = read_outputs(session.client("cloudformation"), name)
+    return Deployment(name, outputs, session)
+
+
+def read_outputs(cloudformation: "CloudFormationClient", name: str) -> dict[str, str]:
+    """Return the outputs of a stack; raise DeploymentError if there is no such stack."""
+    from botocore.exceptions import ClientError
+
+    try:
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise DeploymentError(
+            f"there is no stack {name} in {cloudformation.meta.region_name} "
+            f"({cloudformation.meta.endpoint_url}): deploy it, or name another with --stack-name"
+        ) from error
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def list_resources(cloudformation: "CloudFormationClient", stack: str, kind: str) -> list[str]:
+    """Return the names of a stack's resources of a type such as AWS::CloudWatch::Dashboard."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    return [
+        resource["PhysicalResourceId"]
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceType"] == kind
+    ]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what boto3 raises into a DeploymentError that says what to do."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.NoCredentialsError as error:
+        raise DeploymentError(
+            "there are no AWS credentials; for the local run set AWS_ENDPOINT_URL to what "
+            "`make run` prints"
+        ) from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        start_it = "; is the local run up, and is this what it printed?" if _is_local() else ""
+        raise DeploymentError(f"{error}{start_it}") from error
+    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        raise DeploymentError(str(error)) from error
+
+
+def _is_local() -> bool:
+    host = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
+def _connect(region: str | None, *, local: bool) -> "boto3.Session":
+    """Open a session; the local run takes any credentials, and has the Region it was started in."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    inner = botocore.session.get_session()
+    attempts = 1 if local else 3
+    inner.set_default_client_config(
+        Config(retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5)
+    )
+    if not local:
+        return boto3.Session(botocore_session=inner, region_name=region)
+    started_in = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    return boto3.Session(
+        botocore_session=inner,
+        region_name=region or started_in,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 moto takes any
+    )
+
+
+def _local_name() -> str:
+    from infra.local.run import STACK_NAME
+
+    return STACK_NAME
+
+
+def _configured_name(samconfig: Path) -> str:
+    try:
+        settings = tomllib.loads(samconfig.read_text("utf-8"))
+        return str(settings["default"]["global"]["parameters"]["stack_name"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DeploymentError(f"{samconfig} names no stack: give one with --stack-name") from error

@@ -1,0 +1,145 @@
+"""The `infra model` commands: parsing, printing and exit codes only."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from infra.model.doctor import Diagnosis, Measurement
+    from infra.model.sizing import Suggestion
+
+MB = 2**20
+
+app = typer.Typer(help="Check an ONNX file, and add it to the stack.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="The ONNX file.", show_default=False)]
+Samples = Annotated[
+    Path | None, typer.Option(help="Real inputs: .csv with a header, .jsonl or .npz.")
+]
+Features = Annotated[
+    str, typer.Option(help="Names of the input's columns, a,b,c; those to take of the samples.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def check(
+    file: File, *, samples: Samples = None, features: Features = "", as_json: Json = False
+) -> None:
+    """Tell whether and how well a model would run on Lambda; exit code 1 if it cannot."""
+    from infra.model import doctor
+
+    with _progress("Running it as Lambda would"):
+        diagnosis = asyncio.run(doctor.check(file, samples, _split(features)))
+    if as_json:
+        typer.echo(json.dumps({"servable": diagnosis.servable, **asdict(diagnosis)}, indent=2))
+    else:
+        _show(
+            f"{file.name} {'can' if diagnosis.servable else 'cannot'} be served", _tell(diagnosis)
+        )
+    raise typer.Exit(not diagnosis.servable)
+
+
+@app.command()
+def add(  # noqa: PLR0913 each is an option of the command
+    file: File,
+    *,
+    name: Annotated[str | None, typer.Option(help="By default that of the file.")] = None,
+    version: Annotated[str | None, typer.Option(help="By default the next number.")] = None,
+    description: Annotated[str | None, typer.Option(help="What the model tells.")] = None,
+    samples: Samples = None,
+    features: Features = "",
+    labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
+    to: Annotated[Path, typer.Option(help="Folder of the layer.")] = Path("layers/model"),
+    as_json: Json = False,
+) -> None:
+    """Put a model into the layer that is built and deployed, in the place of the one there."""
+    from infra.model import package
+
+    wishes = package.Wishes(name, version, description, samples, _split(features), _split(labels))
+    with _progress("Packaging it, and proving it as Lambda would run it"):
+        added = asyncio.run(package.add(file, to, wishes))
+    if as_json:
+        typer.echo(json.dumps(asdict(added), indent=2))
+        return
+    rows = [("Files", ", ".join(added.files)), ("Golden", f"requests with answers: {added.golden}")]
+    rows += [("Note", note) for note in added.notes]
+    rows += [("Next", "make run serves it on this machine, make deploy sends it to AWS")]
+    _show(f"{added.name} version {added.version} is in {added.directory}", rows)
+
+
+def _tell(diagnosis: "Diagnosis") -> Iterator[tuple[str, str]]:
+    """Yield what is known of a model, each line with its label."""
+    yield from (("Problem", problem) for problem in diagnosis.problems)
+    yield from (("Note", note) for note in diagnosis.notes)
+    yield from (("Input", _tell_tensor(tensor)) for tensor in diagnosis.inputs)
+    yield from (("Output", _tell_tensor(tensor)) for tensor in diagnosis.outputs)
+    if diagnosis.operators:
+        opsets = ", ".join(f"{domain} {number}" for domain, number in diagnosis.opsets.items())
+        by = f", by {diagnosis.producer}" if diagnosis.producer else ""
+        yield "Graph", f"opset {opsets}; IR version {diagnosis.ir_version}{by}"
+        counts = (f"{count} {name}" for name, count in diagnosis.operators.items())
+        yield "Operators", ", ".join(counts)
+    for name, length in diagnosis.external_data.items():
+        yield "Data", f"{name}, {length / MB:.1f} MB"
+    if size := diagnosis.size:
+        limit = f"{size.budget // MB} MB (Lambda's limit is {size.limit // MB} MB)"
+        total = f"with function and runtime {size.total / MB:.1f} of {limit}"
+        yield "Size", f"{size.model / MB:.1f} MB; {total}"
+    if diagnosis.measured and diagnosis.suggested:
+        yield from _tell_measured(diagnosis, diagnosis.measured, diagnosis.suggested)
+
+
+def _tell_measured(
+    diagnosis: "Diagnosis", measured: "Measurement", suggested: "Suggestion"
+) -> Iterator[tuple[str, str]]:
+    start = f"{measured.load_ms:.0f} ms of a cold start of {measured.cold_start_ms:.0f} ms"
+    yield "Load", f"{start}, by onnxruntime {diagnosis.onnxruntime} on this machine"
+    if measured.row_ms is not None:
+        batch = f", one of 100 rows {measured.batch_ms:.1f} ms" if measured.batch_ms else ""
+        again = "the same again" if measured.repeatable else "not the same again"
+        yield "Answer", f"a request of one row takes {measured.row_ms:.1f} ms{batch}; {again}"
+    memory = f"MemorySize: {suggested.memory_mb} ({suggested.reason})"
+    yield "Memory", f"{measured.peak_memory_mb} MB at most; {memory}"
+    costs = [f"{usd:.2f} USD on {name}" for name, usd in suggested.usd_per_million.items()]
+    if costs:
+        yield "Cost", f"a million requests of one row: {', '.join(costs)}, HTTP API included"
+
+
+def _tell_tensor(tensor: dict[str, Any]) -> str:
+    shape = " x ".join("any" if length < 0 else str(length) for length in tensor["shape"])
+    labels = f" ({', '.join(tensor['labels'])})" if "labels" in tensor else ""
+    optional = ", may be absent" if tensor.get("optional") else ""
+    return f"{tensor['name']}: {tensor['datatype']}, {shape or 'one value'}{labels}{optional}"
+
+
+def _show(title: str, rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> None:
+    """Print a title and labelled lines: as a table on a terminal, plain elsewhere."""
+    console = Console(highlight=False, markup=False)
+    console.print(title, style="bold", soft_wrap=True)
+    if not console.is_terminal:
+        for label, text in rows:
+            console.print(f"{label:<10} {text}", soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan")
+    for label, text in rows:
+        table.add_row(label, text, style="red" if label == "Problem" else "")
+    console.print(table)
+
+
+def _progress(text: str) -> AbstractContextManager[object]:
+    console = Console(stderr=True)
+    return console.status(f"{text} ...") if console.is_terminal else nullcontext()
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

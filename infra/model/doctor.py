@@ -1,0 +1,201 @@
+"""Tells whether and how well a model would run on Lambda, before anything is deployed."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.artifacts import BUDGET, LIMIT, MB
+from infra.local.run import BUILD
+from infra.model.contract import Contract, describe
+from infra.model.errors import AnswerError, ModelError, SlowError
+from infra.model.graph import Graph, Tensor, read_graph
+from infra.model.layer import digest, write
+from infra.model.sample_file import read_samples
+from infra.model.samples import Array, Samples, make_up
+from infra.model.sizing import Size, Suggestion, measure_size, suggest
+from infra.model.trial import Trial, open_bench
+
+REQUIREMENTS = Path("layers/runtime/requirements.txt")
+REPEATS = 5
+BATCH = 100  # rows
+# Lengths for dimensions that have none, and whether all is zero: the first that the model takes.
+MADE_UP = ((64, False), (1, False), (64, True), (1, True))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model did in an execution environment on this machine."""
+
+    cold_start_ms: float  # from the start of the process to the first request it can take
+    load_ms: float  # the model's part of that
+    peak_memory_mb: int
+    row_ms: float | None = None  # a request of one row, from bytes to bytes
+    batch_ms: float | None = None  # a request of 100 rows
+    repeatable: bool | None = None  # the same request has the same answer, bit for bit
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that is known of a model; the fields are the keys of the JSON form."""
+
+    file: str
+    problems: Sequence[str]  # why it cannot be served
+    notes: Sequence[str] = ()  # what else a person should know
+    sha256: str | None = None
+    producer: str | None = None
+    ir_version: int | None = None
+    opsets: Mapping[str, int] = field(default_factory=dict)  # by domain
+    operators: Mapping[str, int] = field(default_factory=dict)  # how many of each
+    inputs: Sequence[Tensor] = ()  # as in model.json
+    outputs: Sequence[Tensor] = ()
+    external_data: Mapping[str, int] = field(default_factory=dict)  # bytes, by file
+    size: Size | None = None
+    onnxruntime: str | None = None  # the pinned version
+    measured: Measurement | None = None
+    suggested: Suggestion | None = None
+
+    @property
+    def servable(self) -> bool:
+        """Whether the model can be served."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A model that runs: measured with these samples, the user's own or made up ones if it can."""
+
+    samples: Samples | None
+    measured: Measurement
+    notes: Sequence[str]
+
+
+async def check(source: Path, samples: Path | None, features: Sequence[str]) -> Diagnosis:
+    """Examine the file of a model.
+
+    Raises ModelError if the samples cannot be read, and LocalRunError if nothing was built.
+    """
+    try:
+        graph = read_graph(source)
+    except ModelError as error:
+        return Diagnosis(source.name, error.problems)
+    size = measure_size(graph.bytes, BUILD)
+    problems, notes, measured = [*graph.problems, *check_size(size)], [*graph.changes], None
+    if not graph.problems:
+        rows = read_samples(samples, graph.inputs, features) if samples else None
+        try:
+            examination = await _run(graph, rows)
+        except ModelError as error:
+            problems += error.problems
+        else:
+            notes += examination.notes
+            measured = examination.measured
+    return Diagnosis(
+        file=source.name,
+        problems=problems,
+        notes=notes,
+        sha256=digest(graph.source),
+        producer=graph.producer,
+        ir_version=graph.model.ir_version,
+        opsets=graph.opsets,
+        operators=graph.operators,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        external_data={name: path.stat().st_size for name, path in graph.external.items()},
+        size=size,
+        onnxruntime=read_onnxruntime_version(),
+        measured=measured,
+        suggested=suggest(measured.peak_memory_mb, measured.row_ms) if measured else None,
+    )
+
+
+async def examine(trial: Trial, contract: Contract, samples: Samples | None) -> Examination:
+    """Measure a model that was loaded; without samples of the user's own with made up ones.
+
+    Raises ModelError if it fails on the first row of the user's samples, or crashes.
+    """
+    cold_start_ms, notes = trial.environment.init_milliseconds or 0.0, []
+    row_ms = batch_ms = repeatable = None
+    if samples is None:
+        samples, note = await _make_up(trial, contract["inputs"])
+        notes.append(note)
+    if samples is not None:
+        try:
+            answers, row_ms = await _ask_often(trial, samples.request([0]))
+        except AnswerError as error:
+            raise ModelError(f"the first row of the samples is not answered: {error}") from error
+        repeatable = all(_is_same(answers[0], answer) for answer in answers)
+        if not repeatable:
+            notes.append("the answer to the same request varies")
+    peak_memory_mb = trial.environment.peak_memory_mb()
+    if samples and samples.batched:
+        batch = samples.request([i % len(samples) for i in range(BATCH)])
+        try:
+            _, batch_ms = await _ask_often(trial, batch)
+            peak_memory_mb = trial.environment.peak_memory_mb()
+        except (AnswerError, SlowError) as error:
+            notes.append(f"{BATCH} rows in one request fail: {error}")
+    measured = Measurement(
+        cold_start_ms=cold_start_ms,
+        load_ms=max(trial.read("ModelLoadTime"), default=0.0),
+        peak_memory_mb=peak_memory_mb,
+        row_ms=row_ms,
+        batch_ms=batch_ms,
+        repeatable=repeatable,
+    )
+    return Examination(samples, measured, notes)
+
+
+def check_size(size: Size) -> list[str]:
+    """Return a problem if Lambda would refuse function and layers for their size."""
+    text = (
+        f"the model is {size.model / MB:.1f} MB, with the function and its runtime "
+        f"{size.total / MB:.1f} MB, over the budget of {BUDGET // MB} MB (Lambda's limit is "
+        f"{LIMIT // MB} MB): take a smaller model, or quantize its weights"
+    )
+    return [text] if size.total > BUDGET else []
+
+
+def read_onnxruntime_version() -> str:
+    """Return the version that the runtime layer is locked to."""
+    found = re.search(r"^onnxruntime==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+async def _run(graph: Graph, samples: Samples | None) -> Examination:
+    contract = describe(graph)
+    async with open_bench() as bench:
+        layer = bench.directory / "layer"
+        write(graph, contract, layer / "model")
+        return await examine(await bench.load(layer, contract["name"]), contract, samples)
+
+
+async def _ask_often(
+    trial: Trial, request: Mapping[str, Array]
+) -> tuple[list[dict[str, Array]], float]:
+    """Return the answers to the same request, and the median time in milliseconds."""
+    answers = [await trial.ask(request) for _ in range(REPEATS)]
+    return answers, statistics.median(trial.read("RequestLatency")[-REPEATS:])
+
+
+async def _make_up(trial: Trial, inputs: Sequence[Tensor]) -> tuple[Samples | None, str]:
+    """Return made-up samples that the model takes, if it takes any, and what to say of them."""
+    reason = ""
+    for length, zeros in MADE_UP:
+        samples = make_up(inputs, length, zeros=zeros)
+        try:
+            await trial.ask(samples.request([0]))
+        except AnswerError as error:
+            reason = reason or str(error)
+        else:
+            return samples, "only made-up numbers were tried, which prove little: give --samples"
+    return None, f"made-up numbers were tried and not answered ({reason}): give --samples"
+
+
+def _is_same(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    def bits(array: Array) -> Any:
+        return array.tolist() if array.dtype.hasobject else (array.shape, array.tobytes())
+
+    return all(bits(array) == bits(other[name]) for name, array in one.items())

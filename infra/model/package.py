@@ -1,0 +1,232 @@
+"""Adds a model to the layer that the stack is built from, proven in production's own runtime."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infra.local.run import BUILD
+from infra.model.contract import (
+    Contract,
+    choose_golden,
+    describe,
+    label,
+    make_golden,
+    name_features,
+    succeed,
+)
+from infra.model.doctor import Examination, check_size, examine, read_onnxruntime_version
+from infra.model.errors import AnswerError, ModelError
+from infra.model.graph import GRAPH, Graph, read_graph
+from infra.model.layer import digest, install, read_contract, seal, write
+from infra.model.sample_file import choose_columns, read_samples
+from infra.model.samples import DTYPES, Array, Samples
+from infra.model.sizing import measure_size, suggest
+from infra.model.trial import Bench, Trial, open_bench
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as functions/serving/manifest.py has it
+# A simplified graph replaces one that takes so many milliseconds to load, if it saves this share.
+WORTHWHILE_MS, WORTHWHILE_SHARE = 20, 0.1
+MOST_GROWTH = 1.05  # constants that were computed become weights
+STARTS = 3
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says of a model; the rest comes from its graph and from the model before it."""
+
+    name: str | None = None
+    version: str | None = None
+    description: str | None = None
+    samples: Path | None = None
+    features: Sequence[str] = ()
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Added:
+    """A model that is in its layer now; the fields are the keys of the JSON form."""
+
+    name: str
+    version: str
+    directory: str
+    files: Mapping[str, str]  # sha256
+    golden: int  # requests
+    notes: Sequence[str]
+
+
+async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
+    """Package a model into the layer's folder `directory`, all or nothing.
+
+    Raises ModelError if it cannot be served, and LocalRunError if nothing was built.
+    """
+    graph = read_graph(source)
+    problems = [*graph.problems, *check_size(measure_size(graph.bytes, BUILD))]
+    if problems:
+        raise ModelError(*problems)
+    contract = _describe(graph, read_contract(directory), wishes)
+    samples = None
+    if wishes.samples:
+        samples = read_samples(wishes.samples, graph.inputs, wishes.features)
+        name_features(contract, samples.columns, samples)
+        contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
+    elif wishes.features:
+        name_features(
+            contract, choose_columns("--features", wishes.features, graph.inputs, wishes.features)
+        )
+    async with open_bench() as bench:
+        layer = bench.directory / "layer"
+        write(graph, contract, layer / "model")
+        trial = await bench.load(layer, contract["name"])
+        examined = await examine(trial, contract, samples)
+        contract["golden"] = await _ask_golden(trial, examined)
+        seal(contract, layer / "model")
+        trial, _ = await _prove(bench, layer, contract)
+        notes = [*graph.changes, *examined.notes]
+        notes += _advise(contract, samples, examined, bench.function.memory_mb)
+        if contract["golden"] and examined.measured.load_ms >= WORTHWHILE_MS:
+            layer, note = await simplify(bench, trial, layer, contract)
+            notes.append(note)
+        install(layer / "model", directory)
+    files, golden = read_contract(directory)["files"], len(contract["golden"])
+    return Added(contract["name"], contract["version"], str(directory), files, golden, notes)
+
+
+def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
+    """Put together what the graph, the model before it and the user tell."""
+    contract = describe(graph)
+    contract["name"] = wishes.name or contract["name"]
+    if previous.get("name") == contract["name"]:
+        succeed(contract, previous, wishes.version)
+    contract["version"] = wishes.version or contract["version"]
+    contract["description"] = wishes.description or contract["description"]
+    for option in ("name", "version"):
+        if not NAME.fullmatch(contract[option]):
+            raise ModelError(
+                f"--{option} '{contract[option]}': expected up to 100 letters, digits, '.', '_' "
+                "and '-', the first a letter or digit"
+            )
+    if wishes.labels:
+        label(contract, wishes.labels)
+    contract["provenance"] |= {
+        "source": _tell(graph.source),
+        "ir_version": graph.model.ir_version,
+        "onnxruntime": read_onnxruntime_version(),
+    }
+    return contract
+
+
+def _tell(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "sha256": digest(path)}
+
+
+def _advise(
+    contract: Contract, samples: Samples | None, examined: Examination, memory_mb: int
+) -> Iterator[str]:
+    """Yield what the user should do besides; `memory_mb` is what the template gives."""
+    features = [feature for tensor in contract["inputs"] for feature in tensor.get("features", ())]
+    if samples is None and any("baseline" in feature for feature in features):
+        yield "the features' histograms are those of the version before: give --samples"
+    if not contract["golden"]:
+        yield "it has no golden request, which would prove a release"
+    suggested = suggest(examined.measured.peak_memory_mb, examined.measured.row_ms)
+    if suggested.memory_mb > memory_mb:
+        yield f"set MemorySize: {suggested.memory_mb} in template.yaml ({suggested.reason})"
+
+
+async def _ask_golden(trial: Trial, examined: Examination) -> list[dict[str, Any]]:
+    """Return golden requests, unless the answers vary or JSON cannot hold them."""
+    samples = examined.samples
+    if samples is None or not examined.measured.repeatable:
+        return []
+    answer = await trial.ask(samples.request([0]))
+    if any(array.dtype.kind == "V" for array in [*samples.arrays.values(), *answer.values()]):
+        return []  # BF16 has no JSON form
+    row_elements = samples.row_elements + sum(array.size for array in answer.values())
+    golden = []
+    for rows in choose_golden(samples, row_elements):
+        inputs = samples.request(rows)
+        try:
+            outputs = await trial.ask(inputs)
+        except AnswerError as error:
+            raise ModelError(f"rows {rows} (from 0) of the samples fail: {error}") from error
+        if all(np.isfinite(array).all() for array in outputs.values() if array.dtype.kind == "f"):
+            golden.append(make_golden(inputs, outputs))
+    return golden
+
+
+async def _prove(bench: Bench, layer: Path, contract: Contract) -> tuple[Trial, float]:
+    """Ask a finished layer its golden requests; return its trial and the largest difference.
+
+    Raises ModelError unless every answer is the golden one, within its tolerances.
+    """
+    trial = await bench.load(layer, contract["name"])
+    difference = 0.0
+    for golden in contract["golden"]:
+        answers = await trial.ask(_read_inputs(contract, golden))
+        difference = max(difference, _compare(golden, answers))
+    return trial, difference
+
+
+def _read_inputs(contract: Contract, golden: Mapping[str, Any]) -> dict[str, Array]:
+    dtypes = {tensor["name"]: DTYPES[tensor["datatype"]] for tensor in contract["inputs"]}
+    return {name: np.array(value, dtypes[name]) for name, value in golden["inputs"].items()}
+
+
+def _compare(golden: Mapping[str, Any], answers: Mapping[str, Array]) -> float:
+    """Return the largest difference; raise ModelError if one is beyond the tolerances."""
+    largest = 0.0
+    for name, values in golden["outputs"].items():
+        found, expected = answers[name], np.array(values, answers[name].dtype)
+        if found.dtype.kind != "f":
+            is_close = np.array_equal(found, expected)
+        else:
+            tolerances = golden["relative_tolerance"], golden["absolute_tolerance"]
+            is_close = np.allclose(found, expected, *tolerances)
+            difference = np.abs(found.astype(np.float64) - expected)
+            largest = max(largest, difference.max(initial=0.0).item())
+        if not is_close:
+            raise ModelError(f"output '{name}' is not what it was when the samples were answered")
+    return largest
+
+
+async def simplify(bench: Bench, trial: Trial, layer: Path, contract: Contract) -> tuple[Path, str]:
+    """Return a layer whose graph onnxruntime has simplified, or the same one if that is no better.
+
+    Only what every start would do first, and with the same result, is done ahead: the graph stays
+    a portable one of standard operators, which each start goes on to optimise for its processor.
+    """
+    simple = bench.directory / "simplified"
+    shutil.copytree(layer, simple)
+    graph = simple / "model" / GRAPH
+    graph.unlink()
+    version = contract["provenance"]["onnxruntime"]
+    contract = {**contract, "provenance": {**contract["provenance"], "simplified_by": version}}
+    try:
+        await bench.simplify(layer / "model" / GRAPH, graph)
+        seal(contract, simple / "model")
+        growth = graph.stat().st_size / (layer / "model" / GRAPH).stat().st_size
+        if growth > MOST_GROWTH:
+            return layer, f"graph as exported: simplified it is {growth:.1f} times as large"
+        simple_trial, difference = await _prove(bench, simple, contract)
+    except ModelError as error:
+        return layer, f"graph as exported: {error}"
+    before, after = await _time_loads((trial, simple_trial), contract)
+    times = f"it loads in {after:.0f} ms instead of {before:.0f}"
+    if after > (1 - WORTHWHILE_SHARE) * before:
+        return layer, f"graph as exported: simplified {times}"
+    return simple, f"graph simplified: {times}, and no answer differs by more than {difference:.1g}"
+
+
+async def _time_loads(trials: Sequence[Trial], contract: Contract) -> list[float]:
+    """Return the fewest milliseconds that each takes, turn by turn: both share what disturbs."""
+    inputs = _read_inputs(contract, contract["golden"][0])
+    for _ in range(STARTS):
+        for trial in trials:
+            await trial.load()
+            await trial.ask(inputs)
+    return [min(trial.read("ModelLoadTime")) for trial in trials]

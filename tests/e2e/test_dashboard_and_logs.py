@@ -1,0 +1,168 @@
+"""`infra dashboard` and `infra logs`, on the files that deploy and requests of three kinds."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.local import managed_runtime
+from infra.local.serve import LocalStack, serve
+from infra.local.stack import read_stack
+from tests.dashboard_page import read_legends, read_tiles
+from tests.e2e.conftest import INFRA
+from tests.example_model import needs_example
+from tests.onnx_models import gather, package
+
+pytestmark = needs_example
+
+
+ROOT = Path(__file__).parents[2]
+REGION = "eu-west-1"
+INFER = "/v2/models/tiny/infer"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture(scope="module")
+async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """Local run after 4 predictions of 2 rows, 3 wrong requests, and 2 that fail in the model."""
+    folder = tmp_path_factory.mktemp("failing")
+    stack = read_stack(ROOT / ".aws-sam/build", "serverless-onnx", REGION)
+    package(folder / "ModelLayer/model", gather())
+    runtime, _ = stack.function.layers
+    function = replace(stack.function, layers=(runtime, folder / "ModelLayer"))
+    async with (
+        serve(
+            replace(stack, function=function),
+            python=await managed_runtime.prepare(),
+            directory=folder / "run",
+        ) as local,
+        httpx.AsyncClient(base_url=local.url) as client,
+    ):
+        for status, indices in ((200, [0, 2]), (200, [1, 1])) * 2 + ((500, [9]),) * 2:
+            tensor = {"name": "x", "datatype": "INT64", "shape": [len(indices)], "data": indices}
+            answer = await client.post(INFER, json={"inputs": [tensor]})
+            assert answer.status_code == status, answer.text
+        for _ in range(3):
+            assert (await client.post(INFER, json={"inputs": "no"})).status_code == 400
+        await local.flush()
+        yield local
+
+
+async def start(local: LocalStack, *arguments: str | Path) -> asyncio.subprocess.Process:
+    """Start the command as a person does who has no credentials."""
+    return await asyncio.create_subprocess_exec(
+        INFRA,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"AWS_ENDPOINT_URL": local.aws_endpoint_url, "AWS_DEFAULT_REGION": REGION},
+    )
+
+
+async def infra(local: LocalStack, *arguments: str | Path) -> Result:
+    """Run the command to its end."""
+    process = await start(local, *arguments)
+    output, errors = await asyncio.wait_for(process.communicate(), timeout=120)
+    return Result(await process.wait(), output.decode(), errors.decode())
+
+
+async def test_dashboard_tells_the_numbers_of_the_run(local: LocalStack, tmp_path: Path) -> None:
+    # GIVEN the dashboard of template.yaml WHEN it is drawn
+    page = tmp_path / "new" / "dashboard.html"
+    result = await infra(local, "dashboard", "--output", page)
+    assert (result.code, result.output, result.errors) == (0, f"Wrote {page}\n", "")
+    # THEN all that was answered and all that failed is on it
+    legends = read_legends(page.read_text())
+    totals = {
+        f"{title}: {label}": values[2]
+        for title, lines in legends.items()
+        for label, values in lines.items()
+        if len(values) > 2
+    }
+    assert totals["Requests by version: version 1"] == "9"
+    assert totals["Our failures by version: 5xx of 1"] == "2"
+    assert totals["Our failures by version: crashes and timeouts of 1"] == "0"
+    assert totals["What callers see: Count"] == "9"
+    assert totals["What callers see: 4xx"] == "3"
+    assert totals["What callers see: 5xx"] == "2"
+    assert totals["Cold starts: ColdStart"] == "1"
+    assert totals["Rows predicted: Rows"] == "10"  # asked for, so those that failed too
+    assert totals["Capacity: requests turned away"] == "0"
+    # AND latencies and costs are numbers above 0
+    p50, p90, p99 = (float(legends["Latency (ms)"][name][1]) for name in ("p50", "p90", "p99"))
+    assert 0 < p50 <= p90 <= p99
+    assert float(legends["USD for a million predictions"]["USD"][0]) > 0
+    # AND every alarm of the template has a state
+    states = [state for state, _ in read_tiles(page.read_text())]
+    assert len(states) == 9
+    assert "Not there" not in states
+
+
+async def test_logs_show_each_request(local: LocalStack) -> None:
+    result = await infra(local, "logs")
+    statuses = re.findall(
+        r"INFO     v1   [0-9a-f]{8}  status=(\d+) .*RequestLatency=", result.output
+    )
+    assert sorted(statuses) == ["200"] * 4 + ["400"] * 3 + ["500"] * 2
+
+
+async def test_logs_show_the_planted_error(local: LocalStack) -> None:
+    # WHEN only errors are asked for THEN there is one line for each that was planted
+    result = await infra(local, "logs", "--errors", "--version", "1")
+    assert result.code == 0
+    lines = result.output.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert re.match(r"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  ERROR    v1   [0-9a-f]{8}  \S", line)
+        assert "predict" in line  # a function in which it happened
+    # AND no other version has any
+    assert (await infra(local, "logs", "--errors", "--version", "2")).output == ""
+
+
+async def test_logs_are_lines_of_json_for_other_tools(local: LocalStack) -> None:
+    result = await infra(local, "logs", "--json", "--metrics", "--since", "1h")
+    records = [json.loads(line) for line in result.output.splitlines()]
+    assert sum("_aws" in record for record in records) == 9
+    assert sum(record.get("type") == "platform.report" for record in records) == 9
+    assert sum(record.get("level") == "ERROR" for record in records) == 2
+
+
+async def test_logs_follow_until_they_are_stopped(local: LocalStack) -> None:
+    # GIVEN a follower of errors
+    process = await start(local, "logs", "--follow", "--errors")
+    assert process.stdout
+    first, second = [await process.stdout.readline() for _ in range(2)]
+    # WHEN one more request fails THEN it comes by itself
+    async with httpx.AsyncClient(base_url=local.url) as client:
+        tensor = {"name": "x", "datatype": "INT64", "shape": [1], "data": [9]}
+        await client.post(INFER, json={"inputs": [tensor]})
+    third = await asyncio.wait_for(process.stdout.readline(), timeout=120)
+    assert b"ERROR" in third
+    assert third not in {first, second}
+    # WHEN it is interrupted THEN it ends well
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), timeout=120) == 0
+
+
+async def test_mistakes_are_told_in_a_line(local: LocalStack) -> None:
+    missing = await infra(local, "dashboard", "--stack-name", "absent")
+    assert (missing.code, missing.output) == (1, "")
+    assert missing.errors.startswith("Error: there is no stack absent in eu-west-1 (http://127.")
+    assert len(missing.errors.splitlines()) == 1
+    wrong = await infra(local, "logs", "--since", "yesterday")
+    assert wrong.code == 2
+    assert "'yesterday' is no age such as 30s, 10m, 2h or 1d" in wrong.errors

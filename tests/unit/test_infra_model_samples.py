@@ -1,0 +1,239 @@
+"""Samples of a model's inputs: from a file, or made up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.model.errors import ModelError
+from infra.model.sample_file import read_samples
+from infra.model.samples import Samples, make_up
+
+TABLE = [{"name": "X", "datatype": "FP32", "shape": [-1, 2]}]
+COLUMNS = [
+    {"name": "age", "datatype": "INT64", "shape": [-1, 1]},
+    {"name": "city", "datatype": "BYTES", "shape": [-1, 1]},
+    {"name": "member", "datatype": "BOOL", "shape": [-1]},
+]
+IMAGE = [{"name": "image", "datatype": "UINT8", "shape": [1, 2, 2]}]
+SCALARS: list[Any] = [
+    {"name": "x", "datatype": "FP64", "shape": []},
+    {"name": "matrix", "datatype": "FP32", "shape": [2, 2]},
+]
+
+
+def read(
+    folder: Path, name: str, text: str, inputs: list[Any], features: list[str] | None = None
+) -> Samples:
+    (folder / name).write_text(text)
+    return read_samples(folder / name, inputs, features or [])
+
+
+def lists(samples: Samples) -> dict[str, Any]:
+    return {name: array.tolist() for name, array in samples.arrays.items()}
+
+
+def test_columns_of_a_csv_become_the_columns_of_the_table(tmp_path: Path) -> None:
+    samples = read(tmp_path, "s.csv", "a,b\n1,2\n\n3,4.5\n", TABLE)
+    assert lists(samples) == {"X": [[1, 2], [3, 4.5]]}
+    assert samples.columns == {"X": ["a", "b"]}
+    assert samples.batched
+    assert len(samples) == 2
+
+
+def test_features_choose_and_order_the_columns(tmp_path: Path) -> None:
+    text = "\ufeffid,b,a,bought\nx1,2,1,yes\n"
+    samples = read(tmp_path, "s.csv", text, TABLE, ["a", "b"])
+    assert lists(samples) == {"X": [[1, 2]]}
+
+
+def test_columns_go_to_the_inputs_of_their_names(tmp_path: Path) -> None:
+    # GIVEN a model with an input for each column, as a pipeline of scikit-learn has them
+    text = 'city,age,member,extra\n"Graz, Ost",41,true,\n007,-1,0,\n'
+    # WHEN its samples are read
+    samples = read(tmp_path, "s.csv", text, COLUMNS)
+    # THEN each cell is what its input takes
+    assert lists(samples) == {
+        "age": [[41], [-1]],
+        "city": [["Graz, Ost"], ["007"]],
+        "member": [True, False],
+    }
+    assert samples.request([1, 0])["age"].tolist() == [[-1], [41]]
+
+
+def test_lines_of_json_hold_features_or_whole_rows(tmp_path: Path) -> None:
+    by_feature = read(tmp_path, "a.jsonl", '{"b": 2, "a": 1}\n\n', TABLE, ["a", "b"])
+    by_input = read(tmp_path, "b.jsonl", '{"X": [1, 2]}\n', TABLE)
+    assert lists(by_feature) == lists(by_input) == {"X": [[1, 2]]}
+
+
+def test_an_optional_input_is_read_where_it_is_given(tmp_path: Path) -> None:
+    inputs = [*TABLE, {"name": "k", "datatype": "FP32", "shape": [1], "optional": True}]
+    without = read(tmp_path, "a.csv", "a,b\n1,2\n", inputs)
+    with_it = read(tmp_path, "b.csv", "a,b,k\n1,2,3\n", inputs)
+    assert lists(without) == {"X": [[1, 2]]}
+    assert lists(with_it) == {"X": [[1, 2]], "k": [3]}
+
+
+def test_arrays_of_an_npz_are_whole_inputs(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", X=np.array([[1, 2], [3, 4]], np.float64), y=np.array([0, 1]))
+    samples = read_samples(tmp_path / "s.npz", TABLE, ["a", "b"])
+    assert samples.arrays["X"].dtype == np.float32
+    assert lists(samples) == {"X": [[1, 2], [3, 4]]}
+    assert samples.columns == {"X": ["a", "b"]}
+
+
+def test_a_model_without_batches_takes_one_row_a_request(tmp_path: Path) -> None:
+    # GIVEN images for a model that takes one at a time
+    np.savez(tmp_path / "s.npz", image=np.arange(12, dtype=np.uint8).reshape(3, 2, 2))
+    # WHEN the last one is asked for
+    samples = read_samples(tmp_path / "s.npz", IMAGE)
+    # THEN it comes in the shape that the model takes
+    assert not samples.batched
+    assert samples.request([2])["image"].tolist() == [[[8, 9], [10, 11]]]
+
+
+def test_inputs_without_rows_have_one_value_a_sample(tmp_path: Path) -> None:
+    lines = [{"x": 1.5, "matrix": [[1, 2], [3, 4]]}, {"x": 2, "matrix": [[5, 6], [7, 8]]}]
+    samples = read(tmp_path, "s.jsonl", "\n".join(map(json.dumps, lines)), SCALARS)
+    request = samples.request([1])
+    assert {name: array.tolist() for name, array in request.items()} == lines[1]
+    np.savez(tmp_path / "s.npz", x=np.array(1.5), matrix=np.ones((2, 2)))
+    assert read_samples(tmp_path / "s.npz", SCALARS).request([0])["x"].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("s.csv", "", "s.csv holds no rows"),
+        ("s.csv", "a,b\n", "s.csv holds no rows"),
+        ("s.csv", "a,b\n1,2\n1,2,3\n", "s.csv line 3: 3 cells, the header has 2"),
+        ("s.csv", "a,a\n1,2\n", "s.csv: the header names a column twice"),
+        ("s.csv", "a,b\n1,2\n1,many\n", "s.csv line 3, 'b': expected FP32, got 'many'"),
+        ("s.csv", "a,b\n,2\n", "s.csv line 2, 'a': expected FP32, got an empty cell"),
+        ("s.csv", "a,b\n1_0,2\n", "s.csv line 2, 'a': expected FP32, got '1_0'"),
+        ("s.csv", "a,b\nnan,2\n", "s.csv line 2, 'a': expected FP32, got nan"),
+        ("s.csv", "a,b\n1,1e39\n", "s.csv line 2, 'b': expected FP32, got 1e+39"),
+        (
+            "s.csv",
+            "a,b,c\n1,2,3\n",
+            "s.csv: input 'X' takes 2 columns, got 3 (a, b, c): choose them with --features",
+        ),
+        ("s.jsonl", '{"a": 1, "b": 2}\n{"a": 1', "s.jsonl line 2 is not JSON"),
+        ("s.jsonl", "[1, 2]\n", "s.jsonl line 1: expected an object with a value for each name"),
+        ("s.jsonl", '{"a": 1, "b": 2}\n{"a": 1}', "s.jsonl line 2 has no 'b'; it has: a"),
+        ("s.jsonl", '{"a": 1, "b": "2"}', "s.jsonl line 1, 'b': expected FP32, got '2'"),
+        ("s.jsonl", '{"a": 1, "b": null}', "s.jsonl line 1, 'b': expected FP32, got None"),
+        ("s.jsonl", '{"a": 1, "b": true}', "s.jsonl line 1, 'b': expected FP32, got True"),
+        ("s.jsonl", '{"X": [1, "2"]}', "s.jsonl line 1, 'X'[1]: expected FP32, got '2'"),
+        ("s.jsonl", '{"X": [1, 2, 3]}', "s.jsonl line 1, 'X': expected shape [2], got [3]"),
+        ("s.jsonl", '{"X": [[1], 2]}', "'X': the lists in it have different lengths"),
+        ("s.jsonl", '{"X": [1e999, 2]}', "s.jsonl line 1, 'X'[0]: expected FP32, got inf"),
+        ("s.parquet", "", "s.parquet: samples are read from .csv, .jsonl and .npz files"),
+        ("s.npz", "no zip", "s.npz is not an NPZ file of plain arrays"),
+    ],
+)
+def test_wrong_samples_are_one_line_that_names_the_place(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as error:
+        read(tmp_path, name, text, TABLE)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text", "message"),
+    [
+        (COLUMNS, "age,city\n1,Graz\n", "s.csv has no column 'member'; it has: age, city"),
+        (COLUMNS, "age,city,member\n1.5,Graz,1\n", "line 2, 'age': expected INT64, got '1.5'"),
+        (COLUMNS, "age,city,member\n1,Graz,yes\n", "line 2, 'member': expected BOOL, got 'yes'"),
+        (
+            [{"name": "x", "datatype": "INT8", "shape": [-1]}],
+            "x\n7\n128\n",
+            "line 3, 'x': expected INT8, got 128",
+        ),
+        (SCALARS, "x\n1\n", "s.csv has no column 'matrix'; it has: x"),
+        (IMAGE, "a,b\n1,2\n", "s.csv has no column 'image'; it has: a, b"),
+    ],
+)
+def test_wrong_columns_are_one_line_that_names_them(
+    inputs: list[Any], text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as error:
+        read(tmp_path, "s.csv", text, inputs)
+    assert message in str(error.value)
+
+
+def test_an_unknown_feature_is_named_at_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"s\.csv line 2 has no 'c'; it has: a, b"):
+        read(tmp_path, "s.csv", "a,b\n1,2\n", TABLE, ["a", "c"])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": np.zeros((1, 2))}, "s.npz has no array 'X'; it has: y"),
+        ({"X": np.zeros((1, 3))}, "s.npz: 'X': expected shape [-1, 2], got [1, 3]"),
+        ({"X": np.zeros((0, 2))}, "s.npz: expected as many rows of each input, got [0]"),
+        ({"X": np.array([["a", "b"]])}, "s.npz: 'X': expected FP32, got <U1"),
+        ({"X": np.array([[1, None]])}, "s.npz is not an NPZ file of plain arrays"),
+        ({"X": np.array([[np.inf, 1]])}, "s.npz: 'X': expected FP32, got NaN or a number that is"),
+    ],
+)
+def test_wrong_arrays_are_one_line_that_names_them(
+    arrays: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(ModelError) as error:
+        read_samples(tmp_path / "s.npz", TABLE)
+    assert message in str(error.value)
+
+
+def test_integers_of_an_npz_must_fit(tmp_path: Path) -> None:
+    inputs = [{"name": "x", "datatype": "INT8", "shape": [-1]}]
+    np.savez(tmp_path / "s.npz", x=np.array([1, 300]))
+    with pytest.raises(ModelError, match="'x': expected INT8, got NaN or a number that is too"):
+        read_samples(tmp_path / "s.npz", inputs)
+
+
+def test_rows_of_one_input_have_one_shape(tmp_path: Path) -> None:
+    inputs = [{"name": "ids", "datatype": "INT64", "shape": [-1, -1]}]
+    message = (
+        r"s\.jsonl line 2, 'ids': shape \[1\], in the first row it is \[2\]: all rows must have"
+    )
+    with pytest.raises(ModelError, match=message):
+        read(tmp_path, "s.jsonl", '{"ids": [1, 2]}\n{"ids": [3]}\n', inputs)
+
+
+def test_a_missing_or_binary_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent\.csv cannot be read: No such file"):
+        read_samples(tmp_path / "absent.csv", TABLE)
+    (tmp_path / "s.csv").write_bytes(b"a,b\n\xff\xfe\n")
+    with pytest.raises(ModelError, match=r"s\.csv is not UTF-8 text"):
+        read_samples(tmp_path / "s.csv", TABLE)
+
+
+def test_made_up_samples_fit_and_repeat() -> None:
+    # GIVEN inputs of every kind, one of which may be absent
+    inputs: list[Any] = [
+        {"name": "x", "datatype": "BF16", "shape": [-1, 3]},
+        {"name": "ids", "datatype": "INT64", "shape": [-1, -1]},
+        {"name": "text", "datatype": "BYTES", "shape": [2]},
+        {"name": "flag", "datatype": "BOOL", "shape": []},
+        {"name": "k", "datatype": "FP32", "shape": [], "optional": True},
+    ]
+    # WHEN samples are made up twice
+    one, two = (make_up(inputs, 5, zeros=False).request([3]) for _ in range(2))
+    # THEN they are the same, fit, and leave out what may be absent
+    assert {name: array.shape for name, array in one.items()} == {
+        "x": (1, 3),
+        "ids": (1, 5),
+        "text": (2,),
+        "flag": (),
+    }
+    assert all((one[name] == two[name]).all() for name in one)
+    assert one["ids"].tolist() == [[1] * 5]
+    assert make_up(inputs, 5, zeros=True).request([0])["x"].tolist() == [[0, 0, 0]]
