@@ -17,7 +17,7 @@ from serving.errors import EncodingError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC
 from serving.model import Model
 from serving.strict_json import decode, refuse_repeated_keys
-from serving.telemetry import FUNCTION_VERSION, record, timed
+from serving.telemetry import FUNCTION_VERSION, logger, record, timed
 from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
 PLATFORM = "onnx_onnxv1"
@@ -169,6 +169,7 @@ def infer(
         inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
         record(Rows=model.rows(inputs))
+        logger.debug("inputs", shapes={name: array.shape for name, array in inputs.items()})
         with timed("InferenceLatency"):
             arrays = model.predict(inputs, outputs)
         return _respond(model, request, arrays, headers)

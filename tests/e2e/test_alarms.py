@@ -150,9 +150,9 @@ class Service:
     async def working(self) -> AsyncIterator[asyncio.Task[int]]:
         """Let the function work on a request until the block ends, or what it does ends that."""
         log = self.logs / "1.log"
-        begun = log.read_text().count("platform.start")
+        begun = log.read_text().count("START RequestId")
         answer = asyncio.create_task(self.infer(rounds=ENDLESS))
-        while log.read_text().count("platform.start") == begun:
+        while log.read_text().count("START RequestId") == begun:
             assert not answer.done()
             await asyncio.sleep(0.01)
         try:

@@ -513,6 +513,26 @@ def test_no_secret_of_any_request_reaches_the_log(
         assert secret not in printed.out + printed.err
 
 
+@pytest.mark.parametrize(("rate", "lines"), [("0", 0), ("1", 1)])
+def test_shapes_are_logged_where_debugging_is_sampled(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rate: str,
+    lines: int,
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOGGER_SAMPLE_RATE", rate)
+    api = load_handler(logistic())
+
+    api.handler(http_event("POST", INFER, request()), lambda_context)
+
+    printed = capfd.readouterr().out
+    assert printed.count('"shapes":{"features":[2,4]}') == lines
+    assert "7.0" not in printed
+
+
 def test_the_line_of_a_request_tells_who_answered_what(
     api: ModuleType,
     lambda_context: Any,
