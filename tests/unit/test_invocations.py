@@ -23,6 +23,7 @@ from serving.model import Model, load_model
 from serving.telemetry import flush
 from serving.tensors import DATATYPES
 from tests.example_model import needs_example
+from tests.extremes import EXTREMES
 from tests.onnx_models import identities, identity, logarithm, logistic, package
 
 pytestmark = needs_example
@@ -37,22 +38,6 @@ COLUMNS = ["repeat_purchases", "recency", "age", "mean_spend"]
 HEADER = ",".join(COLUMNS)
 FEATURES = [{"name": name} for name in COLUMNS]
 ROW = [1.0, 2.5, 38.86, 15.5]
-
-EXTREMES: dict[str, list[Any]] = {
-    "BOOL": [True, False],
-    "UINT8": [0, 255],
-    "UINT16": [0, 65535],
-    "UINT32": [0, 2**32 - 1],
-    "UINT64": [0, 2**64 - 1],
-    "INT8": [-128, 127],
-    "INT16": [-32768, 32767],
-    "INT32": [-(2**31), 2**31 - 1],
-    "INT64": [-(2**63), 2**63 - 1],
-    "FP16": [-65504.0, 0.1],
-    "FP32": [-3.4028234663852886e38, 0.1],
-    "FP64": [-1.7976931348623157e308, 0.1],
-    "BYTES": ["", 'gr\u00fcn, "\U0001f600"\r\n'],
-}
 
 
 @pytest.fixture(scope="module")
