@@ -71,7 +71,14 @@ async def run(
                     try:
                         local = await exits.enter_async_context(serving)
                     except FunctionError as error:
-                        raise LocalRunError(f"the function does not start: {error}") from error
+                        advice = (
+                            " (after an interrupted build, `make clean` mends it)"
+                            if error.kind == "Runtime.ImportModuleError"
+                            else ""
+                        )
+                        raise LocalRunError(
+                            f"the function does not start: {error}{advice}"
+                        ) from error
                     except OSError as error:
                         raise LocalRunError(f"cannot serve: {error}") from error
             _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)

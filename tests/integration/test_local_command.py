@@ -207,5 +207,6 @@ async def test_function_that_cannot_start_is_one_line(infra: Any, project: Path)
     assert [line.partition(" ")[0] for line in lines] == ["Building", "Starting", "Error:"]
     assert lines[-1] == (
         "Error: the function does not start: Runtime.ImportModuleError: "
-        "Unable to import module 'app': No module named 'greeting'"
+        "Unable to import module 'app': No module named 'greeting' "
+        "(after an interrupted build, `make clean` mends it)"
     )
