@@ -14,6 +14,8 @@ JsonText = bytes | msgspec.Raw
 
 _NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 _ESCAPED_ASCII = re.compile(rb"\\(u00[2-7]|/)")  # what no encoder need escape, to hide a key
+_DISGUISED_KEY = re.compile(rb'"[^"]{0,1200}\\(?:u00[2-7]|/)[^"]{0,1200}"\s*:')
+_REREAD = 2**20  # bytes: what may be read a second time
 _BYTE = re.compile(r"byte (\d+)")
 
 
@@ -38,7 +40,8 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
     """Raise RequestError if an object has a key twice: parsers differ in which one they take.
 
     `most` tells how often each known key can be there. That is cheap to count, and only a text
-    with more is read again; a value that looks like a key counts too.
+    with more is read again; a value that looks like a key counts too. A large text is not read
+    again but refused, if it is keys and not values that are too many.
     """
 
     def check(pairs: list[tuple[str, Any]]) -> None:
@@ -48,6 +51,13 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
     text = bytes(data)
     counts = ((text.count(msgspec.json.encode(key)), count) for key, count in most.items())
     if _ESCAPED_ASCII.search(text) or any(found > count for found, count in counts):
+        if len(text) > _REREAD:
+            keys = ((re.escape(msgspec.json.encode(key)), count) for key, count in most.items())
+            if _DISGUISED_KEY.search(text) or any(
+                len(re.findall(key + rb"\s*:", text)) > count for key, count in keys
+            ):
+                check([("", 0), ("", 0)])
+            return
         try:
             json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
         except (ValueError, RecursionError) as error:  # in what msgspec had no need to look into

@@ -159,6 +159,23 @@ def test_an_error_says_what_is_wrong_and_where(
     assert json.loads(answer["body"])["error"].startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [
+        ('"a": "data", "b": "data", "c": "\\u0026"', 200),
+        ('"inputs": []', 400),
+        ('"\\u0069nputs": []', 400),
+    ],
+)
+def test_a_large_body_with_a_key_twice_is_refused_without_reading_it_again(
+    api: ModuleType, lambda_context: Any, http_event: Event, field: str, status: int
+) -> None:
+    padding = '"padding": "' + "x" * 2**21 + '"'
+    body = f"{request()[:-1]}, {padding}, {field}}}"
+
+    assert api.handler(http_event("POST", INFER, body), lambda_context)["statusCode"] == status
+
+
 @pytest.mark.parametrize("policy", ["refuse", "null"])
 def test_answers_that_are_no_numbers_are_refused_or_null_and_counted(
     load_handler: Callable[..., ModuleType],
