@@ -62,6 +62,8 @@ def load_handler(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     yield load
+    if "serving.telemetry" in sys.modules:  # Powertools keeps what a test did not flush
+        sys.modules["serving.telemetry"].flush()
     asyncio.set_event_loop(None)
     loop.close()
     for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
