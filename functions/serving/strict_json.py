@@ -43,25 +43,26 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
     with more is read again; a value that looks like a key counts too. A large text is not read
     again but refused, if it is keys and not values that are too many.
     """
+    text = bytes(data)
+    repeated = RequestError(f"{place}: Expected each key once in an object")
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) < len(pairs):
-            raise RequestError(f"{place}: Expected each key once in an object")
+            raise repeated
 
-    text = bytes(data)
-    counts = ((text.count(msgspec.json.encode(key)), count) for key, count in most.items())
-    if _ESCAPED_ASCII.search(text) or any(found > count for found, count in counts):
-        if len(text) > _REREAD:
-            keys = ((re.escape(msgspec.json.encode(key)), count) for key, count in most.items())
-            if _DISGUISED_KEY.search(text) or any(
-                len(re.findall(key + rb"\s*:", text)) > count for key, count in keys
-            ):
-                check([("", 0), ("", 0)])
-            return
-        try:
-            json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
-        except (ValueError, RecursionError) as error:  # in what msgspec had no need to look into
-            raise RequestError(f"{place}: Expected JSON of ordinary depth") from error
+    keys = {msgspec.json.encode(key): count for key, count in most.items()}
+    if not (_ESCAPED_ASCII.search(text) or any(text.count(key) > n for key, n in keys.items())):
+        return
+    if len(text) > _REREAD:
+        if _DISGUISED_KEY.search(text) or any(
+            len(re.findall(re.escape(key) + rb"\s*:", text)) > n for key, n in keys.items()
+        ):
+            raise repeated
+        return
+    try:
+        json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError) as error:  # in what msgspec had no need to look into
+        raise RequestError(f"{place}: Expected JSON of ordinary depth") from error
 
 
 def _explain(error: Exception, data: JsonText) -> str:
