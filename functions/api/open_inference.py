@@ -56,7 +56,7 @@ class RequestOutput(Struct):
 class RequestParameters(Struct, frozen=True):
     """`binary_data_output`: every output is wanted as bytes after the JSON."""
 
-    binary_data_output: bool = False
+    binary_data_output: bool | None = None
 
 
 class InferRequest(Struct):
@@ -215,18 +215,32 @@ def _decode(
         return _raw_request(model, body)
     text = body[:length]
     request: InferRequest = decode(text, InferRequest, "body")
-    inputs, outputs = len(request.inputs), len(request.outputs or ())
-    most = {
-        **dict.fromkeys(("inputs", "outputs", "id"), 1),
-        **dict.fromkeys(("shape", "datatype", "data"), inputs),
-        "name": inputs + outputs,
-        "binary_data_size": inputs,
-        "binary_data": outputs,
-        "binary_data_output": 1,
-        "parameters": inputs + outputs + 1,
-    }
-    refuse_repeated_keys(text, most, "body")
+    keys = _count_keys(request)
+    values = 2 * keys["datatype"] + keys["id"] + len(request.outputs or ())  # that are strings
+    if text.count(b'"') != 2 * (sum(keys.values()) + values):  # there is room for more keys
+        refuse_repeated_keys(text, keys, "body")
     return request, view[len(text) :]
+
+
+def _count_keys(request: InferRequest) -> dict[str, int]:
+    """Count each key that the JSON of `request` has at least: all but those that are null."""
+    inputs, outputs = request.inputs, request.outputs or []
+    sizes = [tensor.parameters for tensor in inputs if tensor.parameters]
+    choices = [output.parameters for output in outputs if output.parameters]
+    whole = request.parameters
+    return {
+        "inputs": 1,
+        "outputs": request.outputs is not None,
+        "id": request.id is not None,
+        "shape": len(inputs),
+        "datatype": len(inputs),
+        "data": sum(tensor.data is not UNSET for tensor in inputs),
+        "name": len(inputs) + len(outputs),
+        "parameters": len(sizes) + len(choices) + (whole is not None),
+        "binary_data_size": sum(one.binary_data_size is not None for one in sizes),
+        "binary_data": sum(one.binary_data is not None for one in choices),
+        "binary_data_output": whole is not None and whole.binary_data_output is not None,
+    }
 
 
 def _header_length(headers: Mapping[str, str], size: int) -> int | None:
@@ -304,7 +318,7 @@ def _respond(
         for output in request.outputs or ()
         if output.parameters and output.parameters.binary_data is not None
     }
-    is_binary = request.parameters is not None and request.parameters.binary_data_output
+    is_binary = request.parameters is not None and bool(request.parameters.binary_data_output)
     outputs: list[ResponseOutput] = []
     parts: list[bytes] = []
     for name, array in arrays.items():

@@ -73,7 +73,7 @@ def answer(operation: Callable[[], Response]) -> Response:
         response = operation()
     except Exception as error:  # the last line of defence: every failure is an answer
         return failure(error)
-    if response.payload_size > MAX_PAYLOAD:
+    if len(response.body) > MAX_PAYLOAD / 2 and response.payload_size > MAX_PAYLOAD:
         # Lambda would count it as an error of the function, and take back a good release for it.
         return failure(
             LimitError(

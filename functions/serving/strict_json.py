@@ -41,7 +41,7 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
 
     `most` tells how often each known key can be there. That is cheap to count, and only a text
     with more is read again; a value that looks like a key counts too. A large text is not read
-    again but refused, if it is keys and not values that are too many.
+    again but refused, if it is keys and neither values nor null that are too many.
     """
     text = bytes(data)
     repeated = RequestError(f"{place}: Expected each key once in an object")
@@ -55,7 +55,8 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
         return
     if len(text) > _REREAD:
         if _DISGUISED_KEY.search(text) or any(
-            len(re.findall(re.escape(key) + rb"\s*:", text)) > n for key, n in keys.items()
+            len(re.findall(re.escape(key) + rb"\s*:(?!\s*null)", text)) > n
+            for key, n in keys.items()
         ):
             raise repeated
         return

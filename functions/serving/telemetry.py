@@ -1,10 +1,12 @@
 """Logger and metrics, and every metric name. Nothing else builds a logger or a metric."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -25,13 +27,15 @@ METRICS = {
 }
 
 logger = Logger(service=SERVICE)
-_metrics = Metrics(namespace="ServerlessOnnx", service=SERVICE)
+_values: dict[str, list[float]] = {name: [] for name in METRICS}
+_emf = Metrics(namespace="ServerlessOnnx", service=SERVICE).provider
+_emf.add_dimensions(service=SERVICE, function_version=FUNCTION_VERSION)  # beside {service}
 
 
 def record(**values: float) -> None:
     """Add values of metrics, by name, to this invocation's one EMF record."""
     for name, value in values.items():
-        _metrics.add_metric(name, METRICS[name], value)
+        _values[name].append(value)
 
 
 @contextmanager
@@ -52,8 +56,14 @@ def flush(**properties: str | int) -> None:
     these two exactly (Amazon CloudWatch, "Embedded metric format"): one is for dashboards, one for
     the canary of a version.
     """
-    if _metrics.metric_set:
-        for name, value in properties.items():
-            _metrics.add_metadata(name, value)
-        _metrics.add_dimensions(service=SERVICE, function_version=FUNCTION_VERSION)
-        _metrics.flush_metrics()
+    # All at once: metric by metric, Powertools would take three times as long.
+    metrics = {
+        name: {"Unit": METRICS[name].value, "Value": values.copy()}
+        for name, values in _values.items()
+        if values
+    }
+    if metrics:
+        for values in _values.values():
+            values.clear()
+        line = _emf.serialize_metric_set(metrics, {"service": SERVICE}, properties)
+        sys.stdout.write(f"{msgspec.json.encode(line).decode()}\n")

@@ -76,17 +76,19 @@ def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int
     if datatype.json is None:
         raise RequestError(f"data: {datatype.name} has no JSON form")
     nested = len(shape) > 1 and NESTED.match(data) is not None
-    items = decode(data, _lists_of(datatype.json, len(shape) if nested else 1), "data")
     levels = shape if nested else [math.prod(shape)]
-    items = [items]
+    lists = [decode(data, _lists_of(datatype.json, len(levels)), "data")]
     for level, length in enumerate(levels):
-        if any(map(length.__ne__, map(len, items))):
-            _raise_length(items, levels[:level], length)
-        items = list(chain.from_iterable(items))
+        if level:
+            lists = list(chain.from_iterable(lists))
+        if not {length}.issuperset(map(len, lists)):
+            _raise_length(lists, levels[:level], length)
+    items = chain.from_iterable(lists)
     try:
-        return np.fromiter(items, datatype.dtype, len(items)).reshape(shape)
+        return np.fromiter(items, datatype.dtype, math.prod(shape)).reshape(shape)
     except OverflowError:
-        index = next(i for i, item in enumerate(items) if item > np.iinfo(datatype.dtype).max)
+        largest = np.iinfo(datatype.dtype).max
+        index = next(i for i, x in enumerate(chain.from_iterable(lists)) if x > largest)
         place = _index(index, levels)
         raise RequestError(f"data{place}: Expected {datatype.name}, got a larger number") from None
 

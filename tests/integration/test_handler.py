@@ -3,7 +3,7 @@
 import base64
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -134,6 +134,53 @@ def test_every_request_gets_its_status_and_no_request_spoils_the_next(
         assert "Traceback" not in error
         assert str(Path.cwd()) not in error
     assert following["statusCode"] == 200
+
+
+def repeat_one_key(value: Any, again: Any) -> Iterator[str]:
+    """Write `value` as JSON once for each of its keys, with that key twice."""
+    if isinstance(value, dict):
+        pairs = [f"{json.dumps(key)}: {json.dumps(held)}" for key, held in value.items()]
+        for i, (key, held) in enumerate(value.items()):
+            name = json.dumps(key)
+            repeated = held if again == "the same" else again
+            yield "{" + ", ".join([f"{name}: {json.dumps(repeated)}", *pairs]) + "}"
+            for text in repeat_one_key(held, again):
+                yield "{" + ", ".join([*pairs[:i], f"{name}: {text}", *pairs[i + 1 :]]) + "}"
+    elif isinstance(value, list):
+        for i, held in enumerate(value):
+            for text in repeat_one_key(held, again):
+                items = [json.dumps(item) for item in value]
+                yield "[" + ", ".join([*items[:i], text, *items[i + 1 :]]) + "]"
+
+
+@pytest.mark.parametrize("again", ["the same", None, False, {}])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"inputs": [tensor()]},
+        {
+            "id": "a",
+            "parameters": {"binary_data_output": True},
+            "inputs": [tensor()],
+            "outputs": [{"name": "scores", "parameters": {"binary_data": True}}],
+        },
+        {
+            "id": None,
+            "parameters": {"binary_data_output": False},
+            "inputs": [tensor(parameters={"binary_data_size": None})],
+            "outputs": [{"name": "scores", "parameters": {"binary_data": None}}],
+        },
+    ],
+)
+def test_refuses_every_key_twice(
+    api: ModuleType, lambda_context: Any, http_event: Event, whole: dict[str, Any], again: Any
+) -> None:
+    # GIVEN a request that is answered
+    answer = api.handler(http_event("POST", INFER, json.dumps(whole)), lambda_context)
+    assert answer["statusCode"] == 200
+    # WHEN any of its keys is there twice, whatever the other value THEN the request is refused
+    for body in repeat_one_key(whole, again):
+        assert api.handler(http_event("POST", INFER, body), lambda_context)["statusCode"] == 400
 
 
 @pytest.mark.parametrize(
