@@ -15,7 +15,7 @@ ONE_AT_A_TIME := mkdir -p build && flock build/.lock
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
 
-.PHONY: help run test test-kserve build bench deploy train lock clean
+.PHONY: help run rehearse test test-kserve build bench deploy train lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +23,17 @@ help: ## List the commands
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
 	@infra run --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)")
 
+rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv)
+	@infra rehearse "$(or $(MODEL),layers/model/model.onnx)" $(if $(SAMPLES),--samples "$(SAMPLES)")
+
 # Checks need some region; a deployment takes the profile's.
-run test: export AWS_DEFAULT_REGION ?= us-east-1
+run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1
 test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
 	ruff check .
 	ruff format --check .
 	mypy
 	PYTHONPATH=functions lint-imports
-	cfn-lint template.yaml
+	cfn-lint template.yaml infra/black-friday.yaml
 	sam validate --lint
 	$(ONE_AT_A_TIME) sam build
 	infra size
@@ -46,12 +49,12 @@ build: $(READY) ## Build the function and both layers into .aws-sam/ and check t
 	$(ONE_AT_A_TIME) sam build
 	infra size
 
-bench: build ## Measure what a request costs; one table, and the same as build/bench.json
+bench: build $(WHEELS) ## Measure start, requests, size, load and cost (PEERS=1, QUICK=1, CHART=path)
 	infra prepare
-	python -m tests.benchmarks
+	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(if $(CHART),--chart "$(CHART)")
 
-deploy: build ## Deploy to AWS with the settings of samconfig.toml (ENV=prod)
-	sam deploy $(if $(ENV),--config-env "$(ENV)")
+deploy: build ## Check, deploy to AWS as samconfig.toml says, and tell what became of the release (ENV=prod)
+	infra deploy $(if $(ENV),--env "$(ENV)")
 
 lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files
 	$(COMPILE) --group dev --universal -o requirements-dev.txt

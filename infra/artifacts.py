@@ -118,7 +118,7 @@ def measure(folder: Path) -> tuple[Part, ...]:
     sizes: Counter[str] = Counter()
     for path in folder.rglob("*"):
         if path.is_file():
-            sizes[_name_part(path.relative_to(folder))] += path.stat().st_size
+            sizes[name_part(path.relative_to(folder))] += path.stat().st_size
     return tuple(Part(name, size) for name, size in sizes.most_common())
 
 
@@ -142,7 +142,7 @@ def _read_build(
     )
 
 
-def _name_part(path: Path) -> str:
+def name_part(path: Path) -> str:
     """Return the package that owns a file: numpy for numpy/, numpy.libs/ and numpy-*.dist-info/."""
     in_package = [part for part in path.parts if part != "__pycache__"]
     match in_package:

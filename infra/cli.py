@@ -69,14 +69,16 @@ def size() -> None:
     """Show how large the build is unzipped, and refuse what Lambda would refuse."""
     from infra.artifacts import BUDGET, MB, check, read_builds
 
+    shown: set[str] = set()  # functions share layers
     for build in read_builds(Path(".aws-sam/build")):
         table = Table("Part", "MB", title=f"{build.function} ({build.architecture})")
         table.columns[1].justify = "right"
         for artifact in build.artifacts:
             table.add_row(artifact.name, f"{artifact.size / MB:.1f}", style="bold")
-            for part in artifact.parts:
+            for part in () if artifact.name in shown else artifact.parts:
                 table.add_row(f"  {part.name}", f"{part.size / MB:.1f}")
         table.add_row("Total", f"{build.size / MB:.1f} of {BUDGET // MB}", style="bold")
+        shown.update(artifact.name for artifact in build.artifacts)
         Console().print(table)
         check(build)
 

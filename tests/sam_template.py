@@ -10,11 +10,12 @@ from samtranslator.translator.transform import transform
 
 ROOT = Path(__file__).parents[1]
 SOURCE = (ROOT / "template.yaml").read_text("utf-8")
-ARTIFACTS = {
+VERSIONED = {
     "InferenceFunction": "CodeUri",
     "RuntimeLayer": "ContentUri",
     "ModelLayer": "ContentUri",
 }
+ARTIFACTS = {**VERSIONED, "GateFunction": "CodeUri"}
 
 type Template = dict[str, Any]
 

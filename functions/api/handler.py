@@ -18,16 +18,18 @@ import re
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api import open_inference
 from api.responses import Response, answer
 from serving.errors import ServingError
 from serving.model import MB_PER_VCPU, load_model
 from serving.telemetry import flush, logger, record
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # From a string of JSON, which is twice as fast as base64.b64decode.
 _decode_base64 = msgspec.json.Decoder(bytes).decode
@@ -43,13 +45,12 @@ except ServingError:
     record(ModelLoadFailures=1)
     flush()
     raise
-record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the first request
 gc.freeze()
 gc.enable()
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer one HTTP API request, and write its one line of log and metrics."""
     record(Requests=1)
     status = 500
@@ -67,7 +68,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         )
 
 
-def _route(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def _route(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     if event["requestContext"]["http"]["method"] == "POST":
         path = _path(event)
         if path == "/invocations":
@@ -121,6 +122,13 @@ def _application() -> Callable[[Any, Any], Any]:
     return Mangum(behind_stage, lifespan="off")
 
 
+def _load_routes() -> None:
+    """Import what would be imported when it is first asked for."""
+    from api import invocations  # noqa: F401 for its effect
+
+    _application()
+
+
 def _path(event: dict[str, Any]) -> str:
     path: str = event["rawPath"]
     return path.removeprefix(_stage_prefix(event))
@@ -129,3 +137,11 @@ def _path(event: dict[str, Any]) -> str:
 def _stage_prefix(event: dict[str, Any]) -> str:
     stage = event["requestContext"]["stage"]
     return "" if stage == "$default" else f"/{stage}"
+
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    from api import snapshot
+
+    snapshot.register(_load_routes)
+else:
+    record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the first request

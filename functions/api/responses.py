@@ -1,7 +1,6 @@
 """An HTTP answer, and the one table from errors to statuses."""
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from pathlib import PurePath
 from traceback import extract_tb
 
@@ -16,13 +15,14 @@ from serving.errors import (
 )
 from serving.telemetry import logger, record
 
-STATUSES: dict[type[BaseException], HTTPStatus] = {
-    EncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    LimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnknownModelError: HTTPStatus.NOT_FOUND,
-    RequestError: HTTPStatus.BAD_REQUEST,
-    ServingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+STATUSES: dict[type[BaseException], int] = {
+    EncodingError: 415,
+    LimitError: 413,
+    UnknownModelError: 404,
+    RequestError: 400,
+    ServingError: 500,
 }
+OUR_FAULT = 500  # and above
 
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, less room for status and headers
 MAX_PAYLOAD = 6 * 2**20 - 2**14
@@ -93,9 +93,9 @@ def failure(error: Exception) -> Response:
         status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
         message = str(error)
     else:
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        status = OUR_FAULT
         message = "internal error; the function's log tells more"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= OUR_FAULT:
         frames = [
             f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
             for frame in extract_tb(error.__traceback__)
@@ -106,8 +106,8 @@ def failure(error: Exception) -> Response:
 
 def error_response(status: int, message: str) -> Response:
     """Answer in the protocol's error form, counted by whose fault it is."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= OUR_FAULT:
         record(ServerErrors=1)
     else:
         record(ClientErrors=1)
-    return Response(msgspec.json.encode({"error": message}), int(status))
+    return Response(msgspec.json.encode({"error": message}), status)

@@ -115,21 +115,20 @@ class Model:
                 raise RequestError(f"input '{name}' is missing")
 
     def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
-        """Refuse an answer that is no number, if the manifest says so, and count whose fault it is.
+        """Refuse an answer that is no number, unless the manifest says that there may be some.
 
         A model may know what to make of NaN, so as input it is no mistake until the answer shows.
         """
+        if self.manifest.non_finite_outputs == "null":
+            return
         name = next((name for name, array in answer.items() if not is_finite(array)), None)
         if name is None:
             return
-        is_ours = all(is_finite(array) for array in inputs.values())
-        if is_ours:
-            record(NonFiniteOutputs=1)
-        if self.manifest.non_finite_outputs == "refuse":
-            message = f"output '{name}' holds NaN or infinity"
-            raise (
-                InferenceError(message) if is_ours else RequestError(f"{message}, as an input does")
-            )
+        message = f"output '{name}' holds NaN or infinity"
+        if not all(is_finite(array) for array in inputs.values()):
+            raise RequestError(f"{message}, as an input does")
+        record(NonFiniteOutputs=1)
+        raise InferenceError(message)
 
 
 def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from serving.errors import RequestError
 from serving.strict_json import decode
 
-Array = npt.NDArray[Any]
+Array = np.ndarray[Any, Any]  # as numpy.typing.NDArray is, whose import takes a millisecond
 
 
 class Datatype(msgspec.Struct, frozen=True):
@@ -27,7 +26,7 @@ class Datatype(msgspec.Struct, frozen=True):
     json: Any  # what one element of the JSON form must be, in msgspec's terms; None: no such form
 
 
-def _datatype(name: str, onnx: str, dtype: npt.DTypeLike, json: Any = None) -> Datatype:
+def _datatype(name: str, onnx: str, dtype: Any, json: Any = None) -> Datatype:
     dtype = np.dtype(dtype)
     if dtype.kind in "iu":
         bounds = np.iinfo(dtype)

@@ -29,6 +29,7 @@ from moto.cloudwatch.models import (
     cloudwatch_backends,
 )
 from moto.cloudwatch.responses import CloudWatchResponse
+from moto.codedeploy.models import codedeploy_backends
 from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
@@ -39,11 +40,13 @@ from infra.local.errors import FunctionError
 from infra.local.metric_data import get_metric_data
 from infra.local.metrics import Sample, percentile
 from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
+from infra.local.versions import LATEST
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
 # them in another order than the metric did would find nothing.
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
 
+LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
 
@@ -142,7 +145,11 @@ class Cloud:
         self._region = region
         self._lambda = lambda_backends[ACCOUNT_ID][region]
         self._metrics = cloudwatch_backends[ACCOUNT_ID][region].metric_data
+        self._stacks = cloudformation_backends[ACCOUNT_ID][region]
+        self.code_deploy = codedeploy_backends[ACCOUNT_ID][region]
         self._server: ThreadedMotoServer | None = None
+        self._url = ""
+        self._resources: dict[str, Any] = {}
 
     def start(self, port: int) -> str:
         """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
@@ -163,42 +170,47 @@ class Cloud:
     def create_stack(self, stack: Stack, url: str) -> None:
         """Create everything the stack holds that other tools read, with the alias on version 1.
 
-        The CloudFormation stack has the log group, the dashboard and the outputs: moto's
-        CloudFormation knows neither aliases nor HTTP APIs.
+        The CloudFormation stack has the log groups, the dashboard, the parameters and the outputs:
+        moto's CloudFormation knows neither aliases nor HTTP APIs.
         """
-        function = stack.function
-        role = iam_backends[ACCOUNT_ID]["aws"].create_role(
-            f"{function.name}-role", "{}", "/", None, "", [], "3600"
-        )
-        self._lambda.create_function(
-            {
-                "FunctionName": function.name,
-                "Role": role.arn,
-                "Runtime": function.runtime,
-                "Architectures": [function.architecture],
-                "Code": {"ZipFile": _zip(function.code)},
-                **self._configuration(function),
-            }
-        )
+        function, gate = stack.function, stack.gate("1")
+        for one in filter(None, (function, gate)):
+            self.put_function(one)
         self._lambda.publish_version(function.name)
         self._lambda.create_alias(function.alias, function.name, "1", "", "")
-        address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
-        outputs = {
-            key: {"Value": value.replace(address, url), "Description": description}
-            for key, (value, description) in stack.outputs.items()
+        self._url = url
+        named = {
+            group.get("LogGroupName"): logical_id
+            for logical_id, group in stack.resources(LOG_GROUP, "1").items()
         }
         logs = {
-            "Type": "AWS::Logs::LogGroup",
-            "Properties": {"LogGroupName": function.log_group},
+            named.get(one.log_group, f"LogGroup{i}"): {
+                "Type": LOG_GROUP,
+                "Properties": {"LogGroupName": one.log_group},
+            }
+            for i, one in enumerate(filter(None, (function, gate)))
         }
         dashboards = {
             logical_id: {"Type": DASHBOARD, "Properties": properties}
             for logical_id, properties in stack.resources(DASHBOARD, "1").items()
         }
-        resources = {"LogGroup": logs, **dashboards}
-        cloudformation_backends[ACCOUNT_ID][self._region].create_stack(
-            stack.name, json.dumps({"Resources": resources, "Outputs": outputs}), {}
+        self._resources = {**logs, **dashboards}
+        self._stacks.create_stack(stack.name, self._template(stack, "1"), dict(stack.parameters))
+
+    def update_stack(self, stack: Stack, version: str) -> None:
+        """Let CloudFormation tell the outputs and parameters of a stack that is on `version`."""
+        parameters: list[dict[str, str]] = [
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in stack.parameters.items()
+        ]
+        self._stacks.update_stack(
+            stack.name, self._template(stack, version), None, parameters, None
         )
+
+    def set_status(self, stack: str, status: str, reason: str = "") -> None:
+        """Let CloudFormation tell the status of a stack."""
+        held: Any = self._stacks.get_stack(stack)
+        held.status, held.stack_status_reason = status, reason
 
     def put_dashboards(self, stack: Stack, version: str) -> None:
         """Let the dashboards show the alarms of a version that was just published."""
@@ -207,15 +219,37 @@ class Cloud:
                 properties["DashboardName"], properties["DashboardBody"]
             )
 
+    def digest(self, function: Function) -> str:
+        """Return what tells the files of a function from others."""
+        parts = [_zip(part) for part in (function.code, *function.layers)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
     def publish(self, function: Function) -> str:
         """Publish the next version of a function that exists; return its number."""
-        code = {"ZipFile": _zip(function.code)}
-        self._lambda.update_function_code(function.name, "$LATEST", code)
-        self._lambda.update_function_configuration(
-            function.name, "$LATEST", self._configuration(function)
-        )
+        self.put_function(function)
         published = self._lambda.publish_version(function.name)
         return str(published.version)  # type: ignore[union-attr]  # None only without a function
+
+    def put_function(self, function: Function) -> None:
+        """Create a function, or change what it is without a version."""
+        if function.name not in {held.function_name for held in self._lambda.list_functions()}:
+            self._create_function(function)
+            return
+        code = {"ZipFile": _zip(function.code)}
+        self._lambda.update_function_code(function.name, LATEST, code)
+        self._lambda.update_function_configuration(
+            function.name, LATEST, self._configuration(function)
+        )
+
+    def shift(self, function: Function, version: str, additional: Mapping[str, float]) -> None:
+        """Point the function's alias at `version`, with a share of the requests for others."""
+        routing: Any = {"AdditionalVersionWeights": dict(additional)}
+        self._lambda.update_alias(function.alias, function.name, version, None, routing)  # type: ignore[arg-type]  # None: as it is
+
+    def read_states(self, alarms: Iterable[str]) -> Mapping[str, str]:
+        """Return the states of those of the alarms that there are."""
+        held = cloudwatch_backends[ACCOUNT_ID][self._region].alarms
+        return {name: held[name].state_value for name in alarms if name in held}
 
     def weights(self, function: str, alias: str) -> Mapping[str, float]:
         """Return the share of requests that the alias sends to each version.
@@ -245,6 +279,32 @@ class Cloud:
         held.put_log_events(stream, events)
         held.streams[stream].events = held.streams[stream].events[-KEPT_LOG_EVENTS:]
 
+    def _template(self, stack: Stack, version: str) -> str:
+        address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
+        outputs = {
+            key: {"Value": value.replace(address, self._url), "Description": description}
+            for key, (value, description) in stack.outputs(version).items()
+        }
+        parameters = {key: {"Type": "String"} for key in stack.parameters}
+        return json.dumps(
+            {"Parameters": parameters, "Resources": self._resources, "Outputs": outputs}
+        )
+
+    def _create_function(self, function: Function) -> None:
+        role = iam_backends[ACCOUNT_ID]["aws"].create_role(
+            f"{function.name}-role", "{}", "/", None, "", [], "3600"
+        )
+        self._lambda.create_function(
+            {
+                "FunctionName": function.name,
+                "Role": role.arn,
+                "Runtime": function.runtime,
+                "Architectures": [function.architecture],
+                "Code": {"ZipFile": _zip(function.code)},
+                **self._configuration(function),
+            }
+        )
+
     def _configuration(self, function: Function) -> dict[str, Any]:
         layers = [
             self._lambda.publish_layer_version(
@@ -257,6 +317,7 @@ class Cloud:
             for layer in function.layers
         ]
         return {
+            "Description": function.description,
             "Handler": function.handler,
             "MemorySize": function.memory_mb,
             "Timeout": function.timeout_seconds,

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function
 
 INIT_SECONDS = 10  # docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+MEMORY_SECONDS = 0.1
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
 
@@ -31,6 +32,7 @@ class Place:
 class Environment:
     """A process from its start, through its initialisation and its requests, to its end.
 
+    It is killed when it takes more memory than `limit_mb`, which is what the function has.
     `alive` turns false when the process ends or must not be used again; whatever it was doing
     then fails with FunctionError.
     """
@@ -44,7 +46,9 @@ class Environment:
         on_line: Callable[[str], None],
     ) -> None:
         self.alive = True
+        self.limit_mb = function.memory_mb
         self.init_milliseconds: float | None = None
+        self.written: list[str] = []  # what the log got since the last call began
         # docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html
         self.log_stream = time.strftime(
             f"%Y/%m/%d/{function.name}[{place.version}]{uuid.uuid4().hex}", time.gmtime()
@@ -61,6 +65,7 @@ class Environment:
         self._process: asyncio.subprocess.Process | None = None
         self._output = -1
         self._partial = b""
+        self._peak_memory_mb = 0
 
     @property
     def pid(self) -> int:
@@ -77,7 +82,8 @@ class Environment:
         self._life = asyncio.create_task(self._live(api))
         try:
             async with asyncio.timeout(INIT_SECONDS):
-                await self._ready
+                with self._limited_memory():
+                    await self._ready
         except TimeoutError:
             await self.stop()
             raise FunctionError("Sandbox.Timedout", f"no init after {INIT_SECONDS} s") from None
@@ -93,13 +99,19 @@ class Environment:
         seconds = self._function.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await invocation.result
+                with self._limited_memory():
+                    payload = await invocation.result
         except TimeoutError:
             await self.stop()
             text = f"Task timed out after {seconds:.2f} seconds"
             raise FunctionError("Sandbox.Timedout", text) from None
         finally:
             self._current = None
+        if self._uses_too_much():  # however short that was, Lambda's kernel sees it
+            await self.stop()
+            text = "Runtime exited with error: signal: killed"
+            raise FunctionError("Runtime.ExitError", text)
+        return payload
 
     async def stop(self) -> None:
         """Kill the process and everything that it started, and wait for its end."""
@@ -131,12 +143,37 @@ class Environment:
                 future.set_exception(error)
 
     def peak_memory_mb(self) -> int:
-        """Return the most memory that the process has had in use; 0 where that is not known."""
+        """Return the most memory that the process has had in use; 0 where that is not known.
+
+        Lambda's limit is one that no process gets over.
+        """
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) // 1024
-        return 0
+                    self._peak_memory_mb = int(line.split()[1]) // 1024
+        return min(self._peak_memory_mb, self.limit_mb)
+
+    def _uses_too_much(self) -> bool:
+        self.peak_memory_mb()
+        return self._peak_memory_mb > self.limit_mb
+
+    @contextlib.contextmanager
+    def _limited_memory(self) -> Iterator[None]:
+        """Kill the process as soon as it has used more memory than the function has."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            timer = loop.call_later(MEMORY_SECONDS, look)
+            if self._spawned.is_set() and self._process and self._uses_too_much():
+                self._kill()
+
+        timer = loop.call_later(MEMORY_SECONDS, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _environment(self) -> dict[str, str]:
         """Return what Lambda sets, and what stands in for its sandbox: HOME and `variables`.
@@ -182,8 +219,7 @@ class Environment:
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as self._directory:
             try:
-                status = await self._run()
-                cause = f"exit status {status}" if status >= 0 else f"signal {-status}"
+                cause = _name_end(await self._run())
             except OSError as error:
                 cause = str(error)
             self.alive = False
@@ -235,3 +271,10 @@ class Environment:
                 for line in lines:
                     self._on_line(line.decode(errors="replace"))
             asyncio.get_running_loop().remove_reader(self._output)  # the other end is closed
+
+
+def _name_end(status: int) -> str:
+    """Say how a process ended."""
+    if status == -signal.SIGKILL:
+        return "signal: killed"  # Lambda's words when memory runs out
+    return f"exit status {status}" if status >= 0 else f"signal {-status}"

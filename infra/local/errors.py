@@ -1,5 +1,8 @@
 """What can go wrong before the local run serves; each message is one line for a person."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class LocalRunError(Exception):
     """The local run cannot start or go on."""
@@ -14,12 +17,21 @@ class ManagedRuntimeError(LocalRunError):
 
 
 class FunctionError(LocalRunError):
-    """An invocation failed on the function's side; `kind` is Lambda's name for how."""
+    """An invocation failed on the function's side; `kind` is Lambda's name for how.
 
-    def __init__(self, kind: str, message: str) -> None:
+    `payload` is how the runtime client told of it, None where the platform did.
+    """
+
+    def __init__(self, kind: str, message: str, payload: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{kind}: {message}" if kind else message)
         self.kind = kind
+        self.text = message
+        self.payload = payload
 
 
 class ThrottledError(LocalRunError):
     """Every concurrent execution that the function may have is busy."""
+
+
+class ReleaseError(LocalRunError):
+    """A release cannot begin."""

@@ -34,23 +34,33 @@ UNAVAILABLE = message(503, "Service Unavailable")
 
 
 class FrontDoor:
-    """Serves one API; `weights` tells the versions' shares now, `invoke` asks one of them."""
+    """Serves one API; `weights` tells the versions' shares now, `invoke` asks one of them.
 
-    def __init__(
+    `on_pick` gets the id of each request that goes to a version, and the version's number.
+    """
+
+    def __init__(  # noqa: PLR0913 each is a part that a test replaces
         self,
         api: Api,
         weights: Callable[[], Mapping[str, float]],
         invoke: Callable[[str, bytes, str], Awaitable[bytes]],
         metrics: Metrics,
         rng: random.Random,
+        *,
+        on_pick: Callable[[str, str], None] = lambda _id, _version: None,
     ) -> None:
         self._api = api
         self._weights = weights
         self._invoke = invoke
         self._metrics = metrics
         self._rng = rng
+        self._on_pick = on_pick
         self._prefix = "" if api.stage == "$default" else f"/{api.stage}"
         self._tokens, self._filled = api.burst, time.monotonic()
+
+    def serve(self, api: Api) -> None:
+        """Serve the API as it is from now on; its stage stays."""
+        self._api = api
 
     def app(self) -> web.Application:
         """Make the server application."""
@@ -107,14 +117,15 @@ class FrontDoor:
             return TOO_LARGE
         started = time.perf_counter()
         try:
-            return await self._integrate(payload, trace_id)
+            return await self._integrate(payload, request_id, trace_id)
         finally:
             milliseconds["IntegrationLatency"] = (time.perf_counter() - started) * 1e3
 
-    async def _integrate(self, payload: bytes, trace_id: str) -> Response:
+    async def _integrate(self, payload: bytes, request_id: str, trace_id: str) -> Response:
         try:
             weights = self._weights()
             [version] = self._rng.choices(list(weights), list(weights.values()))
+            self._on_pick(request_id, version)
             # The function goes on when the API has stopped waiting for it.
             invocation = asyncio.ensure_future(self._invoke(version, payload, trace_id))
             invocation.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -10,7 +10,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from infra.local.errors import FunctionError, LocalRunError
 from infra.local.managed_runtime import prepare
 
 if TYPE_CHECKING:
+    from infra.local.cloud_formation_api import Read
     from infra.local.stack import Function, Stack
 
 BUILD = Path(".aws-sam/build")
@@ -41,13 +42,13 @@ async def run(
 
     Raises LocalRunError when it cannot be served.
     """
-    _cancel_on_signals()
+    cancel_on_signals()
     try:
         async with AsyncExitStack() as exits:
             listener = exits.enter_context(_reserve(port))
             directory = Path("build/local") / str(listener.getsockname()[1])
-            async with _alone(console):  # until the version has its own copy of what was built
-                stack = await _prepare(model, console)
+            async with alone(console):  # until the version has its own copy of what was built
+                stack = await build_stack(model, console)
                 # Imported late: moto takes seconds, and a failed build needs none of it.
                 from infra.local.serve import serve
 
@@ -67,6 +68,7 @@ async def run(
                         aws_port=aws_port,
                         concurrency=concurrency,
                         on_error=show,
+                        read=_reader(stack, model),
                     )
                     try:
                         local = await exits.enter_async_context(serving)
@@ -88,7 +90,7 @@ async def run(
         console.print("Stopped.")
 
 
-def _cancel_on_signals() -> None:
+def cancel_on_signals() -> None:
     """Turn the first SIGINT or SIGTERM into a cancellation, so that everything is tidied up."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     numbers = signal.SIGINT, signal.SIGTERM
@@ -119,7 +121,7 @@ def _reserve(port: int) -> socket.socket:
     return listener
 
 
-async def _prepare(model: Path | None, console: Console) -> "Stack":
+async def build_stack(model: Path | None, console: Console) -> "Stack":
     """Build the stack, with `model` in place of the built one if there is one."""
     if sys.platform != "linux":
         raise LocalRunError(
@@ -146,8 +148,33 @@ async def _prepare(model: Path | None, console: Console) -> "Stack":
     check_machine(function.runtime, function.architecture)
     if not model:
         return stack
+    return _use_model(stack)
+
+
+def _use_model(stack: "Stack") -> "Stack":
+    """Put the model of `--model` in the place of the built one."""
+    function = stack.function
     layers = [MODEL_LAYER if (layer / MODEL).exists() else layer for layer in function.layers]
     return replace(stack, function=replace(function, layers=tuple(layers)))
+
+
+def _reader(stack: "Stack", model: Path | None) -> "Read":
+    """Return what reads the build again, for a release.
+
+    The model of `--model` stays in the place of the built one until that is another.
+    """
+    from infra.local.stack import read_stack
+
+    def read_model(built: "Stack") -> list[bytes]:
+        files = [layer / MODEL for layer in built.function.layers]
+        return [file.read_bytes() for file in files if file.exists()]
+
+    def read(body: str | None, parameters: Mapping[str, str]) -> "Stack":
+        built = read_stack(BUILD, stack.name, stack.region, parameters, body)
+        return _use_model(built) if model and read_model(built) == replaced else built
+
+    replaced = read_model(read_stack(BUILD, stack.name, stack.region))
+    return read
 
 
 def check_machine(runtime: str, architecture: str) -> None:
@@ -162,7 +189,7 @@ def check_machine(runtime: str, architecture: str) -> None:
 
 
 @asynccontextmanager
-async def _alone(console: Console) -> AsyncIterator[None]:
+async def alone(console: Console) -> AsyncIterator[None]:
     """Wait until no other command of this checkout builds, or copies what was built."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(LOCK, os.O_WRONLY | os.O_CREAT), "w") as lock:

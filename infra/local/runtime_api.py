@@ -113,5 +113,5 @@ class RuntimeApi:
     async def _error(self, request: web.Request) -> web.Response:
         error = await request.json()
         kind, text = error.get("errorType", ""), error.get("errorMessage", "")
-        self._client(request).fail(FunctionError(kind, text))
+        self._client(request).fail(FunctionError(kind, text, error))
         return web.json_response({"status": "OK"}, status=202)

@@ -5,31 +5,36 @@ import contextlib
 import random
 import shutil
 import socket
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.local.clock import Clock
 from infra.local.cloud import Cloud
+from infra.local.cloud_formation import CloudFormation
+from infra.local.cloud_formation_api import Read, answer_update_stack
+from infra.local.code_deploy import CodeDeploy, Event, Release
+from infra.local.code_deploy_api import Deployments, answer_code_deploy
+from infra.local.errors import StackError
 from infra.local.front_door import FrontDoor
+from infra.local.lambda_api import answer_invoke
 from infra.local.logs import Logs
 from infra.local.metrics import Metrics
 from infra.local.runtime_api import RuntimeApi
-from infra.local.stack import Stack
-from infra.local.versions import Versions
-from infra.local.watch import connect, put_alarms, update_states
+from infra.local.stack import Function, Stack
+from infra.local.versions import LATEST, Call, Versions
+from infra.local.watch import Watcher, connect
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
 FLUSH_SECONDS = 1
+GATE = "gate"  # its folder, and its name before what it reports
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,27 @@ class LocalStack:
     versions: Versions
     cloud: Cloud
     metrics: Metrics
-    logs: Logs
+    logs: Sequence[Logs]
     cloudwatch: "CloudWatchClient"
+    formation: CloudFormation
 
     async def publish(self, stack: Stack) -> str:
         """Publish what was built last as the next version; the alias stays where it is."""
-        number = await asyncio.to_thread(self.cloud.publish, stack.function)
-        await self.versions.add(number, stack.function)
-        await asyncio.to_thread(put_alarms, self.cloudwatch, stack, number)
-        await asyncio.to_thread(self.cloud.put_dashboards, stack, number)
-        return number
+        return await self.formation.publish(stack)
+
+    async def release(
+        self, stack: Stack, tell: Callable[[Event], None] = lambda _event: None
+    ) -> Release:
+        """Publish `stack` as the next version, and give it the traffic as the template says.
+
+        `tell` gets each event as it happens. Raises ReleaseError while another one is under way,
+        or if the template's deployment type is not known.
+        """
+        return await self.formation.release(stack, tell)
 
     async def flush(self) -> None:
         """Bring the metrics and the log of every answered request into CloudWatch."""
-        self.metrics.flush()
-        self.logs.flush()
+        await _flush(self.metrics, self.logs)
 
 
 @asynccontextmanager
@@ -69,14 +80,18 @@ async def serve(  # noqa: PLR0913 most have defaults
     concurrency: int = 10,
     rng: random.Random | None = None,
     on_error: Callable[[str, str], None] = lambda _version, _line: None,
-    clock: Callable[[float], float] = lambda time: time,
+    on_pick: Callable[[str, str], None] = lambda _id, _version: None,
+    clock: Clock = lambda time: time,
     watch: bool = True,
+    read: Read | None = None,
 ) -> AsyncIterator[LocalStack]:
     """Serve `stack` with one environment started, and leave nothing behind but `directory`/logs.
 
     `python` is the managed runtime's, `listener` the bound socket of the API (default: any free
     port of 127.0.0.1), `aws_port` that of AWS's own APIs (0: any free one). `clock` turns the time
     here into the time of the metrics; with `watch` the alarms get their states each minute of it.
+    `read` reads the build again when UpdateStack asks for a release of it.
+    `on_pick` gets the id of each request that goes to a version, and the version's number.
     One at a time in a process: moto's state is the process's. Raises FunctionError when the
     function cannot start.
     """
@@ -89,42 +104,70 @@ async def serve(  # noqa: PLR0913 most have defaults
         cloud = Cloud(stack.region)
         aws_endpoint_url = cloud.start(aws_port)
         exits.callback(cloud.stop)
-        cloud.create_stack(stack, url)
         cloudwatch = connect(aws_endpoint_url, stack.region)
-        putting = asyncio.create_task(asyncio.to_thread(put_alarms, cloudwatch, stack, "1"))
-        exits.push_async_callback(asyncio.wait, [putting])
         metrics = Metrics(cloud.put_metrics, clock)
-        logs = Logs(partial(cloud.put_logs, stack.function.log_group))
+        logs: list[Logs] = []
         api = RuntimeApi()
         await api.start()
         exits.push_async_callback(api.stop)
-        versions = Versions(
-            directory=directory,
-            python=python,
-            api=api,
-            metrics=metrics,
-            logs=logs,
-            concurrency=concurrency,
-            variables={
-                "AWS_ACCESS_KEY_ID": "local",
-                "AWS_SECRET_ACCESS_KEY": "local",
-                "AWS_SESSION_TOKEN": "local",
-                "AWS_ENDPOINT_URL": aws_endpoint_url,
-            },
-            on_error=on_error,
+        functions: dict[str, Versions] = {}
+
+        def host(function: Function) -> Versions:
+            logs.append(Logs(partial(cloud.put_logs, function.log_group)))
+            is_own = function.name == stack.function.name
+            versions = Versions(
+                directory=directory if is_own else directory / GATE,
+                python=python,
+                api=api,
+                metrics=metrics,
+                logs=logs[-1],
+                concurrency=concurrency,
+                variables={
+                    "AWS_ACCESS_KEY_ID": "local",
+                    "AWS_SECRET_ACCESS_KEY": "local",
+                    "AWS_SESSION_TOKEN": "local",
+                    "AWS_ENDPOINT_URL": aws_endpoint_url,
+                },
+                on_error=on_error if is_own else lambda _version, line: on_error(GATE, line),
+            )
+            exits.callback(shutil.rmtree, versions.files, ignore_errors=True)
+            exits.push_async_callback(versions.stop)
+            return versions
+
+        async def catch_up() -> None:
+            if watch:
+                await watcher.catch_up()
+
+        watcher = Watcher(cloudwatch, clock, partial(_flush, metrics, logs))
+        deployments = Deployments(cloud.code_deploy)
+        code_deploy = CodeDeploy(
+            cloud,
+            deployments,
+            lambda name, event: functions[name].invoke(LATEST, event, call=Call("")),
+            catch_up,
+            clock,
         )
-        exits.callback(shutil.rmtree, directory / "versions", ignore_errors=True)
-        exits.push_async_callback(versions.stop)
-        await versions.add("1", stack.function)
-        await versions.warm("1")
-        await putting
+        formation = CloudFormation(
+            cloud=cloud,
+            cloudwatch=cloudwatch,
+            deployments=deployments,
+            code_deploy=code_deploy,
+            functions=functions,
+            host=host,
+            serve=lambda stack: door.serve(stack.api),
+        )
+        await formation.create(stack, url)
         function = stack.function
+        versions = functions[function.name]
+        await versions.warm("1")
+        rng = rng or random.Random()  # noqa: S311 shares of traffic, no secrets
         door = FrontDoor(
             stack.api,
             lambda: cloud.weights(function.name, function.alias),
             versions.invoke,
             metrics,
-            rng or random.Random(),  # noqa: S311 shares of traffic, no secrets
+            rng,
+            on_pick=on_pick,
         )
         runner = web.AppRunner(
             door.app(), access_log=None, shutdown_timeout=1, auto_decompress=False
@@ -132,32 +175,34 @@ async def serve(  # noqa: PLR0913 most have defaults
         await runner.setup()
         exits.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener).start()
-        local = LocalStack(url, aws_endpoint_url, versions, cloud, metrics, logs, cloudwatch)
+        local = LocalStack(
+            url, aws_endpoint_url, versions, cloud, metrics, logs, cloudwatch, formation
+        )
+        exits.enter_context(answer_invoke(functions, cloud.weights, rng))
+        exits.enter_context(answer_code_deploy(code_deploy.stop, code_deploy.report))
+        exits.enter_context(answer_update_stack(formation, read or _read_nothing))
         flushing = asyncio.create_task(_flush_often(local))
         exits.push_async_callback(_cancel, flushing)
         if watch:
-            watching = asyncio.create_task(_watch(local, clock))
-            exits.push_async_callback(_cancel, watching)
+            exits.push_async_callback(_cancel, asyncio.create_task(watcher.watch()))
+        exits.push_async_callback(formation.stop)
         yield local
+
+
+def _read_nothing(_body: str | None, _parameters: Mapping[str, str]) -> Stack:
+    raise StackError("this local run was started without a build that it could release")
+
+
+async def _flush(metrics: Metrics, logs: Sequence[Logs]) -> None:
+    metrics.flush()
+    for one in logs:
+        one.flush()
 
 
 async def _flush_often(local: LocalStack) -> None:
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
         await local.flush()
-
-
-async def _watch(local: LocalStack, clock: Callable[[float], float]) -> None:
-    """Set the states of the alarms whenever a minute is over, as CloudWatch does."""
-    now = clock(time.time())
-    while True:
-        await asyncio.sleep(FLUSH_SECONDS)
-        before, now = now, clock(time.time())
-        if now // 60 > before // 60:
-            await local.flush()
-            at = datetime.fromtimestamp(now, UTC)
-            with contextlib.suppress(BotoCoreError, ClientError):  # an alarm may just be deleted
-                await asyncio.to_thread(update_states, local.cloudwatch, at)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +51,7 @@ class Function:
     code: Path
     layers: tuple[Path, ...]
     region: str
+    description: str = ""
 
     @property
     def arn(self) -> str:
@@ -59,19 +60,91 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """One API, the function behind it, and the stack's outputs as (value, description).
+class Preference:
+    """How a version takes over the traffic: the names of CodeDeploy's parts; `hook` is a function.
 
-    `resources` gives every resource of one type by its logical id, with its properties as they are
-    once a version of the function is published.
+    `properties` are the deployment group's.
+    """
+
+    application: str
+    group: str
+    config: str
+    alarms: tuple[str, ...]
+    hook: str | None
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One API, the function behind it, and what depends on the version that is published.
+
+    `version_id` is the logical id of that version: SAM changes it when a setting of the function
+    changes, so that CloudFormation publishes one. `resolvers` turns a version's number into what
+    resolves properties as they are once it is published.
     """
 
     name: str
     region: str
+    parameters: Mapping[str, str]
     api: Api
     function: Function
-    outputs: Mapping[str, tuple[str, str]]
-    resources: Callable[[str, str], Mapping[str, Mapping[str, Any]]]
+    version_id: str
+    template: Mapping[str, Any]
+    build: Path
+    resolvers: Callable[[str], Callable[[Any], Any]]
+
+    def resources(self, kind: str, version: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the properties of every resource of one type, by its logical id."""
+        return _resources(self.template, kind, self.resolvers(version))
+
+    def outputs(self, version: str) -> Mapping[str, tuple[str, str]]:
+        """Return the stack's outputs as (value, description)."""
+        resolve = self.resolvers(version)
+        return {
+            key: (str(resolve(output["Value"])), output.get("Description", ""))
+            for key, output in self.template.get("Outputs", {}).items()
+        }
+
+    def preference(self, version: str) -> Preference | None:
+        """Return how a version takes over the traffic; None if the alias just moves."""
+        [alias] = _find(self.template["Resources"], "AWS::Lambda::Alias").values()
+        policy = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate")
+        if not policy:
+            return None
+        if "AfterAllowTrafficHook" in policy:
+            raise StackError("the local run knows no hook after the traffic: remove PostTraffic")
+        policy = self.resolvers(version)(policy)
+        [group] = self.resources("AWS::CodeDeploy::DeploymentGroup", version).values()
+        alarms = group.get("AlarmConfiguration", {}).get("Alarms", [])
+        return Preference(
+            application=policy["ApplicationName"],
+            group=policy["DeploymentGroupName"],
+            config=group["DeploymentConfigName"],
+            alarms=tuple(alarm["Name"] for alarm in alarms),
+            hook=policy.get("BeforeAllowTrafficHook"),
+            properties=group,
+        )
+
+    def gate(self, version: str) -> Function | None:
+        """Return the hook that is deployed with a version; layers they share are the same files."""
+        preference = self.preference(version)
+        if preference is None or preference.hook is None:
+            return None
+        resolve = self.resolvers(version)
+        functions = _find(self.template["Resources"], "AWS::Lambda::Function")
+        own, gate = (
+            next(
+                one["Properties"] for key, one in functions.items() if resolve({"Ref": key}) == name
+            )
+            for name in (self.function.name, preference.hook)
+        )
+        shared = dict(zip(_layer_ids(own), self.function.layers, strict=True))
+        function = _function(self.template, self.build, preference.hook, "", gate, resolve)
+        layers = (
+            shared.get(logical_id, layer)
+            for logical_id, layer in zip(_layer_ids(gate), function.layers, strict=True)
+        )
+        return replace(function, layers=tuple(layers))
 
 
 class Resolver(IntrinsicResolver):  # type: ignore[misc]  # SAM CLI ships no types
@@ -92,29 +165,55 @@ class Resolver(IntrinsicResolver):  # type: ignore[misc]  # SAM CLI ships no typ
 
 
 def read_stack(
-    build: Path, name: str, region: str, parameters: Mapping[str, str] | None = None
+    build: Path,
+    name: str,
+    region: str,
+    parameters: Mapping[str, str] | None = None,
+    body: str | None = None,
 ) -> Stack:
-    """Translate the template in `build` with SAM's own translator.
+    """Translate the template in `build`, or `body` in its place, with SAM's own translator.
 
     Where `parameters` has no value a parameter has its default. Raises StackError.
     """
     try:
-        template = yaml_parse((build / "template.yaml").read_text())
+        template = yaml_parse(body or (build / "template.yaml").read_text())
     except FileNotFoundError:
         raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
-        translated = _translate(template, region, parameters or {})
-        return _stack(translated, build, name, region, parameters or {})
+        values = _give_values(template.get("Parameters", {}), parameters or {})
+        translated = _translate(template, region, values)
+        return _stack(translated, build, name, region, values)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise StackError(f"{build}/template.yaml: unexpected or missing {error}") from error
 
 
+def _give_values(
+    declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the value of every parameter; refuse what CloudFormation refuses."""
+    if unknown := given.keys() - declared.keys():
+        raise StackError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+    values = {}
+    for name, parameter in declared.items():
+        value = given.get(name, parameter.get("Default"))
+        if value is None:
+            raise StackError(f"Parameters: [{name}] must have values")
+        allowed = [str(one) for one in parameter.get("AllowedValues", [])]
+        if allowed and str(value) not in allowed:
+            raise StackError(f"parameter {name} is {value}, allowed: {', '.join(allowed)}")
+        try:
+            values[name] = yaml.safe_load(str(value)) if parameter["Type"] == "Number" else value
+        except yaml.YAMLError:
+            raise StackError(f"parameter {name} is {value}, not a number") from None
+    return values
+
+
 def _translate(
-    template: dict[str, Any], region: str, parameters: Mapping[str, str]
+    template: dict[str, Any], region: str, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
     """SAM template -> CloudFormation template; a local path becomes the key of an S3 object.
 
@@ -134,7 +233,7 @@ def _translate(
 
 
 def _stack(
-    template: dict[str, Any], build: Path, name: str, region: str, parameters: Mapping[str, str]
+    template: dict[str, Any], build: Path, name: str, region: str, parameters: Mapping[str, Any]
 ) -> Stack:
     """Resolve `template` twice: what the first pass names, the second can refer to."""
     resources = template["Resources"]
@@ -158,10 +257,16 @@ def _stack(
         for logical_id, resource in resources.items()
         if resource["Type"] == "AWS::SNS::Topic"
     }
+    deployment = {
+        logical_id: {"Ref": f"{name}-{logical_id}"}
+        for kind in ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup")
+        for logical_id in _find(resources, kind)
+    }
     references = {
         **topics,
+        **deployment,
+        **_name_functions(resources, name, region, resolve),
         api_id: {"Ref": API_ID},
-        function_id: {"Ref": function_name, "Arn": arn},
         alias_id: {"Ref": f"{arn}:{alias['Name']}"},
     }
 
@@ -173,43 +278,73 @@ def _stack(
     resolve = resolver("1")
     stage = resolve(_only(resources, "AWS::ApiGatewayV2::Stage")[1])
     throttle = stage.get("DefaultRouteSettings", {})
-    properties = resolve(resources[function_id]["Properties"])
-    variables = properties.get("Environment", {}).get("Variables", {})
-    logs = properties.get("LoggingConfig", {})
+    properties = resources[function_id]["Properties"]
+    function = _function(template, build, function_name, alias["Name"], properties, resolve)
     return Stack(
         name=name,
         region=region,
+        parameters={key: str(value) for key, value in parameters.items()},
         api=Api(
             stage=stage["StageName"],
             routes=_routes(api["Body"]["paths"]),
             rate=throttle.get("ThrottlingRateLimit", 10_000),  # the account's own quota
             burst=throttle.get("ThrottlingBurstLimit", 5_000),
         ),
-        function=Function(
-            name=function_name,
-            alias=alias["Name"],
-            handler=properties["Handler"],
-            runtime=properties["Runtime"],
-            architecture=properties.get("Architectures", ["x86_64"])[0],
-            memory_mb=properties.get("MemorySize", 128),
-            timeout_seconds=properties.get("Timeout", 3),
-            environment={key: str(value) for key, value in variables.items()},
-            log_group=logs.get("LogGroup", f"/aws/lambda/{function_name}"),
-            log_format=logs.get("LogFormat", "Text"),
-            log_level=logs.get("ApplicationLogLevel"),
-            code=_built(build, properties["Code"]["S3Key"]),
-            layers=tuple(
-                _built(build, resources[layer["Ref"]]["Properties"]["Content"]["S3Key"])
-                for layer in properties.get("Layers", [])
-            ),
-            region=region,
-        ),
-        outputs={
-            key: (str(resolve(output["Value"])), output.get("Description", ""))
-            for key, output in template.get("Outputs", {}).items()
-        },
-        resources=lambda kind, version: _resources(template, kind, resolver(version)),
+        function=function,
+        version_id=version_id,
+        template=template,
+        build=build,
+        resolvers=resolver,
     )
+
+
+def _function(  # noqa: PLR0913, PLR0917 what a function is made of
+    template: Mapping[str, Any],
+    build: Path,
+    name: str,
+    alias: str,
+    properties: Mapping[str, Any],
+    resolve: Callable[[Any], Any],
+) -> Function:
+    """Read a function from its properties as the template has them."""
+    resources = template["Resources"]
+    layers = [resources[layer]["Properties"]["Content"] for layer in _layer_ids(properties)]
+    properties = resolve(properties)
+    variables = properties.get("Environment", {}).get("Variables", {})
+    logs = properties.get("LoggingConfig", {})
+    return Function(
+        name=name,
+        alias=alias,
+        handler=properties["Handler"],
+        runtime=properties["Runtime"],
+        architecture=properties.get("Architectures", ["x86_64"])[0],
+        memory_mb=properties.get("MemorySize", 128),
+        timeout_seconds=properties.get("Timeout", 3),
+        environment={key: str(value) for key, value in variables.items()},
+        log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
+        log_format=logs.get("LogFormat", "Text"),
+        log_level=logs.get("ApplicationLogLevel"),
+        code=_built(build, properties["Code"]["S3Key"]),
+        layers=tuple(_built(build, content["S3Key"]) for content in layers),
+        region=resolve({"Ref": "AWS::Region"}),
+        description=str(properties.get("Description", "")),
+    )
+
+
+def _layer_ids(properties: Mapping[str, Any]) -> list[str]:
+    return [layer["Ref"] for layer in properties.get("Layers", [])]
+
+
+def _name_functions(
+    resources: Mapping[str, Any], stack: str, region: str, resolve: Callable[[Any], Any]
+) -> dict[str, dict[str, str]]:
+    """Return what the names and ARNs of functions stand for."""
+    references = {}
+    for logical_id, resource in _find(resources, "AWS::Lambda::Function").items():
+        name = resolve(resource["Properties"].get("FunctionName", f"{stack}-{logical_id}"))
+        arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}"
+        references[logical_id] = {"Ref": name, "Arn": arn}
+    return references
 
 
 def _resolver(template: dict[str, Any], references: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -247,11 +382,14 @@ def _resources(
     }
 
 
+def _find(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the resources of type `kind` by their logical ids."""
+    return {key: value for key, value in resources.items() if value["Type"] == kind}
+
+
 def _only(resources: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
     """Return logical id and properties of the one resource of type `kind`."""
-    found = [
-        (key, value["Properties"]) for key, value in resources.items() if value["Type"] == kind
-    ]
+    found = [(key, value["Properties"]) for key, value in _find(resources, kind).items()]
     if len(found) != 1:
         raise StackError(f"the local run serves one {kind}, the template has {len(found)}")
     return found[0]

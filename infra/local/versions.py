@@ -5,21 +5,31 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 from infra.local.environment import Environment, Place
 from infra.local.errors import FunctionError, ThrottledError
 from infra.local.logs import Logs, write_report, write_start
-from infra.local.metrics import Metrics, platform_samples, read_emf
+from infra.local.metrics import Dimensions, Metrics, platform_samples, read_emf
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function
 
+LATEST = "$LATEST"
 LOUD = ("[ERROR]", "[CRITICAL]", "Traceback ")
 # Of these the runtime client knows nothing, so the platform writes the line.
 UNLOGGED = {"Function.ResponseSizeTooLarge", "Runtime.ExitError", "Sandbox.Timedout"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation: what was called, an alias, a version or neither; `lines` gets its log."""
+
+    qualifier: str
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    lines: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,15 +72,44 @@ class Versions:
         self._on_error = on_error
         self._versions: dict[str, Version] = {}
         self._running = 0
+        self._added = 0
 
-    async def add(self, number: str, function: Function) -> None:
-        """Copy the function's code and layers, so that a later build cannot change this version."""
-        root = self._directory / "versions" / number
-        place = Place(number, root / "task", root / "opt")
-        await asyncio.to_thread(_install, function, place)
-        log = self._directory / "logs" / f"{number}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._versions[number] = Version(function, place, log.open("a", buffering=1))
+    async def add(self, number: str, function: Function, opt: Path | None = None) -> Version:
+        """Copy the function's code and layers, so that a later build cannot change this version.
+
+        `opt` is a copy of its layers that there is already. It is $LATEST, too, until the next one
+        is added; $LATEST can also be added by itself.
+        """
+        self._added += 1
+        root = self.files / str(self._added)
+        place = Place(number, root / "task", opt or root / "opt")
+        await asyncio.to_thread(shutil.copytree, function.code, place.task, symlinks=True)
+        if not opt:
+            await asyncio.to_thread(_merge, function.layers, place.opt)
+        return await self.put(Version(function, place, self._open_log(number)))
+
+    async def put(self, version: Version) -> Version:
+        """Make a version that was added before what it was then."""
+        number = version.place.version
+        latest = Version(version.function, replace(version.place, version=LATEST), version.log)
+        replaced = self._versions.get(LATEST)
+        self._versions |= {number: version, LATEST: latest}
+        if replaced:
+            await asyncio.gather(*(one.stop() for one in replaced.started))
+        return version
+
+    @property
+    def files(self) -> Path:
+        """Folder of the versions' code and layers."""
+        return self._directory / "versions"
+
+    def find(self, number: str) -> Version:
+        """Return a version."""
+        return self._versions[number]
+
+    def __contains__(self, number: str) -> bool:
+        """Tell whether a version, or $LATEST, can be invoked."""
+        return number in self._versions
 
     async def warm(self, number: str) -> None:
         """Start one environment; raise FunctionError if it cannot start."""
@@ -83,22 +122,26 @@ class Versions:
         """Return the living environments of a version, in the order of their start."""
         return [one for one in self._versions[number].started if one.alive]
 
-    async def invoke(self, number: str, event: bytes, trace_id: str = "") -> bytes:
+    async def invoke(
+        self, number: str, event: bytes, trace_id: str = "", call: Call | None = None
+    ) -> bytes:
         """Invoke a version; raise FunctionError or ThrottledError."""
         version = self._versions.get(number)
         if version is None:
             raise FunctionError("", f"version {number} was not published by the local run")
         function = version.function
+        call = call or Call(function.alias)
         if self._running >= self._concurrency:
-            self._record(version, {"Throttles": 1}, {})
+            self._record(version, call, {"Throttles": 1}, {})
             raise ThrottledError(f"{self._concurrency} executions are running")
         self._running += 1
         counts = {"Invocations": 1.0, "Errors": 1.0, "Throttles": 0.0}
         counts["ConcurrentExecutions"] = self._running
         environment = _take_idle(version) or self._create(version)
+        environment.written = call.lines
         is_cold, failure, started = environment.init_milliseconds is None, "", time.perf_counter()
-        request_id = str(uuid.uuid4())
-        arn = f"{function.arn}:{function.alias}"
+        request_id = call.request_id
+        arn = f"{function.arn}:{call.qualifier}" if call.qualifier else function.arn
         try:
             if is_cold:
                 await environment.start(self._api)
@@ -130,13 +173,20 @@ class Versions:
                 )
                 self._write(version, environment, report)
                 version.idle.extend([environment] if environment.alive else [])
-            self._record(version, counts, {"Duration": duration})
+            self._record(version, call, counts, {"Duration": duration})
 
     async def stop(self) -> None:
         """End every environment."""
         for version in self._versions.values():
             await asyncio.gather(*(one.stop() for one in version.started))
             version.log.close()
+
+    def _open_log(self, number: str) -> TextIO:
+        if number in self._versions:
+            return self._versions[number].log
+        path = self._directory / "logs" / f"{number}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", buffering=1)
 
     def _create(self, version: Version) -> Environment:
         def on_line(line: str) -> None:
@@ -147,7 +197,7 @@ class Versions:
             elif _is_loud(line):
                 self._on_error(version.place.version, line)
 
-        version.started[:] = self.environments(version.place.version)
+        version.started[:] = [one for one in version.started if one.alive]
         # On Lambda the model is at /opt/model, where the function looks if it is not told.
         variables = {**self._variables, "MODEL_DIR": str(version.place.opt / "model")}
         environment = Environment(version.function, version.place, self._python, variables, on_line)
@@ -159,19 +209,28 @@ class Versions:
             version.log.write(f"{lines}\n")
         for line in lines.split("\n"):
             self._logs.add(environment.log_stream, line)
+            environment.written.append(line)
 
     def _record(
-        self, version: Version, counts: Mapping[str, float], milliseconds: Mapping[str, float]
+        self,
+        version: Version,
+        call: Call,
+        counts: Mapping[str, float],
+        milliseconds: Mapping[str, float],
     ) -> None:
         """Add the metrics of one invocation with the dimensions that they have on AWS.
+
+        The version that ran is one of them only if an alias was called.
 
         Source: docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html.
         """
         function = version.function
         name = ("FunctionName", function.name)
-        resource = ("Resource", f"{function.name}:{function.alias}")
+        resource = ("Resource", ":".join(filter(None, (function.name, call.qualifier))))
         executed = ("ExecutedVersion", version.place.version)
-        sets = ((name,), (name, resource), (name, resource, executed))
+        sets: tuple[Dimensions, ...] = ((name,), (name, resource))
+        if call.qualifier not in {"", version.place.version}:
+            sets = (*sets, (name, resource, executed))
         self._metrics.add(
             platform_samples(
                 "AWS/Lambda", time.time(), sets, counts=counts, milliseconds=milliseconds
@@ -179,12 +238,11 @@ class Versions:
         )
 
 
-def _install(function: Function, place: Place) -> None:
-    """Copy code and layers; as on Lambda a later layer's file replaces an earlier one's."""
-    shutil.copytree(function.code, place.task, symlinks=True)
-    place.opt.mkdir()
-    for layer in function.layers:
-        shutil.copytree(layer, place.opt, symlinks=True, dirs_exist_ok=True)
+def _merge(layers: Iterable[Path], opt: Path) -> None:
+    """Copy layers; as on Lambda a later layer's file replaces an earlier one's."""
+    opt.mkdir(parents=True)
+    for layer in layers:
+        shutil.copytree(layer, opt, symlinks=True, dirs_exist_ok=True)
 
 
 def _take_idle(version: Version) -> Environment | None:

@@ -1,20 +1,25 @@
 """CloudWatch's alarms on this machine: moto keeps their states, but does not set them."""
 
-from collections.abc import Mapping
-from datetime import datetime
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.alarms import AlarmError, Evaluation, State, evaluate, read_alarm, read_data
+from infra.local.clock import Clock, pause, read
 from infra.local.stack import Stack
 from infra.metric_math import ExpressionError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
+LOOK_SECONDS = 1  # between two looks at the clock
 NUMBERS = {"Threshold": float, "EvaluationPeriods": int, "DatapointsToAlarm": int, "Period": int}
 
 
@@ -30,17 +35,63 @@ def connect(endpoint_url: str, region: str) -> "CloudWatchClient":
     )
 
 
+class Watcher:
+    """Sets the states of the alarms whenever a minute of `clock` is over, as CloudWatch does.
+
+    `flush` brings what was measured until then into CloudWatch.
+    """
+
+    def __init__(
+        self, client: "CloudWatchClient", clock: Clock, flush: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._flush = flush
+        self._seen = read(clock)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def watch(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self.catch_up()
+            await asyncio.sleep(pause(self._clock, LOOK_SECONDS))
+
+    async def catch_up(self) -> None:
+        """Set the states for the last minute that is over, unless that is done."""
+        async with self._one_at_a_time:
+            before, self._seen = self._seen, read(self._clock)
+            if self._seen // 60 > before // 60:
+                await self._flush()
+                at = datetime.fromtimestamp(self._seen, UTC)
+                with contextlib.suppress(BotoCoreError, ClientError):  # the local run stops
+                    await asyncio.to_thread(update_states, self._client, at)
+
+
 def put_alarms(client: "CloudWatchClient", stack: Stack, version: str) -> None:
     """Create or update the stack's alarms, as CloudFormation does when it publishes a version.
 
     A new alarm has no state yet; one that exists keeps its own.
     """
     held = {one["AlarmName"]: one["StateValue"] for one in _describe(client)}
-    for logical_id, properties in stack.resources("AWS::CloudWatch::Alarm", version).items():
-        name = properties.get("AlarmName", f"{stack.name}-{logical_id}")
+    for name, properties in name_alarms(stack, version).items():
         numbers = {key: NUMBERS[key](properties[key]) for key in NUMBERS.keys() & properties}
         client.put_metric_alarm(**{**properties, **numbers, "AlarmName": name})
         _set(client, name, held.get(name, "INSUFFICIENT_DATA"), "Unchecked: Initial alarm creation")
+
+
+def name_alarms(stack: Stack, version: str) -> dict[str, Mapping[str, Any]]:
+    """Return the properties of the stack's alarms by their names."""
+    alarms = stack.resources("AWS::CloudWatch::Alarm", version)
+    return {
+        properties.get("AlarmName", f"{stack.name}-{logical_id}"): properties
+        for logical_id, properties in alarms.items()
+    }
+
+
+def delete_alarms(client: "CloudWatchClient", names: Iterable[str]) -> None:
+    """Delete alarms."""
+    if found := sorted(names):
+        client.delete_alarms(AlarmNames=found)
 
 
 def update_states(client: "CloudWatchClient", now: datetime) -> None:
@@ -53,7 +104,8 @@ def update_states(client: "CloudWatchClient", now: datetime) -> None:
         except (AlarmError, ExpressionError) as error:
             new = Evaluation(State.INSUFFICIENT_DATA, str(error))
         if new.state != state:
-            _set(client, name, new.state, new.reason)
+            with contextlib.suppress(client.exceptions.ResourceNotFound):  # just deleted
+                _set(client, name, new.state, new.reason)
 
 
 def _describe(client: "CloudWatchClient") -> list[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function, read_stack
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.samples import Array
+from infra.model.sizing import MOST_MB
 from infra.model.wire import decode, encode
 
 REGION = "us-east-1"
@@ -104,6 +105,7 @@ class Trial:
         """Load the model into a new environment; raise ModelError if that fails."""
         await self.stop()
         self._environment = self._create()
+        self._environment.limit_mb = MOST_MB  # how much it needs is what is to be found out
         try:
             await self.environment.start(self._bench.api)
         except FunctionError as error:

@@ -102,6 +102,10 @@ def handler(event, context):
         case "/wait":  # at the test's gate, until it is opened
             with socket.create_connection(("127.0.0.1", int(query["port"]))) as gate:
                 gate.recv(1)
+        case "/take":  # so much memory, and answer at once or never
+            taken = b"x" * (int(query["mb"]) << 20)
+            while "wait" in query:
+                time.sleep(1)
         case "/import":
             __import__(query["name"])
         case "/ask":  # another request, while this one is handled

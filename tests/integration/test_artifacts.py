@@ -1,5 +1,7 @@
 """What `sam build` made of this checkout; `make test` runs it first."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,25 @@ def test_sizes_add_up_to_the_files_that_deploy(build: Build) -> None:
 
 def test_function_holds_our_packages_and_nothing_else(build: Build) -> None:
     assert {part.name for part in build.artifacts[0].parts} == {"api", "serving"}
+
+
+def test_gate_is_complete_with_the_layers_of_the_function(build: Build) -> None:
+    # GIVEN
+    gate = read_builds(ROOT / ".aws-sam/build")[1]
+    assert gate.function == "GateFunction"
+    assert {part.name for part in gate.artifacts[0].parts} == {"gate", "serving"}
+    assert gate.artifacts[1:] == build.artifacts[1:]
+
+    # WHEN it is imported as on Lambda, without what is installed here
+    code, runtime = (artifact.path for artifact in gate.artifacts[:2])
+    script = "import sys, gate.handler, gate.checks; print('onnxruntime' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        env={"PYTHONPATH": f"{code}:{runtime}/python"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    # THEN
+    assert process.stdout == "False\n"

@@ -445,7 +445,7 @@ def test_model_layer_refuses_a_damaged_package_in_one_line(
     assert not (tmp_path / "built/model").exists()
 
 
-# The function.
+# The functions.
 
 
 @pytest.fixture
@@ -456,16 +456,20 @@ def functions(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.parametrize(
+    ("function", "package"), [("InferenceFunction", "api"), ("GateFunction", "gate")]
+)
 def test_function_is_compiled_for_var_task(
-    run_make: RunMake, functions: Path, tmp_path: Path
+    run_make: RunMake, functions: Path, tmp_path: Path, function: str, package: str
 ) -> None:
     # WHEN
-    make = run_make(functions, "InferenceFunction", tmp_path / "built")
+    make = run_make(functions, function, tmp_path / "built")
 
     # THEN
     assert make.returncode == 0, make.stderr
     modules = list((tmp_path / "built").rglob("*.py"))
-    assert tmp_path / "built/api/handler.py" in modules
+    assert {path.name for path in (tmp_path / "built").iterdir()} == {package, "serving"}
+    assert tmp_path / "built" / package / "handler.py" in modules
     for module in modules:
         bytecode = Path(importlib.util.cache_from_source(str(module))).read_bytes()
         assert int.from_bytes(bytecode[4:8], "little") == UNCHECKED_HASH
@@ -473,20 +477,22 @@ def test_function_is_compiled_for_var_task(
         assert code.co_filename == f"/var/task/{module.relative_to(tmp_path / 'built')}"
 
 
+@pytest.mark.parametrize(
+    ("function", "neighbour"), [("InferenceFunction", "gate"), ("GateFunction", "api")]
+)
 def test_function_changes_only_with_its_own_code(
-    run_make: RunMake, functions: Path, tmp_path: Path
+    run_make: RunMake, functions: Path, tmp_path: Path, function: str, neighbour: str
 ) -> None:
     def build(name: str) -> str:
-        make = run_make(functions, "InferenceFunction", tmp_path / name)
+        make = run_make(functions, function, tmp_path / name)
         assert make.returncode == 0, make.stderr
         return str(dir_checksum(str(tmp_path / name)))
 
     # GIVEN
     before = build("first")
 
-    # WHEN a neighbour and stale bytecode appear
-    (functions / "gate").mkdir()
-    (functions / "gate/handler.py").write_text("import serving\n")
+    # WHEN a neighbour changes and stale bytecode appears
+    (functions / neighbour / "handler.py").write_text("import serving\n")
     (functions / "serving/__pycache__").mkdir()
     (functions / "serving/__pycache__/model.cpython-313.pyc").write_bytes(b"stale")
 

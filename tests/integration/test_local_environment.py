@@ -160,6 +160,31 @@ async def test_environment_killed_while_idle_is_replaced(
     assert (await client.get("/echo")).json()["pid"] != environment.pid
 
 
+@pytest.mark.parametrize("path", ["/take?mb=300", "/take?mb=300&wait="])
+async def test_environment_that_takes_too_much_memory_is_killed(
+    client: httpx.AsyncClient, tmp_path: Path, path: str
+) -> None:
+    # GIVEN a function with 256 MB
+    pid = (await client.get("/take?mb=100")).json()["pid"]
+    # WHEN it takes more, however short
+    broken = await client.get(path)
+    # THEN that request failed, the log tells why, and the next has a fresh environment
+    assert (broken.status_code, broken.text) == (500, '{"message":"Internal Server Error"}')
+    assert (await client.get("/echo")).json()["pid"] != pid
+    log = (tmp_path / "local" / "logs" / "1.log").read_text()
+    assert "Runtime.ExitError: Runtime exited with error: signal: killed" in log
+    assert "\tMemory Size: 256 MB\tMax Memory Used: 256 MB" in log
+
+
+async def test_initialisation_that_takes_too_much_memory_is_killed(
+    build: Path, start: Starter
+) -> None:
+    with (build / "InferenceFunction" / "app.py").open("a") as code:
+        code.write("\nTAKEN = b'x' * (300 << 20)\nwhile True: time.sleep(1)\n")
+    with pytest.raises(FunctionError, match=r"Runtime\.ExitError: .* signal: killed"):
+        await start()
+
+
 async def test_environments_are_reused(client: httpx.AsyncClient) -> None:
     pids = {(await client.get("/echo")).json()["pid"] for _ in range(5)}
     assert len(pids) == 1

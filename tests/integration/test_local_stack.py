@@ -36,7 +36,7 @@ def test_everything_comes_from_the_template(build: Path) -> None:
     assert function.layers == (build / "RuntimeLayer", build / "ModelLayer")
     assert (stack.api.stage, stack.api.rate, stack.api.burst) == ("$default", 1000, 1000)
     assert set(stack.api.routes) == {Route("ANY", "/{proxy+}"), Route("POST", "/models/{model}")}
-    assert {key: value for key, (value, _) in stack.outputs.items()} == {
+    assert {key: value for key, (value, _) in stack.outputs("1").items()} == {
         "ApiUrl": "https://local.execute-api.eu-west-1.amazonaws.com",
         "FunctionName": "shop-InferenceFunction",
         "AliasArn": f"{function.arn}:live",

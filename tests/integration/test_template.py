@@ -5,16 +5,19 @@ import re
 import tomllib
 from collections.abc import Callable
 from copy import deepcopy
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gate.handler import ALIAS
 from layers.runtime.build import MACHINES, PYTHON
 from tests.sam_template import (
     ARTIFACTS,
     ROOT,
     SOURCE,
+    VERSIONED,
     Template,
     find,
     find_version,
@@ -45,7 +48,7 @@ def built(tmp_path: Path) -> dict[str, Path]:
 # The release matrix: what publishes a version.
 
 
-@pytest.mark.parametrize("name", ARTIFACTS)
+@pytest.mark.parametrize("name", VERSIONED)
 def test_new_content_publishes_a_version(built: dict[str, Path], name: str) -> None:
     # GIVEN
     before = find_version(translate(parse(), built))
@@ -55,6 +58,12 @@ def test_new_content_publishes_a_version(built: dict[str, Path], name: str) -> N
 
     # THEN
     assert find_version(translate(parse(), built)) != before
+
+
+def test_new_gate_publishes_nothing(built: dict[str, Path]) -> None:
+    before = find_version(translate(parse(), built))
+    (built["GateFunction"] / "content").write_text("GateFunction 2")
+    assert find_version(translate(parse(), built)) == before
 
 
 def test_same_content_built_elsewhere_publishes_nothing(
@@ -77,7 +86,11 @@ def set_variable(template: Template) -> None:
     properties(template, "InferenceFunction")["Environment"]["Variables"]["NEW"] = "1"
 
 
-@pytest.mark.parametrize("change", [set_memory, set_timeout, set_variable])
+def switch_snapstart_on(template: Template) -> None:
+    properties(template, "InferenceFunction")["SnapStart"]["ApplyOn"] = "PublishedVersions"
+
+
+@pytest.mark.parametrize("change", [set_memory, set_timeout, set_variable, switch_snapstart_on])
 def test_changed_literal_of_the_function_publishes_a_version(
     built: dict[str, Path], change: Change
 ) -> None:
@@ -98,11 +111,13 @@ def test_other_architecture_publishes_a_version(built: dict[str, Path]) -> None:
 def test_changed_parameter_publishes_nothing(built: dict[str, Path], parameter: str) -> None:
     # GIVEN another value for this deploy, and another default in the template
     changed = parse()
-    changed["Parameters"][parameter]["Default"] = 7
+    value = changed["Parameters"][parameter].get("AllowedValues", [7])[-1]
+    assert value != changed["Parameters"][parameter]["Default"]
+    changed["Parameters"][parameter]["Default"] = value
 
     # WHEN / THEN
     before = find_version(translate(parse(), built))
-    assert find_version(translate(parse(), built, {parameter: 7})) == before
+    assert find_version(translate(parse(), built, {parameter: value})) == before
     assert find_version(translate(changed, built)) == before
 
 
@@ -144,11 +159,49 @@ def test_setting_given_by_a_parameter_would_publish_nothing(built: dict[str, Pat
     assert find_version(translate(with_parameter(), built, {"ThrottleRate": 8})) == before
 
 
+def find_names(node: Any) -> set[str]:
+    """Return the logical ids and parameters that a part of a template refers to."""
+    names: set[str] = set()
+    for part in walk(node):
+        match part:
+            case {"Ref": str() as name} | {"Fn::GetAtt": [name, *_]}:
+                names.add(name)
+            case {"Fn::Sub": [str() as text, dict() as variables]}:
+                names |= set(re.findall(r"\$\{([^}.!]+)", text)) - variables.keys()
+            case {"Fn::Sub": str() as text}:
+                names |= set(re.findall(r"\$\{([^}.!]+)", text))
+    return names
+
+
 def test_nothing_that_is_served_comes_from_a_parameter() -> None:
     template = parse()
-    for name in ARTIFACTS:
-        used = {node["Ref"] for node in walk(properties(template, name)) if "Ref" in node}
-        assert used.isdisjoint(template["Parameters"])
+    function = properties(template, "InferenceFunction")
+    # How it is released and what it is called changes nothing of what it answers.
+    del function["DeploymentPreference"], function["Description"]
+    for name in VERSIONED:
+        assert find_names(properties(template, name)).isdisjoint(template["Parameters"])
+
+
+def test_another_attempt_alone_publishes_nothing_and_makes_a_version_differ(
+    built: dict[str, Path],
+) -> None:
+    # GIVEN the version of a failed release, which CloudFormation forgot and Lambda did not
+    failed = translate(parse(), built, {"ReleaseAttempt": 1})
+
+    # WHEN the same is released once more
+    again = translate(parse(), built, {"ReleaseAttempt": 2})
+
+    # THEN Lambda is asked to publish something that differs from it
+    assert find_version(again) == find_version(failed)
+    assert properties(again, "InferenceFunction")["Description"] == {
+        "Fn::Sub": "Serves one ONNX model over the Open Inference Protocol "
+        "(attempt ${ReleaseAttempt})"
+    }
+
+
+def test_concurrency_is_neither_reserved_nor_provisioned() -> None:
+    # Reserving fails in new accounts, and what is provisioned cannot change during a canary.
+    assert not re.search(r"\b(Reserved|Provisioned)Concurren\w+:", SOURCE)
 
 
 def test_functions_have_no_tags_since_a_tag_would_publish_a_version(
@@ -178,6 +231,143 @@ def test_versions_and_layers_outlive_the_release_that_replaces_them(
     for layer in find(parse(), "AWS::Serverless::LayerVersion").values():
         assert layer["Properties"]["RetentionPolicy"] == "Retain"
         assert layer["Properties"]["PublishLambdaVersion"] is True
+
+
+# The release: what CodeDeploy is told.
+
+
+@pytest.mark.parametrize(
+    ("deployment_type", "name"),
+    [
+        (None, "Canary10Percent10Minutes"),
+        *((one, one) for one in parse()["Parameters"]["DeploymentType"]["AllowedValues"]),
+    ],
+)
+def test_parameter_chooses_how_traffic_shifts(
+    built: dict[str, Path], deployment_type: str | None, name: str
+) -> None:
+    # WHEN
+    given = {"DeploymentType": deployment_type} if deployment_type else {}
+    translated = translate(parse(), built, given)
+
+    # THEN CodeDeploy has a configuration of that name
+    group = properties(translated, "InferenceFunctionDeploymentGroup")
+    text, variables = group["DeploymentConfigName"]["Fn::Sub"]
+    assert (
+        text.replace("${ConfigName}", variables["ConfigName"]) == f"CodeDeployDefault.Lambda{name}"
+    )
+    assert group["DeploymentStyle"]["DeploymentOption"] == "WITH_TRAFFIC_CONTROL"
+
+
+def test_alarms_of_the_new_version_and_no_others_take_a_release_back(
+    built: dict[str, Path],
+) -> None:
+    # GIVEN
+    group = properties(translate(parse(), built), "InferenceFunctionDeploymentGroup")
+
+    # THEN; what is wrong with the old version must not stop its fix
+    assert group["AlarmConfiguration"] == {
+        "Enabled": True,
+        "Alarms": [
+            {"Name": {"Ref": "ReleaseServerErrorsAlarm"}},
+            {"Name": {"Ref": "ReleaseFunctionErrorsAlarm"}},
+            {"Name": {"Ref": "ReleaseLatencyAlarm"}},
+            {"Name": {"Ref": "ReleaseNonFiniteOutputsAlarm"}},
+        ],
+    }
+    assert group["AutoRollbackConfiguration"] == {
+        "Enabled": True,
+        "Events": [
+            "DEPLOYMENT_FAILURE",
+            "DEPLOYMENT_STOP_ON_ALARM",
+            "DEPLOYMENT_STOP_ON_REQUEST",
+        ],
+    }
+
+
+def test_alias_moves_through_codedeploy_and_the_gate(built: dict[str, Path]) -> None:
+    # GIVEN
+    translated = translate(parse(), built)
+
+    # THEN
+    alias = translated["Resources"]["InferenceFunctionAliaslive"]
+    assert alias["UpdatePolicy"] == {
+        "CodeDeployLambdaAliasUpdate": {
+            "ApplicationName": {"Ref": "ServerlessDeploymentApplication"},
+            "DeploymentGroupName": {"Ref": "InferenceFunctionDeploymentGroup"},
+            "BeforeAllowTrafficHook": {"Ref": "GateFunction"},
+        }
+    }
+    assert alias["Properties"]["Name"] == ALIAS
+    assert "Description" not in alias["Properties"]  # a rollback is recorded there
+
+
+def test_gate_is_told_the_new_version_and_has_its_layers(built: dict[str, Path]) -> None:
+    # GIVEN
+    translated = translate(parse(), built)
+    gate = properties(translated, "GateFunction")
+
+    # THEN
+    variables = gate["Environment"]["Variables"]
+    assert variables["INFERENCE_VERSION"] == {"Ref": find_version(translated)}
+    assert variables["MAX_SLOWDOWN"] == {"Ref": "MaxSlowdown"}
+    assert variables["ALLOW_CONTRACT_CHANGE"] == {"Ref": "AllowContractChange"}
+    assert gate["Layers"] == properties(translated, "InferenceFunction")["Layers"]
+    assert gate["Runtime"] == properties(translated, "InferenceFunction")["Runtime"]
+
+
+def test_gate_has_no_version_and_no_canary_of_its_own(built: dict[str, Path]) -> None:
+    translated = translate(parse(), built)
+    assert len(find(translated, "AWS::Lambda::Version")) == 1
+    assert len(find(translated, "AWS::Lambda::Alias")) == 1
+    assert len(find(translated, "AWS::CodeDeploy::DeploymentGroup")) == 1
+
+
+def test_codedeploy_may_call_the_gate_whatever_the_stack_is_called(built: dict[str, Path]) -> None:
+    # Its role may call only CodeDeployHook_*; 64 characters are the most of a function's name.
+    name = properties(translate(parse(), built), "GateFunction")["FunctionName"]["Fn::Sub"]
+    assert name.startswith("CodeDeployHook_")
+    assert len(name.replace("${AWS::StackName}", "s" * 44)) == 64
+
+
+def sort_by_dependency(template: Template) -> list[str]:
+    """Return the resources in an order in which CloudFormation could make them.
+
+    Raises CycleError if there is none.
+    """
+    resources = template["Resources"]
+    graph = {
+        name: (find_names(resource) | {*resource.get("DependsOn", ())}) & resources.keys()
+        for name, resource in resources.items()
+    }
+    return list(TopologicalSorter(graph).static_order())
+
+
+def test_resources_depend_on_each_other_without_a_circle(built: dict[str, Path]) -> None:
+    # WHEN
+    order = sort_by_dependency(translate(parse(), built))
+
+    # THEN everything that a release needs is there before the alias moves
+    for name in ("GateFunction", "InferenceFunctionDeploymentGroup", "ReleaseLatencyAlarm"):
+        assert order.index(name) < order.index("InferenceFunctionAliaslive")
+
+
+def refer_to_the_alias(template: Template) -> None:
+    variables = properties(template, "GateFunction")["Environment"]["Variables"]
+    variables["ALIAS"] = {"Ref": "InferenceFunction.Alias"}
+
+
+def watch_the_alias(template: Template) -> None:
+    alarm = properties(template, "ReleaseFunctionErrorsAlarm")
+    alarm["Dimensions"][1]["Value"] = {"Fn::Sub": "${InferenceFunction.Alias}"}
+
+
+@pytest.mark.parametrize("change", [refer_to_the_alias, watch_the_alias])
+def test_circle_is_found(built: dict[str, Path], change: Change) -> None:
+    template = parse()
+    change(template)
+    with pytest.raises(CycleError, match="InferenceFunctionAliaslive"):
+        sort_by_dependency(translate(template, built))
 
 
 # Who may do what.
@@ -211,8 +401,45 @@ def find_managed_policies(template: Template) -> list[str]:
     ]
 
 
-def test_no_policy_has_a_wildcard(built: dict[str, Path]) -> None:
-    assert find_wildcards(translate(parse(), built)) == []
+# The new version and the one that it replaces: any, and never what is not published.
+VERSIONS = "${InferenceFunction.Arn}:*"
+
+
+def test_no_policy_has_a_wildcard_but_for_the_versions(built: dict[str, Path]) -> None:
+    assert find_wildcards(translate(parse(), built)) == [VERSIONS]
+
+
+def test_gate_may_try_versions_read_the_alias_report_and_log(built: dict[str, Path]) -> None:
+    # GIVEN
+    role = properties(translate(parse(), built), "GateRole")
+
+    # THEN
+    function = {"Fn::GetAtt": ["InferenceFunction", "Arn"]}
+    group = (
+        "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:"
+        "${ServerlessDeploymentApplication}/${InferenceFunctionDeploymentGroup}"
+    )
+    allowed = {
+        "lambda:InvokeFunction": {"Fn::Sub": VERSIONS},
+        "lambda:GetAlias": function,
+        "codedeploy:PutLifecycleEventHookExecutionStatus": {"Fn::Sub": group},
+        "logs:CreateLogStream": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
+        "logs:PutLogEvents": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
+    }
+    statements = [
+        statement
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    assert allowed == {
+        action: statement["Resource"]
+        for statement in statements
+        for action in (
+            statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        )
+    }
+    assert "ManagedPolicyArns" not in role
 
 
 @pytest.mark.parametrize(
@@ -234,7 +461,7 @@ def test_wildcard_in_a_policy_is_found(built: dict[str, Path], statement: dict[s
     policy["Statement"].append(statement)
 
     # WHEN / THEN
-    assert find_wildcards(translate(template, built))
+    assert len(find_wildcards(translate(template, built))) > 1
 
 
 ALARMS_OF_THIS_STACK = {
@@ -293,11 +520,12 @@ def test_every_alarm_has_a_name_that_topic_and_key_accept(built: dict[str, Path]
         assert name["Fn::Sub"].startswith("${AWS::StackName}-")
 
 
-def test_only_managed_policy_is_the_one_of_x_ray(built: dict[str, Path]) -> None:
+def test_only_managed_policies_are_those_of_x_ray_and_codedeploy(built: dict[str, Path]) -> None:
     # GIVEN
     policies = find_managed_policies(translate(parse(), built))
-    assert [re.findall(r"policy/(\w+)", policy) for policy in policies] == [
-        ["AWSXRayDaemonWriteAccess"]
+    assert sorted(re.findall(r"(\w+)\W*$", policy)[0] for policy in policies) == [
+        "AWSCodeDeployRoleForLambda",
+        "AWSXRayDaemonWriteAccess",
     ]
 
     # WHEN the function had no role of its own
@@ -411,6 +639,14 @@ def test_everything_logs_to_a_group_with_retention(built: dict[str, Path]) -> No
     assert find_unlogged(translate(parse(), built)) == []
 
 
+def test_roles_write_to_the_group_of_their_function(built: dict[str, Path]) -> None:
+    translated = translate(parse(), built)
+    for name in find(translated, "AWS::Lambda::Function"):
+        group = properties(translated, name)["LoggingConfig"]["LogGroup"]["Ref"]
+        role = properties(translated, name)["Role"]["Fn::GetAtt"][0]
+        assert group in find_names(properties(translated, role)["Policies"])
+
+
 def drop_logging(template: Template) -> None:
     del properties(template, "InferenceFunction")["LoggingConfig"]
 
@@ -437,11 +673,11 @@ def test_lambda_filters_no_line_by_its_level() -> None:
 
 
 def is_within_bounds(parameter: dict[str, Any], value: float | str) -> bool:
-    if parameter["Type"] == "String":
-        return re.search(parameter["AllowedPattern"], str(value)) is not None
     allowed = parameter.get("AllowedValues")
     if allowed is not None:
-        return float(value) in allowed
+        return str(value) in map(str, allowed)
+    if parameter["Type"] == "String":
+        return re.search(parameter["AllowedPattern"], str(value)) is not None
     return bool(parameter["MinValue"] <= float(value) <= parameter["MaxValue"])
 
 
@@ -473,7 +709,10 @@ def test_parameters_are_grouped_for_the_console() -> None:
 
 def test_outputs_are_described_and_complete() -> None:
     outputs = parse()["Outputs"]
-    assert {"ApiUrl", "AliasArn", "FunctionName"} <= outputs.keys()
+    assert {"ApiUrl", "AliasArn", "FunctionName", "FunctionVersion"} <= outputs.keys()
+    assert outputs["GateFunctionName"]["Value"] == {"Ref": "GateFunction"}
+    assert outputs["DeploymentApplication"]["Value"] == {"Ref": "ServerlessDeploymentApplication"}
+    assert outputs["DeploymentGroup"]["Value"] == {"Ref": "InferenceFunctionDeploymentGroup"}
     assert all(output["Description"] for output in outputs.values())
 
 

@@ -1,0 +1,175 @@
+"""What a version must pass before it gets a request, in order."""
+
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from gate.contract import ModelMetadata, find_breaks
+from gate.errors import RefusedError
+from gate.golden import GoldenRequest, golden_requests
+from gate.invocation import OK, Answer, Version
+from gate.requests import get, golden_inputs, infer, malformed
+from serving.manifest import Manifest
+
+MEASURED = 3  # golden requests
+ROUNDS, LEAST_ROUNDS = 15, 3
+SECONDS = 20  # after which no more is measured than the least
+NOTICEABLE = 10  # milliseconds; below that, times differ by chance
+
+type Skip = Callable[[str], None]
+
+
+class Limits(NamedTuple):
+    """How far a version may differ from the one that it replaces."""
+
+    slowdown: float  # times
+    contract_change: bool
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """What `GET /v2/models` tells."""
+
+    models: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+def check(
+    manifest: Manifest, new: Version, old: Version, limits: Limits, skip: Skip
+) -> Iterator[None]:
+    """Yield after each check that `new`, which serves `manifest`'s model, has passed.
+
+    `skip` is told what is not checked. Raises RefusedError at the first check that it fails.
+    """
+    golden = golden_requests(manifest)
+    yield from _check_start(new)
+    yield from _check_identity(new, manifest)
+    # Else it is the first release, or a way back, which nothing may bar.
+    is_newer = int(new.number) > int(old.number)
+    if is_newer:
+        yield from _check_contract(old, manifest, limits, skip)
+    else:
+        skip(f"no comparison: it replaces no older version, but {old.number}")
+    yield from _check_golden(new, manifest, golden, skip)
+    yield from _check_refusals(new, manifest)
+    if is_newer and golden:
+        yield from _check_latency(new, old, golden[:MEASURED], limits, skip)
+
+
+def _check_start(new: Version) -> Iterator[None]:
+    answer = new.ask(get("/v2/health/ready"))
+    if answer.status != OK:
+        raise RefusedError(f"version {new.number} is not ready: status {answer.status}")
+    yield
+
+
+def _check_identity(new: Version, manifest: Manifest) -> Iterator[None]:
+    path = f"/v2/models/{manifest.name}"
+    told = new.ask(get(path)).read(ModelMetadata, f"GET {path}")
+    for name, found, expected in (
+        ("sha256", told.properties.get("sha256"), manifest.sha256),
+        ("model version", ", ".join(told.versions), manifest.version),
+        ("function_version", told.properties.get("function_version"), new.number),
+    ):
+        if found != expected:
+            raise RefusedError(f"GET {path}: {name} is {found}, expected {expected}")
+    yield
+
+
+def _check_contract(old: Version, manifest: Manifest, limits: Limits, skip: Skip) -> Iterator[None]:
+    try:
+        listed = old.ask(get("/v2/models")).read(ModelList, "GET /v2/models")
+        path = f"/v2/models/{listed.models[0]}"
+        told = old.ask(get(path)).read(ModelMetadata, f"GET {path}")
+        breaks = [*find_breaks(told, manifest), *_find_newly_required(old, told, manifest)]
+    except RefusedError as error:  # what is wrong with the old version must not bar its fix
+        skip(f"no comparison with the contract of version {old.number}: {error}")
+        return
+    if not breaks:
+        yield
+    elif limits.contract_change:
+        skip(f"allowed to break callers of version {old.number}: {'; '.join(breaks)}")
+    else:
+        raise RefusedError(
+            f"it would break callers of version {old.number}: {'; '.join(breaks)} "
+            "(AllowContractChange=true releases it nevertheless)"
+        )
+
+
+def _find_newly_required(old: Version, told: ModelMetadata, manifest: Manifest) -> Iterator[str]:
+    """Ask the old version whether it does without an input that must be there now."""
+    required = {tensor.name for tensor in manifest.inputs if not tensor.optional}
+    known = {tensor.name for tensor in told.inputs}
+    for request in golden_requests(manifest)[:1]:
+        inputs = golden_inputs(manifest, request.golden)
+        for name in sorted(required & known):
+            others = [tensor for tensor in inputs if tensor["name"] != name]
+            if old.ask(infer(manifest, others)).status == OK:
+                yield f"input '{name}' was optional"
+
+
+def _check_golden(
+    new: Version, manifest: Manifest, golden: list[GoldenRequest], skip: Skip
+) -> Iterator[None]:
+    if not manifest.golden:
+        skip("model.json has no golden request: no prediction was tried")
+    elif len(golden) < len(manifest.golden):
+        skip("a golden request without a JSON form was not tried")
+    for request in golden:
+        request.check(new.ask(request.event))
+        yield
+
+
+def _check_refusals(new: Version, manifest: Manifest) -> Iterator[None]:
+    for what, event, status in malformed(manifest):
+        answer = new.ask(event)
+        if answer.status != status:
+            raise RefusedError(f"{what}: status {answer.status}, expected {status}")
+        if not answer.error:
+            raise RefusedError(f"{what}: the answer's body is no error")
+        yield
+
+
+def _check_latency(
+    new: Version, old: Version, golden: list[GoldenRequest], limits: Limits, skip: Skip
+) -> Iterator[None]:
+    """Compare the two, warm and in turns, so that both have the same neighbours."""
+    end = time.monotonic() + SECONDS
+    for request in golden:
+        if time.monotonic() > end:
+            skip(f"no latencies of {request.what}: those before took long enough")
+            return
+        times: dict[str, list[float]] = {new.number: [], old.number: []}
+        for i in range(ROUNDS):
+            if i >= LEAST_ROUNDS and time.monotonic() > end:
+                break
+            for version in (old, new):
+                if (answer := _ask_again(version, request, is_new=version is new)) is None:
+                    skip(f"no latency of version {old.number}: it does not answer {request.what}")
+                    return
+                if answer.milliseconds is not None:
+                    times[version.number].append(answer.milliseconds)
+        if not all(times.values()):
+            skip(f"no latencies of {request.what}: Lambda reported none")
+            continue
+        before, now = median(times[old.number]), median(times[new.number])
+        if now > limits.slowdown * before and now - before > NOTICEABLE:
+            raise RefusedError(
+                f"{request.what}: it takes {now:.1f} ms, version {old.number} takes {before:.1f} "
+                f"ms; at most {limits.slowdown:g} times as long is allowed (MaxSlowdown)"
+            )
+        yield
+
+
+def _ask_again(version: Version, request: GoldenRequest, *, is_new: bool) -> Answer | None:
+    """Return a good answer, or None where only the old version has none."""
+    try:
+        answer = version.ask(request.event)
+        if is_new:
+            request.check(answer)  # it may fail only now and then
+    except RefusedError:
+        if is_new:
+            raise
+        return None
+    return answer if answer.status == OK else None

@@ -1,0 +1,196 @@
+"""CloudFormation's part of a release: what else of the stack changes with a version, and back."""
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from infra.local.code_deploy import CodeDeploy, Event, Progress, Release, plan
+from infra.local.errors import ReleaseError
+from infra.local.stack import Function, Stack
+from infra.local.versions import LATEST, Version, Versions
+from infra.local.watch import delete_alarms, name_alarms, put_alarms
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+    from infra.local.cloud import Cloud
+    from infra.local.code_deploy_api import Deployments
+
+
+@dataclass(frozen=True)
+class Published:
+    """A stack, the version that was published of its function, and the gate that came with it."""
+
+    stack: Stack
+    version: str
+    digest: str
+    gate: Version | None = None
+
+
+class CloudFormation:
+    """Holds what the alias was given last, and releases other stacks, one at a time.
+
+    `functions` are the stack's by their names, `host` makes the place for another one, and `serve`
+    lets the API be as a stack says.
+    """
+
+    def __init__(  # noqa: PLR0913 each is one part of the local run
+        self,
+        *,
+        cloud: "Cloud",
+        cloudwatch: "CloudWatchClient",
+        deployments: "Deployments",
+        code_deploy: CodeDeploy,
+        functions: MutableMapping[str, Versions],
+        host: Callable[[Function], Versions],
+        serve: Callable[[Stack], None],
+    ) -> None:
+        self._cloud = cloud
+        self._cloudwatch = cloudwatch
+        self._deployments = deployments
+        self._code_deploy = code_deploy
+        self._functions = functions
+        self._host = host
+        self._serve = serve
+        self._releasing: asyncio.Task[Release] | None = None
+        self._is_busy = False
+
+    @property
+    def stack(self) -> Stack:
+        """The stack as the last release that succeeded left it."""
+        return self._current.stack
+
+    async def create(self, stack: Stack, url: str) -> None:
+        """Create the stack, whose API is at `url`, with the alias on version 1."""
+        self._cloud.create_stack(stack, url)
+        self._functions[stack.function.name] = self._host(stack.function)
+        published = await self._add(stack, "1")
+        self._current = self._newest = await self._apply(published)
+
+    async def publish(self, stack: Stack) -> str:
+        """Publish the next version, with its gate, alarms and dashboard; the alias stays."""
+        number = await asyncio.to_thread(self._cloud.publish, stack.function)
+        self._newest = await self._apply(await self._add(stack, number))
+        return number
+
+    async def release(self, stack: Stack, tell: Callable[[Event], None]) -> Release:
+        """Publish `stack` and let CodeDeploy give it the traffic; raise ReleaseError."""
+        return await (await self._begin(stack, Progress(tell)))
+
+    async def update(self, stack: Stack) -> None:
+        """Begin what UpdateStack asks for; the files of `stack` may change when this returns.
+
+        It publishes no version if SAM would give that the same logical id, and none if Lambda
+        holds one that is the same in everything. Raises ReleaseError.
+        """
+        self._refuse_two()
+        digest = await asyncio.to_thread(self._cloud.digest, stack.function)
+        current, newest = self._current, self._newest
+        if (stack.version_id, digest) == (current.stack.version_id, current.digest):
+            applied = await self._apply(replace(current, stack=stack, gate=None))
+            await self._settle(applied, current)
+            self._end("UPDATE_COMPLETE")
+        elif (_settings(stack), digest) == (_settings(newest.stack), newest.digest):
+            text = f"A version for this Lambda function exists ( {newest.version} )"
+            self._end("UPDATE_ROLLBACK_COMPLETE", text)
+        else:
+            await self._begin(stack, Progress(lambda _: None))
+
+    async def stop(self) -> None:
+        """Leave a release where it is."""
+        if self._releasing:
+            self._releasing.cancel()
+            await asyncio.gather(self._releasing, return_exceptions=True)
+
+    def _refuse_two(self) -> None:
+        if self._is_busy:
+            raise ReleaseError(f"a release of stack {self.stack.name} is in progress")
+
+    async def _begin(self, stack: Stack, progress: Progress) -> asyncio.Task[Release]:
+        """Publish a version of `stack`, and return the rest of its release."""
+        self._refuse_two()
+        if preference := stack.preference("1"):
+            plan(preference.config)
+        self._is_busy = True
+        self._cloud.set_status(stack.name, "UPDATE_IN_PROGRESS")
+        try:
+            version = await self.publish(stack)
+        except BaseException as error:
+            self._end("UPDATE_ROLLBACK_COMPLETE", str(error))
+            raise
+        progress.note("created", f"version {version} is published", 0)
+        self._releasing = asyncio.create_task(self._release(self._newest, progress))
+        return self._releasing
+
+    async def _release(self, new: Published, progress: Progress) -> Release:
+        old, function, version = self._current, new.stack.function, new.version
+        deployment_id, status, reason = "", "Succeeded", ""
+        try:
+            if preference := new.stack.preference(version):
+                deployment = await self._code_deploy.deploy(
+                    function, preference, old.version, version, progress
+                )
+                deployment_id, status = deployment.deployment_id, deployment.status
+                reason = deployment.error.get("message", "")
+            else:
+                self._cloud.shift(function, version, {})
+                progress.note("promoted", f"all requests go to version {version}", 100)
+            release = Release(version, deployment_id, status, reason, tuple(progress.events))
+            if release.is_promoted:
+                await self._settle(new, old)
+            else:
+                await self._settle(await self._apply(old), new)
+        except BaseException as error:
+            self._end("UPDATE_ROLLBACK_FAILED", str(error))
+            raise
+        self._end("UPDATE_COMPLETE" if release.is_promoted else "UPDATE_ROLLBACK_COMPLETE", reason)
+        return release
+
+    async def _add(self, stack: Stack, number: str) -> Published:
+        """Give a version its files."""
+        await self._functions[stack.function.name].add(number, stack.function)
+        digest = await asyncio.to_thread(self._cloud.digest, stack.function)
+        return Published(stack, number, digest)
+
+    async def _apply(self, published: Published) -> Published:
+        """Make everything that goes with a version, or put it back, as its stack says."""
+        stack, version = published.stack, published.version
+        gate = await self._put_gate(published)
+        if preference := stack.preference(version):
+            self._deployments.put_group(preference)
+        await asyncio.to_thread(put_alarms, self._cloudwatch, stack, version)
+        await asyncio.to_thread(self._cloud.put_dashboards, stack, version)
+        return replace(published, gate=gate)
+
+    async def _put_gate(self, published: Published) -> Version | None:
+        function = published.stack.gate(published.version)
+        if function is None:
+            return None
+        if function.name not in self._functions:
+            self._functions[function.name] = self._host(function)
+        await asyncio.to_thread(self._cloud.put_function, function)
+        gates = self._functions[function.name]
+        if published.gate:
+            return await gates.put(published.gate)
+        own = published.stack.function
+        version = self._functions[own.name].find(published.version)
+        opt = version.place.opt if function.layers == own.layers else None
+        return await gates.add(LATEST, function, opt)
+
+    async def _settle(self, kept: Published, left: Published) -> None:
+        """End with one of two versions: delete the alarms that only the other one has."""
+        self._current = kept
+        self._serve(kept.stack)
+        names = [set(name_alarms(one.stack, one.version)) for one in (left, kept)]
+        await asyncio.to_thread(delete_alarms, self._cloudwatch, names[0] - names[1])
+        self._cloud.update_stack(kept.stack, kept.version)
+
+    def _end(self, status: str, reason: str = "") -> None:
+        self._is_busy = False
+        self._cloud.set_status(self.stack.name, status, reason)
+
+
+def _settings(stack: Stack) -> Function:
+    """Return what Lambda compares, besides the files, of a function and its newest version."""
+    return replace(stack.function, code=stack.build, layers=())

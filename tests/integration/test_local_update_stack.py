@@ -1,0 +1,157 @@
+"""UpdateStack on the local run: what `infra deploy` sends there."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.serve import LocalStack
+from infra.local.stack import Stack, read_stack
+from tests.integration.conftest import REGION, STACK_NAME, Starter
+from tests.integration.test_local_code_deploy import (
+    build,
+    local,
+    read_alias,
+    read_deployment,
+    read_status,
+    rebuild,
+)
+from tests.integration.test_local_release import FUNCTION, connect
+
+__all__ = ["build", "local"]  # fixtures
+
+
+async def update(local: LocalStack, **arguments: Any) -> str:
+    """Update the stack to what is built; return its status when that is over."""
+    client = connect(local, "cloudformation")
+    await asyncio.to_thread(partial(client.update_stack, StackName="shop", **arguments))
+    async with asyncio.timeout(60):
+        while read_status(local)[0] == "UPDATE_IN_PROGRESS":  # noqa: ASYNC110 moto tells nobody
+            await asyncio.sleep(0.05)
+    return read_status(local)[0]
+
+
+def read_body(build: Path) -> dict[str, str]:
+    return {"TemplateBody": (build / "template.yaml").read_text()}
+
+
+def read_parameters(local: LocalStack) -> dict[str, str]:
+    [stack] = connect(local, "cloudformation").describe_stacks(StackName="shop")["Stacks"]
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+
+
+def give(**values: str) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+
+
+async def test_releases_what_is_built_with_its_parameters(local: LocalStack, build: Path) -> None:
+    # GIVEN a stack as it was created, and another build
+    assert read_status(local)[0] == "CREATE_COMPLETE"
+    assert read_parameters(local) == {"Burst": "1000", "DeploymentType": "Canary10Percent5Minutes"}
+    rebuild(build)
+    # WHEN the stack is updated, with a parameter
+    parameters = give(DeploymentType="AllAtOnce")
+    assert await update(local, **read_body(build), Parameters=parameters) == "UPDATE_COMPLETE"
+    # THEN the build is released, and the stack tells so
+    assert read_alias(local) == ("2", {})
+    assert read_status(local)[1]["FunctionVersion"] == "2"
+    assert read_parameters(local) == {"Burst": "1000", "DeploymentType": "AllAtOnce"}
+    [deployment] = connect(local, "codedeploy").list_deployments()["deployments"]
+    config = read_deployment(local, deployment)["deploymentConfigName"]
+    assert config == "CodeDeployDefault.LambdaAllAtOnce"
+    async with httpx.AsyncClient(base_url=local.url) as client:
+        assert (await client.get("/echo")).json()["release"] == "two"
+
+
+async def test_publishes_nothing_if_nothing_changed(local: LocalStack, build: Path) -> None:
+    # WHEN only a parameter changes THEN it takes effect without a release
+    parameters = give(Burst="1")
+    assert await update(local, **read_body(build), Parameters=parameters) == "UPDATE_COMPLETE"
+    versions = connect(local, "lambda").list_versions_by_function(FunctionName=FUNCTION)["Versions"]
+    assert {version["Version"] for version in versions} == {"$LATEST", "1"}
+    assert connect(local, "codedeploy").list_deployments()["deployments"] == []
+    assert read_parameters(local)["Burst"] == "1"
+    async with httpx.AsyncClient(base_url=local.url) as client:
+        requests = (client.get("/echo") for _ in range(20))
+        assert 429 in {answer.status_code for answer in await asyncio.gather(*requests)}
+
+
+async def test_what_was_refused_cannot_be_published_again(local: LocalStack, build: Path) -> None:
+    # GIVEN a release that the gate refused
+    rebuild(build, "Failed")
+    assert await update(local, **read_body(build)) == "UPDATE_ROLLBACK_COMPLETE"
+    assert read_status(local)[1]["FunctionVersion"] == "1"
+    # WHEN it is tried again THEN Lambda has that version already, and there is no deployment
+    before = connect(local, "codedeploy").list_deployments()["deployments"]
+    assert await update(local, **read_body(build)) == "UPDATE_ROLLBACK_COMPLETE"
+    assert connect(local, "codedeploy").list_deployments()["deployments"] == before
+    # AND another build is released
+    rebuild(build, release="three")
+    assert await update(local, **read_body(build)) == "UPDATE_COMPLETE"
+    assert read_alias(local) == ("3", {})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (give(Absent="1"), r"Parameters: \[Absent\] do not exist in the template"),
+        (give(DeploymentType="Mine"), "parameter DeploymentType is Mine, allowed: Canary10"),
+    ],
+)
+async def test_refuses_parameters_that_cloudformation_refuses(
+    local: LocalStack, build: Path, parameters: Any, message: str
+) -> None:
+    with pytest.raises(connect(local, "cloudformation").exceptions.ClientError, match=message):
+        await update(local, **read_body(build), Parameters=parameters)
+    assert read_status(local)[0] == "CREATE_COMPLETE"
+
+
+async def test_keeps_a_parameter_that_is_to_stay(local: LocalStack, build: Path) -> None:
+    await update(local, **read_body(build), Parameters=give(Burst="7"))
+    same = [{"ParameterKey": "Burst", "UsePreviousValue": True}]
+    await update(local, **read_body(build), Parameters=same)
+    assert read_parameters(local)["Burst"] == "7"
+
+
+async def test_other_stacks_are_moto_s(local: LocalStack) -> None:
+    # GIVEN a stack of somebody else
+    client = connect(local, "cloudformation")
+    topic = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}%s}}'
+    client.create_stack(StackName="other", TemplateBody=topic % "")
+    # WHEN it is updated THEN that is no release
+    more = topic % ', "More": {"Type": "AWS::SNS::Topic"}'
+    client.update_stack(StackName="other", TemplateBody=more)
+    assert len(client.list_stack_resources(StackName="other")["StackResourceSummaries"]) == 2
+    assert read_alias(local) == ("1", {})
+
+
+async def test_without_a_build_there_is_nothing_to_release(start: Starter, build: Path) -> None:
+    local = await start()
+    client = connect(local, "cloudformation")
+    with pytest.raises(client.exceptions.ClientError, match="without a build"):
+        await update(local, **read_body(build))
+
+
+async def test_a_stack_without_a_deployment_group_moves_its_alias(
+    start: Starter, build: Path
+) -> None:
+    # GIVEN a template whose function has no deployment preference
+    template = build / "template.yaml"
+    text = template.read_text()
+    begin, end = text.index("      DeploymentPreference:\n"), text.index("      Events:\n")
+    text = text[:begin] + text[end:]
+    begin = text.index("  DeploymentApplication:\n")
+    template.write_text(text[:begin])
+
+    def read(body: str | None, parameters: Mapping[str, str]) -> Stack:
+        return read_stack(build, STACK_NAME, REGION, parameters, body)
+
+    local = await start(read=read)
+    # WHEN it is updated THEN the alias moves at once, without gate or CodeDeploy
+    rebuild(build, "Failed")
+    assert await update(local, **read_body(build)) == "UPDATE_COMPLETE"
+    assert read_alias(local) == ("2", {})
