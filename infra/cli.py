@@ -7,27 +7,32 @@ import time
 import webbrowser
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from infra.model import cli as model
+from infra.options import Region, StackName
+from infra.release import cli as release
 
 app = typer.Typer(
     help="Operate Serverless ONNX.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-StackName = Annotated[
-    str | None, typer.Option(help="The stack; by default the local run's, or samconfig.toml's.")
-]
-Region = Annotated[str | None, typer.Option(help="AWS Region; by default the environment's.")]
 POLL_SECONDS = 2
 LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "FATAL": "bold red"}
 
 
 app.add_typer(model.app, name="model")
+app.command()(release.deploy)
+app.command()(release.status)
+app.command()(release.shift)
+app.command()(release.promote)
+app.command()(release.rollback)
+app.command()(release.resync)
+app.command()(release.prune)
 
 
 @app.callback()
@@ -127,7 +132,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
     deployment = find(stack_name, region)
-    client: Any = deployment.session.client("logs")
+    client = deployment.session.client("logs")
     group = deployment.output("LogGroupName")
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     with explained(), contextlib.suppress(KeyboardInterrupt):

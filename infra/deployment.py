@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,11 +22,13 @@ class DeploymentError(Exception):
 
 @dataclass(frozen=True)
 class Deployment:
-    """A stack that exists, its outputs, and the session in which it was found."""
+    """A stack that exists, its outputs and parameters, and the session in which it was found."""
 
     name: str
     outputs: Mapping[str, str]
     session: "boto3.Session"
+    status: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def output(self, key: str) -> str:
         """Return one output; raise DeploymentError if the stack has none of that name."""
@@ -36,21 +38,41 @@ class Deployment:
             raise DeploymentError(f"stack {self.name} has no output {key}") from None
 
 
+@dataclass(frozen=True)
+class Description:
+    """What CloudFormation tells of a stack."""
+
+    status: str
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+
 def find(name: str | None, region: str | None) -> Deployment:
     """Find the stack `name`: by default the local run's, or on AWS that of samconfig.toml.
 
     Raises DeploymentError.
     """
-    local = _is_local()
-    name = name or (_local_name() if local else _configured_name(SAMCONFIG))
+    name = name or name_stack()
     with explained():
-        session = _connect(region, local=local)
-        outputs = read_outputs(session.client("cloudformation"), name)
-    return Deployment(name, outputs, session)
+        session = connect(region)
+        cloudformation = session.client("cloudformation")
+        found = describe(cloudformation, name)
+        if found is None:
+            raise DeploymentError(
+                f"there is no stack {name} in {session.region_name}{_tell_account(session)} "
+                f"({cloudformation.meta.endpoint_url}): deploy it, or name another with "
+                "--stack-name"
+            )
+    return Deployment(name, found.outputs, session, found.status, found.parameters)
 
 
-def read_outputs(cloudformation: "CloudFormationClient", name: str) -> dict[str, str]:
-    """Return the outputs of a stack; raise DeploymentError if there is no such stack."""
+def name_stack(env: str = "default") -> str:
+    """Return the local run's stack or, on AWS, that of an environment of samconfig.toml."""
+    return _local_name() if is_local() else _configured_name(SAMCONFIG, env)
+
+
+def describe(cloudformation: "CloudFormationClient", name: str) -> Description | None:
+    """Describe a stack, None if there is none."""
     from botocore.exceptions import ClientError
 
     try:
@@ -58,11 +80,14 @@ def read_outputs(cloudformation: "CloudFormationClient", name: str) -> dict[str,
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        raise DeploymentError(
-            f"there is no stack {name} in {cloudformation.meta.region_name} "
-            f"({cloudformation.meta.endpoint_url}): deploy it, or name another with --stack-name"
-        ) from error
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return None
+    return Description(
+        status=stack["StackStatus"],
+        outputs={one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])},
+        parameters={
+            one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])
+        },
+    )
 
 
 def list_resources(cloudformation: "CloudFormationClient", stack: str, kind: str) -> list[str]:
@@ -89,23 +114,25 @@ def explained() -> Iterator[None]:
             "`make run` prints"
         ) from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        start_it = "; is the local run up, and is this what it printed?" if _is_local() else ""
+        start_it = "; is the local run up, and is this what it printed?" if is_local() else ""
         raise DeploymentError(f"{error}{start_it}") from error
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise DeploymentError(str(error)) from error
 
 
-def _is_local() -> bool:
+def is_local() -> bool:
+    """Tell whether AWS is the local run's, by AWS_ENDPOINT_URL."""
     host = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname
     return host in {"127.0.0.1", "::1", "localhost"}
 
 
-def _connect(region: str | None, *, local: bool) -> "boto3.Session":
+def connect(region: str | None) -> "boto3.Session":
     """Open a session; the local run takes any credentials, and has the Region it was started in."""
     import boto3
     import botocore.session
     from botocore.config import Config
 
+    local = is_local()
     inner = botocore.session.get_session()
     attempts = 1 if local else 3
     inner.set_default_client_config(
@@ -128,9 +155,21 @@ def _local_name() -> str:
     return STACK_NAME
 
 
-def _configured_name(samconfig: Path) -> str:
+def _configured_name(samconfig: Path, env: str) -> str:
     try:
         settings = tomllib.loads(samconfig.read_text("utf-8"))
-        return str(settings["default"]["global"]["parameters"]["stack_name"])
+        return str(settings[env]["global"]["parameters"]["stack_name"])
     except (OSError, ValueError, KeyError) as error:
-        raise DeploymentError(f"{samconfig} names no stack: give one with --stack-name") from error
+        raise DeploymentError(
+            f"{samconfig} names no stack for {env}: give one with --stack-name"
+        ) from error
+
+
+def _tell_account(session: "boto3.Session") -> str:
+    """Say in whose account was looked; nothing if AWS does not tell."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return f" of account {session.client('sts').get_caller_identity()['Account']}"
+    except (BotoCoreError, ClientError):
+        return ""

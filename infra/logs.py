@@ -4,7 +4,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -52,15 +56,17 @@ def parse_age(text: str) -> int:
     return int(found[1]) * SECONDS[found[2]]
 
 
-def read(logs: Any, group: str, since: int, *, errors: bool = False) -> Iterator[Event]:
+def read(
+    logs: "CloudWatchLogsClient", group: str, since: int, *, errors: bool = False
+) -> Iterator[Event]:
     """Yield the events of a log group since a time in milliseconds, in the order of their times.
 
     `logs` is boto3's client. With `errors` most others stay where they are, to save their way.
     """
-    options = {"filterPattern": " ".join(f"?{word}" for word in ERROR_WORDS)} if errors else {}
+    pattern = " ".join(f"?{word}" for word in ERROR_WORDS) if errors else ""
     # The order by time is what CloudWatch Logs has in any case; moto wants to be asked for it.
     pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group, startTime=since, interleaved=True, **options
+        logGroupName=group, startTime=since, interleaved=True, filterPattern=pattern
     )
     for page in pages:
         for event in page["events"]:
@@ -69,7 +75,12 @@ def read(logs: Any, group: str, since: int, *, errors: bool = False) -> Iterator
 
 
 def follow(
-    logs: Any, group: str, since: int, wait: Callable[[], None], *, errors: bool = False
+    logs: "CloudWatchLogsClient",
+    group: str,
+    since: int,
+    wait: Callable[[], None],
+    *,
+    errors: bool = False,
 ) -> Iterator[Event]:
     """Yield the events since a time and then, after each `wait`, those that came in meanwhile."""
     seen: dict[str, int] = {}

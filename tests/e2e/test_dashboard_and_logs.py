@@ -162,7 +162,7 @@ async def test_logs_follow_until_they_are_stopped(local: LocalStack) -> None:
 async def test_mistakes_are_told_in_a_line(local: LocalStack) -> None:
     missing = await infra(local, "dashboard", "--stack-name", "absent")
     assert (missing.code, missing.output) == (1, "")
-    assert missing.errors.startswith("Error: there is no stack absent in eu-west-1 (http://127.")
+    assert missing.errors.startswith("Error: there is no stack absent in eu-west-1 of account ")
     assert len(missing.errors.splitlines()) == 1
     wrong = await infra(local, "logs", "--since", "yesterday")
     assert wrong.code == 2

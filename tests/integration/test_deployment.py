@@ -72,7 +72,7 @@ def test_takes_the_stack_of_samconfig_on_aws(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     # WHEN there is no samconfig.toml THEN a name must be given
-    with pytest.raises(DeploymentError, match=r"samconfig\.toml names no stack: give one with"):
+    with pytest.raises(DeploymentError, match=r"samconfig\.toml names no stack for default: "):
         find(None, REGION)
     # WHEN it names a stack THEN that is the one
     settings = '[default.global.parameters]\nstack_name = "shop"'
@@ -84,7 +84,7 @@ def test_says_that_there_is_no_such_stack(cloud: str) -> None:
     with pytest.raises(DeploymentError) as raised:
         find("shoe", REGION)
     assert str(raised.value) == (
-        f"there is no stack shoe in {REGION} ({cloud}): "
+        f"there is no stack shoe in {REGION} of account 123456789012 ({cloud}): "
         "deploy it, or name another with --stack-name"
     )
 

@@ -1,0 +1,1 @@
+"""Releases: what serves, how it got there, and the way back."""

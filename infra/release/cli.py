@@ -1,0 +1,411 @@
+"""The commands of a release: parsing, printing and exit codes only.
+
+Each says what it will do before it asks; the result alone goes to standard output.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.options import Region, StackName
+
+if TYPE_CHECKING:
+    from infra.deployment import Deployment
+    from infra.release.alias import Plan
+    from infra.release.deploy import Outcome
+    from infra.release.preflight import Finding
+    from infra.release.status import Served, Status
+    from infra.release.target import Target
+
+ROLLED_BACK = 3
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
+To = Annotated[str | None, typer.Option(metavar="VERSION", help="A published version's number.")]
+
+
+def status(
+    *,
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="Count the last MINUTES.")] = 60,
+    stack_name: StackName = None,
+    region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Show which versions serve, how well, and what is going on.
+
+    Each version is asked which model it serves, so its own count of requests rises by two.
+    """
+    from infra.release.status import read_status
+
+    with _open(stack_name, region) as (deployment, target):
+        found = read_status(
+            deployment.session.client("lambda"),
+            deployment.session.client("codedeploy"),
+            deployment.session.client("cloudwatch"),
+            target,
+            deployment.output("AlarmTopicArn"),
+            minutes=minutes,
+            now=datetime.now(UTC),
+        )
+    if as_json:
+        _print_json({"stack_status": deployment.status, **_status_dict(found)})
+    else:
+        _show_status(found, deployment)
+
+
+def shift(  # noqa: PLR0913 each is an option of the command
+    percent: Annotated[
+        float, typer.Argument(min=0, max=100, help="Share of the traffic; 0 takes it back.")
+    ],
+    *,
+    to: To = None,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Give a published version a share of the traffic: a canary by hand.
+
+    By default it is the newest version; the alias' own keeps the rest. No alarm takes this back.
+    """
+    from infra.release.shift import plan_shift
+
+    with _open(stack_name, region) as (deployment, target):
+        functions = deployment.session.client("lambda")
+        plan = plan_shift(functions, deployment.session.client("codedeploy"), target, percent, to)
+        _move(deployment, target, plan, yes=yes, as_json=as_json)
+
+
+def promote(
+    *,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Give all traffic to the version that `infra shift` gave a share."""
+    from infra.release.shift import plan_promotion
+
+    with _open(stack_name, region) as (deployment, target):
+        functions = deployment.session.client("lambda")
+        plan = plan_promotion(
+            functions, deployment.session.client("codedeploy"), target, datetime.now(UTC)
+        )
+        _move(deployment, target, plan, yes=yes, as_json=as_json)
+
+
+def resync(
+    *,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Put the alias where CloudFormation believes it to be.
+
+    After a rollback that is the version that was rolled back: it gets ALL traffic now. To replace
+    it with a mended one, use `infra deploy --resync`, under which it serves for minutes only.
+    """
+    from infra.release.resync import plan_resync
+
+    with _open(stack_name, region) as (deployment, target):
+        plan = plan_resync(
+            deployment.session.client("lambda"), deployment.session.client("codedeploy"), target
+        )
+        _move(deployment, target, plan, yes=yes, as_json=as_json)
+
+
+def rollback(
+    *,
+    to: To = None,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Take the newest release back, at whatever point it is.
+
+    A release in progress is stopped; a share given by hand is taken back; after a promotion the
+    version before gets all traffic at once.
+    """
+    from infra.release.alias import read_alias
+    from infra.release.confirm import confirm
+    from infra.release.resync import advise
+    from infra.release.rollback import plan_rollback, roll_back
+
+    with _open(stack_name, region) as (deployment, target):
+        functions, codedeploy = (
+            deployment.session.client("lambda"),
+            deployment.session.client("codedeploy"),
+        )
+        plan = plan_rollback(functions, codedeploy, target, to, datetime.now(UTC))
+        if plan.is_done:
+            typer.echo(plan.text, err=True)
+            seconds = 0.0
+        else:
+            confirm(_place(deployment, target, plan.text), yes=yes)
+            seconds = roll_back(functions, codedeploy, target, plan)
+        alias = read_alias(functions, target.function, target.alias)
+    # CloudFormation takes its own stack back when it was its deployment that was stopped.
+    advice = "" if plan.running else advise(alias, target)
+    result = {"version": alias.version, "changed": not plan.is_done, "seconds": round(seconds, 3)}
+    if as_json:
+        _print_json({**result, "text": plan.text, "advice": advice})
+        return
+    if not plan.is_done:
+        typer.echo(f"Version {alias.version} has all traffic, after {seconds:.2f} s.")
+    if advice:
+        typer.echo(advice)
+
+
+def prune(
+    *,
+    keep: Annotated[int, typer.Option(min=1, help="Newest versions to keep.")] = 5,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old versions, and layers that only they use.
+
+    Never one that an alias, CloudFormation or a rollback needs.
+    """
+    from infra.release.confirm import confirm
+    from infra.release.prune import plan_pruning
+    from infra.release.prune import prune as delete
+
+    with _open(stack_name, region) as (deployment, target):
+        functions = deployment.session.client("lambda")
+        plan = plan_pruning(
+            functions, deployment.session.client("codedeploy"), target, deployment.status, keep
+        )
+        kept = "".join(f" Version {one} stays: {why}." for one, why in plan.kept.items())
+        if plan.versions:
+            snap = f", {plan.snap_start} of them with SnapStart" if plan.snap_start else ""
+            layers = f" and {len(plan.layers)} versions of layers" if plan.layers else ""
+            numbers = ", ".join(plan.versions)
+            text = f"Versions that are deleted for good{layers}{snap}: {numbers}.{kept}"
+            confirm(_place(deployment, target, text), yes=yes)
+            delete(functions, target, plan)
+    if as_json:
+        _print_json({**asdict(plan), "deleted": len(plan.versions)})
+    elif plan.versions:
+        typer.echo(f"Deleted {len(plan.versions)} versions and {len(plan.layers)} of layers.")
+    else:
+        typer.echo(f"No version is older than the newest {keep} and unused.{kept}")
+
+
+def deploy(  # noqa: PLR0913 each is an option of the command
+    *,
+    env: Annotated[str, typer.Option(help="Environment of samconfig.toml.")] = "default",
+    resync: Annotated[
+        bool,
+        typer.Option(
+            "--resync",
+            help="After a rollback: first give CloudFormation's version, the bad one, all traffic; "
+            "the new one replaces it at once when it has passed the gate.",
+        ),
+    ] = False,
+    parameter: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a parameter of the stack.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --yes: despite warnings.")] = False,
+    stack_name: StackName = None,
+    region: Region = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Check that a release can begin, deploy what was built, and tell what became of it.
+
+    Exit code 3 if CodeDeploy took the release back.
+    """
+    from infra.deployment import connect, explained, name_stack
+    from infra.release import run
+    from infra.release.confirm import confirm
+    from infra.release.errors import ReleaseError
+    from infra.release.preflight import Level
+
+    with explained():
+        job = run.prepare(
+            stack_name or name_stack(env),
+            connect(region),
+            env,
+            dict(_split(one) for one in parameter or []),
+            resync=resync,
+        )
+        findings = run.preflight(job, datetime.now(UTC))
+        _show_findings(findings)
+        levels = {finding.level for finding in findings}
+        if Level.ERROR in levels:
+            if as_json:
+                _print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
+            raise typer.Exit(1)
+        if Level.WARNING in levels and yes and not force:
+            raise ReleaseError("nothing was deployed: --yes is no answer to a warning, --force is")
+        confirm(job.text, yes=yes)
+        outcome = run.run(job, lambda text: typer.echo(text, err=True), quiet=as_json, asks=not yes)
+    if as_json:
+        _print_json({**asdict(outcome), "findings": [asdict(one) for one in findings]})
+    else:
+        typer.echo(_tell_outcome(outcome))
+    raise typer.Exit(ROLLED_BACK if outcome.result == "rolled back" else 0)
+
+
+def _split(parameter: str) -> tuple[str, str]:
+    key, equals, value = parameter.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"{parameter!r} is not KEY=VALUE", param_hint="--parameter")
+    return key, value
+
+
+@contextmanager
+def _open(stack_name: str | None, region: str | None) -> Iterator[tuple["Deployment", "Target"]]:
+    """Find the stack; what AWS refuses meanwhile becomes one line."""
+    from infra.deployment import explained, find
+    from infra.release.target import read_target
+
+    deployment = find(stack_name, region)
+    with explained():
+        yield deployment, read_target(deployment)
+
+
+def _place(deployment: "Deployment", target: "Target", text: str) -> str:
+    return f"{target.alias} of {target.stack} in {deployment.session.region_name}: {text}"
+
+
+def _move(
+    deployment: "Deployment", target: "Target", plan: "Plan", *, yes: bool, as_json: bool
+) -> None:
+    """Carry a plan out if it is confirmed, and tell where the alias then is."""
+    from infra.release.alias import move_alias, read_alias
+    from infra.release.confirm import confirm
+    from infra.release.resync import advise
+
+    functions = deployment.session.client("lambda")
+    if plan.move:
+        confirm(_place(deployment, target, plan.text), yes=yes)
+        move_alias(functions, plan.alias, plan.move)
+    alias = read_alias(functions, target.function, target.alias)
+    advice = advise(alias, target)
+    if as_json:
+        _print_json(
+            {
+                "version": alias.version,
+                "shares": dict(alias.shares),
+                "changed": plan.move is not None,
+                "text": plan.text,
+                "advice": advice,
+            }
+        )
+        return
+    shares = ", ".join(f"{one} has {100 * share:g} %" for one, share in alias.shares.items())
+    typer.echo(f"Of the traffic, version {shares}." if plan.move else plan.text)
+    if advice:
+        typer.echo(advice)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def _status_dict(found: "Status") -> dict[str, Any]:
+    versions = [
+        {
+            "version": one.version,
+            "share": one.share,
+            **asdict(one.identity),
+            **asdict(one.traffic),
+            "error_percent": one.traffic.error_percent,
+        }
+        for one in found.versions
+    ]
+    return asdict(found) | {"versions": versions}
+
+
+def _show_status(found: "Status", deployment: "Deployment") -> None:
+    """Print a table of the versions, and what else a person should know."""
+    target = found.target
+    console = Console(highlight=False, markup=False)
+    console.print(
+        f"{target.alias} of {target.function}, stack {target.stack} ({deployment.status}) in "
+        f"{deployment.session.region_name}, last {found.minutes} min",
+        soft_wrap=True,
+    )
+    headings = ("Version", "Share", "Requests", "Errors", "p50", "p99", "Model", "sha256")
+    table = Table(*headings, box=None, pad_edge=False)
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    for one in found.versions:
+        table.add_row(*_tell_version(one))
+    console.print(table)
+    for one in found.versions:
+        if one.identity.error:
+            console.print(one.identity.error, style="red", soft_wrap=True)
+    for line in _tell_rest(found):
+        console.print(line, soft_wrap=True)
+
+
+def _tell_version(one: "Served") -> tuple[str, ...]:
+    traffic, identity = one.traffic, one.identity
+    errors = traffic.error_percent
+    return (
+        one.version,
+        f"{100 * one.share:g} %",
+        str(traffic.requests + traffic.crashes),
+        "-" if errors is None else f"{errors:.2f} %",
+        *("-" if ms is None else f"{ms:.1f} ms" for ms in (traffic.p50_ms, traffic.p99_ms)),
+        f"{identity.model} {identity.model_version}" if identity.model else "does not answer",
+        identity.sha256[:12],
+    )
+
+
+def _tell_rest(found: "Status") -> Iterator[str]:
+    target = found.target
+    if found.deployment:
+        one = found.deployment
+        yield (
+            f"Deployment {one.id} of version {one.target}: {one.status} since "
+            f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        )
+    else:
+        yield "No deployment is in progress."
+    agreement = "agrees" if found.agrees else "does NOT agree"
+    yield f"CloudFormation {agreement}: it believes in version {target.believed}."
+    if found.record:
+        yield f"Moved by hand: {found.record}."
+    for alarm in found.alarms:
+        yield f"Alarm {alarm.name}: {alarm.reason}"
+    if not found.alarms:
+        yield "No alarm fires."
+    if found.advice:
+        yield found.advice
+
+
+def _show_findings(findings: "list[Finding]") -> None:
+    styles = {"error": "red", "warning": "yellow", "note": ""}
+    console = Console(stderr=True, highlight=False, markup=False)
+    for one in findings:
+        console.print(
+            f"{one.level.capitalize()}: {one.text}", style=styles[one.level], soft_wrap=True
+        )
+
+
+def _tell_outcome(outcome: "Outcome") -> str:
+    match outcome.result:
+        case "created":
+            return f"Created: version {outcome.version} serves, and its smoke test passed."
+        case "promoted":
+            return f"Promoted: version {outcome.version} has all traffic ({outcome.deployment})."
+        case "rolled back":
+            return (
+                f"Rolled back: version {outcome.version} has all traffic ({outcome.deployment}): "
+                f"{outcome.reason}"
+            )
+    return f"No version was published; version {outcome.version} serves as before."

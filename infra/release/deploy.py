@@ -1,0 +1,188 @@
+"""A deploy: SAM or, on the local run, CloudFormation itself; then what became of the release."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from infra.deployment import describe, list_resources
+from infra.logs import ERROR_LEVELS, parse, read
+from infra.release.alias import Move, Record, move_alias, read_alias, tell_time
+from infra.release.deployments import find_running, list_ids, read_deployments
+from infra.release.errors import ReleaseError
+from infra.release.target import Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+POLL_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a deploy ended: `result` is created, promoted, unchanged or rolled back.
+
+    `version` is the one that has the traffic, `reason` why another was rolled back.
+    """
+
+    result: str
+    version: str
+    deployment: str = ""
+    reason: str = ""
+
+
+def run_sam(arguments: Sequence[str], output: TextIO | None = None) -> int:
+    """Run `sam deploy` in the terminal, or into `output`; return its exit status."""
+    command = (sys.executable, "-m", "samcli", "deploy", *arguments)
+    return subprocess.run(command, check=False, stdout=output).returncode
+
+
+def arguments_of(
+    *, stack: str, region: str, env: str, overrides: Mapping[str, str], asks: bool
+) -> list[str]:
+    """Return the arguments of `sam deploy`.
+
+    Every parameter that samconfig.toml sets is named again: on the command line one replaces all.
+    """
+    given = [f'{key}="{value}"' for key, value in overrides.items()]
+    return [
+        *("--config-env", env, "--stack-name", stack, "--region", region),
+        *(("--parameter-overrides", *given) if given else ()),
+        *(() if asks else ("--no-confirm-changeset",)),
+    ]
+
+
+def update_stack(  # noqa: PLR0913 the last two say how to show it
+    cloudformation: "CloudFormationClient",
+    stack: str,
+    template: str,
+    parameters: Sequence[Any],
+    *,
+    tell: Callable[[str], None],
+    wait: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
+) -> int:
+    """Update the local run's stack, telling its states; return 0, or 1 if it was taken back."""
+    cloudformation.update_stack(
+        StackName=stack,
+        TemplateBody=template,
+        Parameters=parameters,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    told = ""
+    while True:
+        found = describe(cloudformation, stack)
+        status = found.status if found else "gone"
+        if status != told:
+            tell(f"{stack}: {status}")
+            told = status
+        if not status.endswith("_IN_PROGRESS"):
+            return 0 if status == "UPDATE_COMPLETE" else 1
+        wait()
+
+
+def list_parameters(
+    declared: Iterable[str], overrides: Mapping[str, str], deployed: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return the parameters of an update as SAM CLI sends them: what is not set stays."""
+    held = set(deployed)
+    return [
+        {"ParameterKey": key, "ParameterValue": overrides[key]}
+        if key in overrides
+        else {"ParameterKey": key, "UsePreviousValue": True}
+        for key in declared
+        if key in overrides or key in held
+    ]
+
+
+def judge(
+    codedeploy: "CodeDeployClient", target: Target, before: Iterable[str], status: int
+) -> Outcome:
+    """Find out what the deploy with this exit status did to the alias.
+
+    `before` are the ids of the deployments that there were. Raises ReleaseError if it failed
+    without a release, and so without a rollback of one.
+    """
+    ids = set(list_ids(codedeploy, target)) - set(before)
+    releases = [one for one in read_deployments(codedeploy, ids) if not one.is_rollback]
+    release = releases[0] if releases else None
+    if release and release.was_taken_back:
+        return Outcome("rolled back", release.current, release.id, release.reason)
+    if status:
+        raise ReleaseError(
+            f"the deploy failed with exit status {status} before a version got traffic: what "
+            "CloudFormation says is above"
+        )
+    if release:
+        return Outcome("promoted", release.target, release.id)
+    return Outcome("unchanged", target.believed)
+
+
+def read_refusal(
+    cloudformation: "CloudFormationClient",
+    logs: "CloudWatchLogsClient",
+    stack: str,
+    since: datetime,
+) -> str:
+    """Return what the gate said last of why it refused, empty if it did not."""
+    groups = list_resources(cloudformation, stack, "AWS::Logs::LogGroup")
+    said = [
+        entry.message
+        for group in groups
+        if group.endswith("-gate")
+        for entry in (parse(one.line) for one in read(logs, group, int(since.timestamp() * 1e3)))
+        if entry.level in ERROR_LEVELS
+    ]
+    return said[-1] if said else ""
+
+
+def explain(outcome: Outcome, refusal: str) -> Outcome:
+    """Tell the gate's reason if it refused: CodeDeploy only says that a hook failed."""
+    return replace(outcome, reason=refusal or outcome.reason or "CodeDeploy does not say why")
+
+
+def smoke_test(functions: "LambdaClient", gate: str) -> Mapping[str, Any]:
+    """Run the gate by hand: CodeDeploy did not, as nothing is replaced when a stack is created.
+
+    Raises ReleaseError unless everything is as model.json says.
+    """
+    answer = functions.invoke(FunctionName=gate, Payload="{}")
+    payload = answer["Payload"].read().decode(errors="replace")
+    if "FunctionError" in answer:
+        raise ReleaseError(f"the stack was created, but its gate fails: {payload}")
+    verdict: dict[str, Any] = json.loads(payload)
+    if verdict.get("status") != "Succeeded":
+        raise ReleaseError(
+            f"the stack was created and serves, but not as model.json says: {verdict.get('reason')}"
+        )
+    return verdict
+
+
+def take_back(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    version: str,
+    now: datetime,
+) -> None:
+    """Undo a resync after a deploy that failed: `version` gets all traffic again.
+
+    Raises ReleaseError while CodeDeploy is at work, or if the alias is on a third version.
+    """
+    running = find_running(codedeploy, target)
+    alias = read_alias(functions, target.function, target.alias)
+    if running or alias.version not in {target.believed, version}:
+        why = f"deployment {running.id} is in progress" if running else "somebody has moved it"
+        raise ReleaseError(
+            f"{target.alias} is on version {alias.version}, and {why}: see `infra status`, then "
+            f"run `infra rollback --to {version}` if version {target.believed} serves"
+        )
+    if alias.version != version or alias.weights:
+        record = Record("rolled back", alias.version, version, tell_time(now))
+        move_alias(functions, alias, Move(version, record=record))

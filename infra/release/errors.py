@@ -1,0 +1,7 @@
+"""What a release command refuses, or cannot do."""
+
+from infra.deployment import DeploymentError
+
+
+class ReleaseError(DeploymentError):
+    """A release command cannot or will not do what was asked; one line for a person."""

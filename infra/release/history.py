@@ -1,0 +1,47 @@
+"""Which version served before, told by CodeDeploy's deployments and the alias' record."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from infra.release.alias import Alias
+from infra.release.deployments import CodeDeployment, list_ids, read_deployments
+from infra.release.target import Target
+from infra.release.version import Version, list_versions
+
+if TYPE_CHECKING:
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+
+
+def read_history(
+    functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target, alias: Alias
+) -> list[CodeDeployment]:
+    """Return the releases since the alias' version was published, the newest first.
+
+    The one that gave it the traffic is among them, and there are few: in a hurry nobody wants to
+    wait until a thousand deployments are read.
+    """
+    published = _publication(list_versions(functions, target.function), alias.version)
+    since = {"createTimeRange": {"start": published.published}} if published else {}
+    deployments = read_deployments(codedeploy, list_ids(codedeploy, target, **since))
+    return [one for one in deployments if not one.is_rollback]
+
+
+def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None:
+    """Return the version that served before the alias' own, None if nothing tells.
+
+    Never a version that was rolled back itself: then the one to which it was.
+    """
+    record = alias.record
+    if record and record.verb == "promoted" and record.target == alias.version:
+        return record.source
+    for release in history:
+        if release.status == "Succeeded" and release.target == alias.version != release.current:
+            if record and record.verb == "rolled back" and record.source == release.current:
+                return record.target
+            return release.current or None
+    return None
+
+
+def _publication(versions: Iterable[Version], number: str) -> Version | None:
+    return next((version for version in versions if version.number == number), None)

@@ -1,0 +1,186 @@
+"""What to know before a deploy: all of it at once, each with what to do about it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from infra.deployment import Deployment
+from infra.release.alarm import Firing, list_firing
+from infra.release.alias import Alias, read_alias
+from infra.release.build import Build
+from infra.release.deployments import CodeDeployment, find_running
+from infra.release.freeze import find_freeze, read_scaling, tell_duration
+from infra.release.resync import agrees
+from infra.release.target import Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+
+# CodeDeployHook_<stack>_gate is the gate's name, and 64 characters are the most a function's has.
+MAX_NAME = 64 - len("CodeDeployHook__gate")
+ALL_AT_ONCE = "AllAtOnce"
+
+
+class Level(StrEnum):
+    """What a finding means: stop, ask, or just say."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding, and in the same sentence what to do."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to deploy: the parameters that are set, and whether the alias may be resynced first."""
+
+    build: Build
+    overrides: Mapping[str, str]
+    resync: bool
+
+    @property
+    def deployment_type(self) -> str:
+        """CodeDeploy's configuration, which has the template's default if nothing sets it."""
+        declared = self.build.template.get("Parameters", {}).get("DeploymentType", {})
+        return self.overrides.get("DeploymentType") or str(declared.get("Default", ""))
+
+
+def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
+    """Yield what is wrong before AWS is asked anything."""
+    if len(name) > MAX_NAME:
+        yield Finding(
+            Level.ERROR,
+            f"the stack's name has {len(name)} characters, at most {MAX_NAME} leave room for the "
+            "name of its gate function: choose a shorter one",
+        )
+    declared = wish.build.template.get("Parameters", {})
+    for key in wish.overrides.keys() - declared.keys():
+        yield Finding(
+            Level.ERROR,
+            f"the template has no parameter {key}, and SAM would not say so: mend samconfig.toml "
+            "or --parameter",
+        )
+
+
+def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    cloudwatch: "CloudWatchClient",
+    scaling: "ApplicationAutoScalingClient",
+    *,
+    deployment: Deployment,
+    target: Target,
+    wish: Wish,
+    now: datetime,
+) -> Iterator[Finding]:
+    """Yield what stands in the way of a release of a stack that exists."""
+    yield from judge_state(target.stack, deployment.status)
+    running = find_running(codedeploy, target)
+    if running:
+        yield judge_running(running)
+    else:  # it moves the alias itself
+        alias = read_alias(functions, target.function, target.alias)
+        yield from judge_alias(alias, target, resync=wish.resync)
+    firing = list_firing(cloudwatch, deployment.output("AlarmTopicArn"))
+    yield from judge_alarms(firing, target.stack)
+    actions, targets = read_scaling(scaling, target.function, target.alias)
+    freeze = find_freeze(actions, targets, now, tell_duration(wish.deployment_type))
+    if freeze:
+        yield Finding(
+            Level.ERROR,
+            f"{freeze}, and that cannot change while a canary runs: deploy later, or without one "
+            f"(--parameter DeploymentType={ALL_AT_ONCE})",
+        )
+
+
+def judge_state(stack: str, status: str) -> Iterator[Finding]:
+    """Yield why a stack in this state cannot be updated."""
+    remedies = {
+        "UPDATE_ROLLBACK_FAILED": "mend what its events name, then "
+        f"`aws cloudformation continue-update-rollback --stack-name {stack}`",
+        "ROLLBACK_COMPLETE": f"its creation failed; delete it with `sam delete --stack-name {stack}"
+        "`, mend what its events name, and deploy again",
+    }
+    if status.endswith("_IN_PROGRESS"):
+        yield Finding(Level.ERROR, f"stack {stack} is {status}: wait until that is over")
+    elif status in remedies or status.endswith("_FAILED"):
+        remedy = remedies.get(status, "see its events in CloudFormation")
+        yield Finding(Level.ERROR, f"stack {stack} is {status}: {remedy}")
+
+
+def judge_running(running: CodeDeployment) -> Finding:
+    """Say that a release is in progress."""
+    return Finding(
+        Level.ERROR,
+        f"deployment {running.id} of version {running.target} is in progress ({running.status}): "
+        "wait for it, or stop it with `infra rollback`",
+    )
+
+
+def judge_alias(alias: Alias, target: Target, *, resync: bool) -> Iterator[Finding]:
+    """Yield what CodeDeploy would refuse about the alias, or what a resync will do about it."""
+    if agrees(alias, target):
+        return
+    shared = f" with a share for {' and '.join(alias.weights)}" if alias.weights else ""
+    where = f"{alias.name} is on version {alias.version}{shared}"
+    if alias.version == target.believed and not resync:
+        yield Finding(
+            Level.ERROR,
+            f"{where}, and CodeDeploy takes no alias with shares: `infra promote` or "
+            "`infra rollback` first, or deploy with --resync",
+        )
+    elif not resync:
+        yield Finding(
+            Level.ERROR,
+            f"{where}, CloudFormation believes it to be on {target.believed}: deploy with "
+            f"--resync, which gives version {target.believed} all traffic while the new one is "
+            "published and checked",
+        )
+    else:
+        yield Finding(
+            Level.NOTE,
+            f"{where}: version {target.believed} gets ALL traffic as soon as the build is "
+            "uploaded, until the new version has passed the gate, which then gets all at once; if "
+            f"that fails, version {alias.version} gets the traffic back",
+        )
+
+
+def judge_alarms(firing: Iterable[Firing], stack: str) -> Iterator[Finding]:
+    """Yield the alarms that fire; a fix must be deployable all the same.
+
+    Release alarms do not count: the next release has its own.
+    """
+    for alarm in firing:
+        if not alarm.is_release_alarm(stack):
+            yield Finding(
+                Level.WARNING,
+                f"alarm {alarm.name} fires, so the service is not well already: deploy only what "
+                "mends it",
+            )
+
+
+def judge_parameters(
+    before: Mapping[str, str], after: Mapping[str, str], *, publishes: bool | None
+) -> Iterator[Finding]:
+    """Yield the parameters that take effect at once, because no version is published with them."""
+    if publishes is not False:
+        return
+    for key, value in after.items():
+        if key in before and before[key] != value:
+            yield Finding(
+                Level.NOTE,
+                f"{key} changes from {before[key]} to {value} and nothing else does: no version is "
+                "published, so it takes effect at once, without a canary",
+            )

@@ -1,0 +1,140 @@
+"""The way back: a release in progress stopped, a share taken back, or the version before."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from infra.release.alias import Alias, Move, Record, move_alias, read_alias, tell_time
+from infra.release.deployments import CodeDeployment, find_running, stop
+from infra.release.errors import ReleaseError
+from infra.release.history import find_previous, read_history
+from infra.release.target import Target
+from infra.release.version import check_ready
+
+if TYPE_CHECKING:
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 180  # CodeDeploy takes seconds to take the traffic back
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What will be done, in words: a deployment stopped, or the alias moved; neither if it is."""
+
+    text: str
+    version: str
+    alias: Alias
+    running: CodeDeployment | None = None
+    move: Move | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether there is nothing to roll back."""
+        return not self.running and not self.move
+
+
+def plan_rollback(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    to: str | None,
+    now: datetime,
+) -> Rollback:
+    """Find out what to roll back, and that the version to which it goes answers.
+
+    Raises ReleaseError.
+    """
+    alias = read_alias(functions, target.function, target.alias)
+    running = find_running(codedeploy, target)
+    if running:
+        return _plan_stop(alias, running, to)
+    if to is None and alias.weights:
+        shared = " and ".join(alias.weights)
+        text = f"Version {alias.version} gets all traffic, version {shared} none."
+        return Rollback(text, alias.version, alias, move=Move(alias.version))
+    if to is None:
+        history = read_history(functions, codedeploy, target, alias)
+        to = find_previous(alias, history)
+        done = _tell_done(alias, history, to)
+        if done:
+            return Rollback(done, alias.version, alias)
+    if to is None:
+        raise ReleaseError(
+            f"no deployment tells which version served before {alias.version}: name it with --to"
+        )
+    if to == alias.version and not alias.weights:
+        return Rollback(f"Version {to} has all traffic already.", to, alias)
+    check_ready(functions, target.function, to)
+    record = Record("rolled back", alias.version, to, tell_time(now))
+    text = f"Version {to} gets all traffic at once, version {alias.version} none."
+    if to == alias.version:
+        return Rollback(text.split(",", maxsplit=1)[0] + ".", to, alias, move=Move(to))
+    return Rollback(text, to, alias, move=Move(to, record=record))
+
+
+def roll_back(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    plan: Rollback,
+    wait: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
+) -> float:
+    """Do it, and wait until the alias is back; return how many seconds that took.
+
+    Raises ReleaseError if it is not in three minutes.
+    """
+    start = time.monotonic()
+    if plan.running:
+        stop(codedeploy, plan.running)
+    elif plan.move:
+        move_alias(functions, plan.alias, plan.move)
+    while True:
+        alias = read_alias(functions, target.function, target.alias)
+        seconds = time.monotonic() - start
+        if alias.version == plan.version and not alias.weights:
+            return seconds
+        if seconds > PATIENCE_SECONDS:
+            shares = ", ".join(f"{v}: {100 * share:g} %" for v, share in alias.shares.items())
+            raise ReleaseError(
+                f"{target.alias} is still not back on version {plan.version} after "
+                f"{seconds:.0f} s ({shares}): see `infra status`"
+            )
+        wait()
+
+
+def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollback:
+    if running.is_rollback:
+        text = f"Deployment {running.id} is taking the traffic back already: see `infra status`."
+        return Rollback(text, alias.version, alias)
+    if to not in {None, running.current}:
+        raise ReleaseError(
+            f"deployment {running.id} is in progress, and stopping it leads back to version "
+            f"{running.current}, not {to}: run `infra rollback` first, then again with --to {to}"
+        )
+    text = (
+        f"Deployment {running.id} of version {running.target} is stopped; CodeDeploy gives all "
+        f"traffic back to version {running.current}, and CloudFormation takes its stack back."
+    )
+    return Rollback(text, running.current, alias, running=running)
+
+
+def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:
+    """Say that the last release is taken back already, empty if it is not.
+
+    Who rolls back twice in a hurry must not lose the version that works.
+    """
+    record = alias.record
+    further = f" To go further back: infra rollback --to {previous or 'VERSION'}"
+    if record and record.verb == "rolled back" and record.target == alias.version:
+        return f"Version {alias.version} has all traffic: {record}.{further}"
+    if history and history[0].was_taken_back and history[0].current == alias.version:
+        last = history[0]
+        return (
+            f"Version {alias.version} has all traffic: deployment {last.id} of version "
+            f"{last.target} ended as {last.status}.{further}"
+        )
+    return ""

@@ -1,0 +1,203 @@
+"""`infra deploy`, step by step."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.deployment import SAMCONFIG, Deployment, describe, is_local
+from infra.release import deploy
+from infra.release.alias import Move, move_alias, read_alias
+from infra.release.build import complete, publishes, read_build, read_deployed, read_overrides
+from infra.release.deploy import Outcome
+from infra.release.deployments import list_ids
+from infra.release.errors import ReleaseError
+from infra.release.preflight import (
+    ALL_AT_ONCE,
+    Finding,
+    Level,
+    Wish,
+    inspect_stack,
+    inspect_wish,
+    judge_parameters,
+    judge_state,
+)
+from infra.release.resync import agrees
+from infra.release.target import Target, read_target
+from infra.release.version import list_versions
+
+if TYPE_CHECKING:
+    import boto3
+
+BUILD = Path(".aws-sam/build")
+# With these states a stack has no resources yet: SAM CLI creates it.
+ABSENT = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One deploy: of `wish`, to a stack that exists or (None) will be created."""
+
+    name: str
+    env: str
+    session: "boto3.Session"
+    wish: Wish
+    deployment: Deployment | None
+    publishes: bool | None
+
+    @property
+    def target(self) -> Target | None:
+        """The alias that will move, None if there is none yet."""
+        return read_target(self.deployment) if self.deployment else None
+
+    @property
+    def text(self) -> str:
+        """Say what will happen."""
+        place = f"stack {self.name} in {self.session.region_name}"
+        if not self.deployment:
+            return f"Create {place} from {BUILD}."
+        if self.publishes is False:
+            return f"Update {place} from {BUILD}; no version is published, as none would differ."
+        published = "a new version" if self.publishes else "a new version if anything differs"
+        return f"Update {place} from {BUILD}: {published}, released {self.wish.deployment_type}."
+
+
+def prepare(
+    name: str, session: "boto3.Session", env: str, given: Mapping[str, str], *, resync: bool
+) -> Job:
+    """Read what was built, what is set, and what is deployed; raise DeploymentError."""
+    build = read_build(BUILD)
+    cloudformation = session.client("cloudformation")
+    overrides = given if is_local() else {**read_overrides(SAMCONFIG, env), **given}
+    found = describe(cloudformation, name)
+    if found is None or found.status in ABSENT:
+        return Job(name, env, session, Wish(build, overrides, resync), None, None)
+    deployment = Deployment(name, found.outputs, session, found.status, found.parameters)
+    if not found.outputs:  # its creation failed, or is not over
+        raise ReleaseError("; ".join(one.text for one in judge_state(name, found.status)))
+    target = read_target(deployment)
+    functions = session.client("lambda")
+    differs = publishes(build, read_deployed(cloudformation, name))
+    numbers = [one.number for one in list_versions(functions, target.function)]
+    overrides = complete(build, overrides, numbers, target.believed, publishes=differs)
+    if resync and not agrees(read_alias(functions, target.function, target.alias), target):
+        overrides["DeploymentType"] = ALL_AT_ONCE  # no canary beside a version known to be bad
+    return Job(name, env, session, Wish(build, overrides, resync), deployment, differs)
+
+
+def preflight(job: Job, now: datetime) -> list[Finding]:
+    """Return all that is to know before the deploy, the worst first."""
+    findings = list(inspect_wish(job.name, job.wish))
+    if job.deployment and job.target:
+        findings += inspect_stack(
+            job.session.client("lambda"),
+            job.session.client("codedeploy"),
+            job.session.client("cloudwatch"),
+            job.session.client("application-autoscaling"),
+            deployment=job.deployment,
+            target=job.target,
+            wish=job.wish,
+            now=now,
+        )
+        before = job.deployment.parameters
+        findings += judge_parameters(before, job.wish.overrides, publishes=job.publishes)
+        if job.wish.resync and job.publishes is False:
+            findings.append(
+                Finding(
+                    Level.ERROR,
+                    "the build is what is deployed, and a resync would bring back the version that "
+                    "was rolled back: mend the model and build it first",
+                )
+            )
+    return sorted(findings, key=lambda one: list(Level).index(one.level))
+
+
+def run(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> Outcome:
+    """Deploy; after a resync that led nowhere, give the traffic back to the version before.
+
+    With `quiet`, what SAM CLI prints goes to standard error; with `asks` it may ask for itself.
+    Raises DeploymentError.
+    """
+    target, began = job.target, datetime.now(UTC)
+    if target is None:
+        if _deploy(job, tell, quiet=quiet, asks=asks):
+            raise ReleaseError("the stack was not created: what CloudFormation says is above")
+        return _smoke_test(job)
+    functions = job.session.client("lambda")
+    codedeploy = job.session.client("codedeploy")
+    before = list_ids(codedeploy, target)
+    alias = read_alias(functions, target.function, target.alias)
+    resyncs = job.wish.resync and not agrees(alias, target)
+    if resyncs:
+        # Whatever takes long or may fail comes first: from here on the bad version serves.
+        _upload(job, quiet=quiet, tell=tell)
+        move_alias(functions, alias, Move(target.believed))
+        tell(f"Version {target.believed} has all traffic for now.")
+    outcome = None
+    try:
+        status = _deploy(job, tell, quiet=quiet, asks=asks and not resyncs)
+        outcome = deploy.judge(codedeploy, _now(job), before, status)
+    finally:
+        released = outcome is not None and outcome.result == "promoted"
+        if resyncs and not released:
+            deploy.take_back(functions, codedeploy, target, alias.version, datetime.now(UTC))
+            tell(f"Version {alias.version} has all traffic again.")
+    if released or outcome is None:
+        return outcome
+    outcome = replace(outcome, version=alias.version)
+    if outcome.result != "rolled back":
+        return outcome
+    logs = job.session.client("logs")
+    refusal = deploy.read_refusal(job.session.client("cloudformation"), logs, job.name, began)
+    return deploy.explain(outcome, refusal)
+
+
+def _deploy(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> int:
+    if is_local():
+        template = (job.wish.build.directory / "template.yaml").read_text("utf-8")
+        cloudformation = job.session.client("cloudformation")
+        parameters = deploy.list_parameters(
+            job.wish.build.template.get("Parameters", {}),
+            job.wish.overrides,
+            job.deployment.parameters if job.deployment else {},
+        )
+        return deploy.update_stack(cloudformation, job.name, template, parameters, tell=tell)
+    return deploy.run_sam(_arguments(job, asks=asks), sys.stderr if quiet else None)
+
+
+def _upload(job: Job, *, quiet: bool, tell: Callable[[str], None]) -> None:
+    """Let SAM CLI upload all and plan the change, which the deploy itself then finds done."""
+    if is_local():
+        return
+    tell("Uploading, while nothing changes yet:")
+    arguments = [*_arguments(job, asks=False), "--no-execute-changeset"]
+    if deploy.run_sam(arguments, sys.stderr if quiet else None):
+        raise ReleaseError("nothing was changed: what SAM CLI says is above")
+
+
+def _arguments(job: Job, *, asks: bool) -> list[str]:
+    return deploy.arguments_of(
+        stack=job.name,
+        region=job.session.region_name,
+        env=job.env,
+        overrides=job.wish.overrides,
+        asks=asks,
+    )
+
+
+def _now(job: Job) -> Target:
+    """Read the target again: CloudFormation may believe in another version now."""
+    found = describe(job.session.client("cloudformation"), job.name)
+    if found is None:
+        raise ReleaseError(f"stack {job.name} is gone")
+    return read_target(Deployment(job.name, found.outputs, job.session))
+
+
+def _smoke_test(job: Job) -> Outcome:
+    found = describe(job.session.client("cloudformation"), job.name)
+    outputs = found.outputs if found else {}
+    created = Deployment(job.name, outputs, job.session)
+    verdict = deploy.smoke_test(job.session.client("lambda"), created.output("GateFunctionName"))
+    return Outcome("created", str(verdict["version"]))

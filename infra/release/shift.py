@@ -1,0 +1,74 @@
+"""A canary by hand: a share of the traffic to another version, and then all of it."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from infra.release.alias import Alias, Move, Plan, Record, read_alias, tell_time
+from infra.release.deployments import refuse_while_running
+from infra.release.errors import ReleaseError
+from infra.release.target import Target
+from infra.release.version import check_ready, list_versions
+
+if TYPE_CHECKING:
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+
+
+def plan_shift(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    percent: float,
+    to: str | None,
+) -> Plan:
+    """Plan to send `percent` of the traffic to a version, by default the newest; 0 takes it back.
+
+    Raises ReleaseError.
+    """
+    refuse_while_running(codedeploy, target)
+    alias = read_alias(functions, target.function, target.alias)
+    if percent == 0:
+        if not alias.weights:
+            return Plan(f"No other version than {alias.version} has traffic.", alias, None)
+        text = f"Version {alias.version} gets all traffic, version {_others(alias)} none."
+        return Plan(text, alias, Move(alias.version))
+    version = to or _find_newest(functions, target.function, alias.version)
+    if version == alias.version:
+        raise ReleaseError(f"version {version} is the alias' own: it has what others leave")
+    check_ready(functions, target.function, version)
+    left = f"version {alias.version} keeps {100 - percent:g} %"
+    gone = [other for other in alias.weights if other != version]
+    ended = f", version {' and '.join(gone)} loses its share" if gone else ""
+    text = f"Version {version} gets {percent:g} % of the traffic, {left}{ended}."
+    return Plan(text, alias, Move(alias.version, {version: percent / 100}))
+
+
+def plan_promotion(
+    functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target, now: datetime
+) -> Plan:
+    """Plan to give all traffic to the version that `plan_shift` gave a share.
+
+    Raises ReleaseError.
+    """
+    refuse_while_running(codedeploy, target)
+    alias = read_alias(functions, target.function, target.alias)
+    if not alias.weights:
+        raise ReleaseError(
+            f"version {alias.version} has all traffic: there is nothing to promote "
+            "(`infra shift PERCENT` gives another version a share)"
+        )
+    [version] = alias.weights
+    record = Record("promoted", alias.version, version, tell_time(now))
+    text = f"Version {version} gets all traffic, version {alias.version} none."
+    return Plan(text, alias, Move(version, record=record))
+
+
+def _others(alias: Alias) -> str:
+    return " and ".join(alias.weights)
+
+
+def _find_newest(functions: "LambdaClient", function: str, served: str) -> str:
+    numbers = [one.number for one in list_versions(functions, function) if one.number != served]
+    if not numbers:
+        raise ReleaseError(f"version {served} is the only one of {function}: publish another")
+    return numbers[-1]

@@ -1,0 +1,79 @@
+"""What serves now, how well, and whether everybody agrees on it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from infra.release.alarm import Firing, list_firing
+from infra.release.alias import read_alias
+from infra.release.deployments import CodeDeployment, find_running
+from infra.release.resync import advise, agrees
+from infra.release.target import Target
+from infra.release.traffic import Traffic, read_traffic
+from infra.release.version import Identity, identify
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_codedeploy import CodeDeployClient
+    from mypy_boto3_lambda import LambdaClient
+
+
+@dataclass(frozen=True)
+class Served:
+    """One version: its share of the traffic (0 to 1), its model, and how it did."""
+
+    version: str
+    share: float
+    identity: Identity
+    traffic: Traffic
+
+
+@dataclass(frozen=True)
+class Status:
+    """A service at one moment; the traffic is that of the last `minutes`."""
+
+    target: Target
+    versions: tuple[Served, ...]
+    minutes: int
+    deployment: CodeDeployment | None
+    agrees: bool
+    record: str
+    alarms: tuple[Firing, ...]
+    advice: str
+
+
+def read_status(  # noqa: PLR0913 each client is one service of AWS
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    cloudwatch: "CloudWatchClient",
+    target: Target,
+    topic_arn: str,
+    *,
+    minutes: int,
+    now: datetime,
+) -> Status:
+    """Read it all; a version in release is listed before it gets any traffic.
+
+    The metrics come first: each version is then asked twice, which its own metrics count.
+    """
+    running = find_running(codedeploy, target)
+    alias = read_alias(functions, target.function, target.alias)
+    shares = dict(alias.shares)
+    if running and running.target:
+        shares.setdefault(running.target, 0)
+    traffic = read_traffic(cloudwatch, target, shares, minutes, now)
+    record = alias.record
+    in_effect = record and record.target == alias.version
+    return Status(
+        target=target,
+        versions=tuple(
+            Served(version, share, identify(functions, target.function, version), traffic[version])
+            for version, share in shares.items()
+        ),
+        minutes=minutes,
+        deployment=running,
+        agrees=agrees(alias, target) or running is not None,
+        record=str(record) if in_effect else "",
+        alarms=tuple(list_firing(cloudwatch, topic_arn)),
+        advice="" if running else advise(alias, target),
+    )

@@ -1,0 +1,113 @@
+"""Published versions of the function: which there are, and what each says of itself."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, HTTPClientError
+
+from infra.release.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+MAX_ERROR = 200  # characters of what a crashed version says
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version; `layers` are the ARNs of its layers' versions."""
+
+    number: str
+    published: datetime
+    layers: tuple[str, ...]
+    has_snap_start: bool
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The model that a version serves; or, in `error`, why it does not tell."""
+
+    model: str = ""
+    model_version: str = ""
+    sha256: str = ""
+    error: str = ""
+
+
+def list_versions(functions: "LambdaClient", function: str) -> list[Version]:
+    """Return the published versions of a function, the oldest first."""
+    pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
+    versions = [
+        Version(
+            number=one["Version"],
+            published=datetime.fromisoformat(one["LastModified"]),
+            layers=tuple(layer["Arn"] for layer in one.get("Layers", [])),
+            has_snap_start=one.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
+        )
+        for page in pages
+        for one in page["Versions"]
+        if one["Version"] != "$LATEST"
+    ]
+    return sorted(versions, key=lambda version: int(version.number))
+
+
+def identify(functions: "LambdaClient", function: str, version: str) -> Identity:
+    """Ask a version which model it serves."""
+    try:
+        [name] = _get(functions, function, version, "/v2/models")["models"]
+        told = _get(functions, function, version, f"/v2/models/{name}")
+        [model_version], sha256 = told["versions"], told["properties"]["sha256"]
+    except ReleaseError as error:
+        return Identity(error=str(error))
+    except (KeyError, TypeError, ValueError) as error:
+        return Identity(error=f"version {version} answers in another form: {error!r}")
+    return Identity(name, model_version, sha256)
+
+
+def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
+    """Raise ReleaseError unless the version exists and could predict now."""
+    if _get(functions, function, version, "/v2/health/ready").get("ready") is not True:
+        raise ReleaseError(f"version {version} is not ready")
+
+
+def _get(functions: "LambdaClient", function: str, version: str, path: str) -> Mapping[str, Any]:
+    """Send a version a GET request past alias and API; raise ReleaseError if it gives no 200.
+
+    The form of the event: docs.aws.amazon.com/apigateway/latest/developerguide/
+    http-api-develop-integrations-lambda.html, payload 2.0.
+    """
+    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1"}
+    event = {
+        "version": "2.0",
+        "routeKey": "ANY /{proxy+}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "infra", "user-agent": "infra"},
+        "requestContext": {
+            "http": {**http, "sourceIp": "127.0.0.1", "userAgent": "infra"},
+            "stage": "$default",
+        },
+        "isBase64Encoded": False,
+    }
+    try:
+        answer = functions.invoke(
+            FunctionName=function, Qualifier=version, Payload=json.dumps(event)
+        )
+        payload = answer["Payload"].read()
+    except functions.exceptions.ResourceNotFoundException as error:
+        raise ReleaseError(f"there is no version {version} of {function}") from error
+    except (ClientError, HTTPClientError) as error:
+        raise ReleaseError(f"version {version} cannot be asked: {error}") from error
+    if "FunctionError" in answer:
+        text = payload.decode(errors="replace")[:MAX_ERROR]
+        raise ReleaseError(f"version {version} does not answer: {text}")
+    try:
+        response = json.loads(payload)
+        status, body = response["statusCode"], json.loads(response["body"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReleaseError(f"version {version} answers {path} in another form") from error
+    if status != 200 or not isinstance(body, dict):  # noqa: PLR2004 as HTTP has it
+        raise ReleaseError(f"version {version} answers {path} with status {status}")
+    return body

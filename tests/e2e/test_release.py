@@ -1,0 +1,275 @@
+"""Releases with the real `infra` command, on the local run of the files that deploy."""
+
+import asyncio
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from infra.local import managed_runtime
+from infra.local.serve import LocalStack, serve
+from infra.local.stack import Stack, read_stack
+from tests.onnx_models import logistic, package
+
+BUILT = Path(__file__).parents[2] / ".aws-sam/build"
+NAME = "serverless-onnx"
+REGION = "eu-west-1"
+ALL_AT_ONCE = ("--parameter", "DeploymentType=AllAtOnce")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended; `told` is the JSON that it printed, if it was asked for that."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A service on the local run, and a checkout from which it is operated."""
+
+    checkout: Path
+    local: LocalStack
+    client: httpx.AsyncClient
+
+    async def infra(self, *arguments: str) -> Result:
+        """Run the command to its end."""
+        process = await self.start(*arguments)
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start the command without a terminal."""
+        return await asyncio.create_subprocess_exec(
+            Path(sys.executable).parent / "infra",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.checkout,
+            env=os.environ
+            | {"AWS_ENDPOINT_URL": self.local.aws_endpoint_url, "AWS_DEFAULT_REGION": REGION},
+        )
+
+    def build(self, version: str, **fields: Any) -> Stack:
+        """Do what `sam build` would do with another version of the model; return the stack."""
+        package(
+            self.checkout / ".aws-sam/build/ModelLayer/model",
+            logistic(),
+            version=version,
+            **fields,
+        )
+        return read_stack(self.checkout / ".aws-sam/build", NAME, REGION)
+
+    async def ask(self) -> str:
+        """Return the function's version that answers the next request."""
+        answer = await self.client.get("/v2")
+        assert answer.status_code == 200
+        return str(answer.json()["version"])
+
+    async def count(self, requests: int) -> Counter[str]:
+        """Return how many of the requests each version answered."""
+        return Counter([await self.ask() for _ in range(requests)])
+
+    def alias(self) -> Any:
+        client = boto3.client(
+            "lambda",
+            endpoint_url=self.local.aws_endpoint_url,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 moto takes any
+        )
+        return client.get_alias(FunctionName=f"{NAME}-InferenceFunction", Name="live")
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    """Service whose version 1 serves a tiny model, without a golden sample."""
+    build = tmp_path / ".aws-sam/build"
+    build.mkdir(parents=True)
+    for path in BUILT.iterdir():
+        if path.name != "ModelLayer":
+            (build / path.name).symlink_to(path)
+    package(build / "ModelLayer/model", logistic())
+
+    def read(_: str | None, parameters: Any) -> Stack:
+        return read_stack(build, NAME, REGION, parameters)
+
+    async with (
+        serve(
+            read(None, {"ThrottleRate": "10000", "ThrottleBurst": "5000"}),
+            python=await managed_runtime.prepare(),
+            directory=tmp_path / "run",
+            read=read,
+            watch=False,
+        ) as local,
+        httpx.AsyncClient(base_url=local.url, timeout=60) as client,
+    ):
+        yield Shop(tmp_path, local, client)
+
+
+async def test_a_canary_by_hand_and_the_way_back(shop: Shop) -> None:
+    # GIVEN a second version, published and not served
+    assert await shop.local.publish(shop.build("2")) == "2"
+    assert await shop.ask() == "1"
+
+    # WHEN it is to get 10 %, and nobody can confirm that THEN it gets none
+    result = await shop.infra("shift", "10")
+    assert result.code == 1
+    assert "Error: there is no terminal to confirm on: add --yes" in result.err
+    assert await shop.count(20) == {"1": 20}
+
+    # WHEN it gets 10 %
+    result = await shop.infra("shift", "10", "--yes")
+    assert result.code == 0, result.err
+    assert "Version 2 gets 10 % of the traffic, version 1 keeps 90 %." in result.err
+    assert result.out.startswith("Of the traffic, version 1 has 90 %, 2 has 10 %.\n")
+
+    # THEN about 40 of 400 requests reach it: within 5 standard deviations of a binomial
+    counts = await shop.count(400)
+    assert counts.total() == 400
+    assert abs(counts["2"] - 40) <= 5 * math.sqrt(400 * 0.1 * 0.9)
+    assert counts["1"] + counts["2"] == 400
+
+    # AND the status tells both, with their models
+    await shop.local.flush()
+    status = (await shop.infra("status", "--json")).told
+    told = {one["version"]: one for one in status["versions"]}
+    assert {version: one["share"] for version, one in told.items()} == {"1": 0.9, "2": 0.1}
+    assert [one["model_version"] for one in told.values()] == ["1", "2"]
+    assert len(told["1"]["sha256"]) == 64
+    assert told["2"]["requests"] >= counts["2"]
+    assert told["2"]["error_percent"] == 0
+    assert (status["agrees"], status["deployment"], status["alarms"]) == (False, None, [])
+
+    # WHEN it is rolled back THEN the next requests are all the old version's
+    result = await shop.infra("rollback", "--yes")
+    assert result.code == 0, result.err
+    assert "Version 1 has all traffic, after " in result.out
+    assert await shop.count(50) == {"1": 50}
+    assert shop.alias()["FunctionVersion"] == "1"
+
+
+async def test_a_promotion_by_hand_is_rolled_back_without_history(shop: Shop) -> None:
+    # GIVEN version 2, promoted by hand
+    await shop.local.publish(shop.build("2"))
+    assert (await shop.infra("shift", "50", "--to", "2", "--yes")).code == 0
+    promoted = (await shop.infra("promote", "--yes", "--json")).told
+    assert (promoted["version"], promoted["shares"]) == ("2", {"2": 1.0})
+    assert await shop.ask() == "2"
+    assert shop.alias()["Description"].startswith("promoted from 1 to 2 at ")
+
+    # WHEN it is rolled back THEN the record of that promotion tells where to
+    back = await shop.infra("rollback", "--yes", "--json")
+    assert back.code == 0, back.err
+    assert (back.told["version"], back.told["changed"]) == ("1", True)
+    assert await shop.ask() == "1"
+    assert shop.alias()["Description"].startswith("rolled back from 2 to 1 at ")
+
+    # AND a second time changes nothing
+    again = await shop.infra("rollback", "--yes", "--json")
+    assert (again.code, again.told["changed"], again.told["version"]) == (0, False, "1")
+
+
+async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
+    # GIVEN a release that passes the gate
+    shop.build("2")
+    result = await shop.infra("deploy", "--yes", "--json", *ALL_AT_ONCE)
+    assert result.code == 0, result.err
+    assert (result.told["result"], result.told["version"]) == ("promoted", "2")
+    assert await shop.ask() == "2"
+
+    # WHEN it is rolled back THEN CodeDeploy's history tells where to
+    back = await shop.infra("rollback", "--yes")
+    assert back.code == 0, back.err
+    assert "Version 1 gets all traffic at once, version 2 none." in back.err
+    assert "CloudFormation still believes in version 2. Mend" in back.out
+    assert await shop.ask() == "1"
+
+    # WHEN the mended one is deployed at once THEN the preflight refuses, and says how
+    shop.build("3")
+    refused = await shop.infra("deploy", "--yes")
+    assert refused.code == 1
+    assert "CloudFormation believes it to be on 2: deploy with --resync" in refused.err
+    assert await shop.ask() == "1"
+
+    # WHEN it is deployed so THEN the new version has all traffic
+    mended = await shop.infra("deploy", "--resync", "--yes", "--json")
+    assert mended.code == 0, mended.err
+    assert (mended.told["result"], mended.told["version"]) == ("promoted", "3")
+    assert await shop.ask() == "3"
+
+    # AND a rollback of it never goes to the version that was rolled back
+    back = await shop.infra("rollback", "--yes", "--json")
+    assert back.code == 0, back.err
+    assert back.told["version"] == "1"
+    assert await shop.ask() == "1"
+
+
+async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:
+    # GIVEN a model that does not answer its own golden sample
+    sample = {"inputs": {"features": [[0, 0, 0, 0]]}, "outputs": {"scores": [[0.9]]}}
+    shop.build("2", golden=[sample])
+
+    # WHEN it is deployed THEN it gets no traffic, and the exit code says so
+    result = await shop.infra("deploy", "--yes", "--json")
+    assert result.code == 3, result.err
+    assert (result.told["result"], result.told["version"]) == ("rolled back", "1")
+    assert "golden" in result.told["reason"]
+    assert await shop.ask() == "1"
+
+    # AND there is nothing to roll back
+    back = await shop.infra("rollback", "--yes")
+    assert (back.code, back.out) == (0, "")
+    assert "ended as Failed. To go further back: infra rollback --to VERSION" in back.err
+
+    # AND what it left behind does not stand in the way of the next release
+    shop.build("2")
+    mended = await shop.infra("deploy", "--yes", "--json", *ALL_AT_ONCE)
+    assert mended.code == 0, mended.err
+    assert (mended.told["result"], mended.told["version"]) == ("promoted", "3")
+
+
+async def test_a_canary_of_codedeploy_is_stopped(shop: Shop) -> None:
+    # GIVEN a release that is on its way
+    shop.build("2")
+    deploying = await shop.start("deploy", "--yes", "--json")
+    try:
+        while not (shop.alias().get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
+            assert deploying.returncode is None
+            await asyncio.sleep(0.1)
+        status = (await shop.infra("status", "--json")).told
+        assert status["deployment"]["status"] == "InProgress"
+        assert (await shop.infra("shift", "50", "--yes")).code == 1
+        second = await shop.infra("deploy", "--yes")
+        assert second.code == 1
+        assert "is UPDATE_IN_PROGRESS: wait until that is over" in second.err
+
+        # WHEN it is rolled back THEN all traffic is the old version's
+        back = await shop.infra("rollback", "--yes", "--json")
+        assert back.code == 0, back.err
+        assert back.told["version"] == "1"
+        assert await shop.count(30) == {"1": 30}
+    finally:
+        out, err = await deploying.communicate()
+
+    # AND the deploy ends as rolled back, with nothing to mend
+    assert deploying.returncode == 3, err
+    assert json.loads(out)["result"] == "rolled back"
+    assert (await shop.infra("status", "--json")).told["agrees"] is True

@@ -1,0 +1,127 @@
+"""What stands in the way of a deploy."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.release.alarm import Firing
+from infra.release.alias import Alias
+from infra.release.build import Build
+from infra.release.deployments import CodeDeployment
+from infra.release.preflight import (
+    Level,
+    Wish,
+    inspect_wish,
+    judge_alarms,
+    judge_alias,
+    judge_parameters,
+    judge_running,
+    judge_state,
+)
+from infra.release.target import Target
+
+TARGET = Target("shop", "shop-fn", "live", "app", "group", "5")
+ALIAS = Alias("shop-fn", "live", "5", {}, "", "r1")
+
+
+def wish(**overrides: str) -> Wish:
+    parameters = {"MaxErrorPercent": {}, "DeploymentType": {"Default": "Canary10Percent10Minutes"}}
+    return Wish(Build(Path(), {"Parameters": parameters}), overrides, resync=False)
+
+
+def test_the_name_of_the_gate_limits_the_name_of_the_stack() -> None:
+    assert len(f"CodeDeployHook_{'s' * 44}_gate") == 64
+    assert not list(inspect_wish("s" * 44, wish()))
+    [finding] = inspect_wish("s" * 45, wish())
+    assert finding.level == Level.ERROR
+    assert "has 45 characters, at most 44" in finding.text
+
+
+def test_a_parameter_that_the_template_lacks_is_refused() -> None:
+    [finding] = inspect_wish("shop", wish(MaxErrorPercent="1", MaxErorPercent="2"))
+    assert finding.level == Level.ERROR
+    assert "no parameter MaxErorPercent" in finding.text
+
+
+def test_the_deployment_type_is_the_templates_unless_it_is_set() -> None:
+    assert wish().deployment_type == "Canary10Percent10Minutes"
+    assert wish(DeploymentType="AllAtOnce").deployment_type == "AllAtOnce"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("UPDATE_IN_PROGRESS", "wait until that is over"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "wait until that is over"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name shop"),
+        ("ROLLBACK_COMPLETE", "sam delete --stack-name shop"),
+        ("DELETE_FAILED", "see its events"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_refused(status: str, text: str) -> None:
+    [finding] = judge_state("shop", status)
+    assert finding.level == Level.ERROR
+    assert status in finding.text
+    assert text in finding.text
+
+
+@pytest.mark.parametrize(
+    "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"]
+)
+def test_a_stack_at_rest_is_fine(status: str) -> None:
+    assert not list(judge_state("shop", status))
+
+
+def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
+    assert not list(judge_alias(ALIAS, TARGET, resync=False))
+
+
+@pytest.mark.parametrize(
+    ("alias", "text"),
+    [
+        (replace(ALIAS, version="4"), "believes it to be on 5: deploy with --resync, which gives "),
+        (replace(ALIAS, weights={"6": 0.1}), "with a share for 6, and CodeDeploy takes no alias"),
+    ],
+)
+def test_an_alias_that_was_moved_by_hand_is_refused(alias: Alias, text: str) -> None:
+    [finding] = judge_alias(alias, TARGET, resync=False)
+    assert finding.level == Level.ERROR
+    assert text in finding.text
+
+
+def test_a_resync_says_that_the_bad_version_gets_all_traffic() -> None:
+    [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True)
+    assert finding.level == Level.NOTE
+    assert "version 5 gets ALL traffic" in finding.text
+    assert "version 4 gets the traffic back" in finding.text
+
+
+def test_a_running_deployment_is_refused() -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    finding = judge_running(CodeDeployment("d-1", "InProgress", now, "user", "5", "6", ""))
+    assert finding.level == Level.ERROR
+    assert "d-1 of version 6 is in progress" in finding.text
+
+
+def test_operation_alarms_warn_and_release_alarms_do_not_count() -> None:
+    firing = [Firing("shop-ErrorRateAlarm-1X", ""), Firing("shop-release-latency-v5", "")]
+    [finding] = judge_alarms(firing, "shop")
+    assert finding.level == Level.WARNING
+    assert "shop-ErrorRateAlarm-1X" in finding.text
+
+
+def parameters(*, publishes: bool | None) -> list[Any]:
+    before = {"MaxErrorPercent": "1", "LogRetentionDays": "14"}
+    after = {"MaxErrorPercent": "2", "LogRetentionDays": "14", "MaxSlowdown": "3"}
+    return list(judge_parameters(before, after, publishes=publishes))
+
+
+def test_a_parameter_that_changes_alone_takes_effect_without_a_canary() -> None:
+    [finding] = parameters(publishes=False)
+    assert finding.level == Level.NOTE
+    assert finding.text.startswith("MaxErrorPercent changes from 1 to 2 ")
+    assert not parameters(publishes=True)
+    assert not parameters(publishes=None)
