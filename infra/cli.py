@@ -15,6 +15,7 @@ from rich.table import Table
 
 from infra.model import cli as model
 from infra.options import Region, StackName
+from infra.rehearsal.cli import rehearse
 from infra.release import cli as release
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command()(release.promote)
 app.command()(release.rollback)
 app.command()(release.resync)
 app.command()(release.prune)
+app.command()(rehearse)
 
 
 @app.callback()

@@ -1,0 +1,45 @@
+"""A candidate: what `sam build` made, with another model in it."""
+
+import shutil
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from infra.local.run import MODEL
+from infra.local.stack import Stack
+from infra.model.contract import Contract
+from infra.model.layer import read_contract
+from infra.model.package import Added, Wishes, add
+
+
+def find_model(stack: Stack) -> Path:
+    """Return the built layer with the stack's model."""
+    [layer] = [layer for layer in stack.function.layers if (layer / MODEL).exists()]
+    return layer
+
+
+def read_model(stack: Stack) -> Contract:
+    """Return the contract of the stack's model; raise ModelError."""
+    return read_contract(find_model(stack) / MODEL.parent)
+
+
+def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
+    """Make the folder `to` a build like `build`: its parts, but links to those not `changed`."""
+    to.mkdir(parents=True)
+    for part in build.iterdir():
+        if part.name in changed:
+            shutil.copytree(part, to / part.name, symlinks=True)
+        else:
+            (to / part.name).symlink_to(part.resolve())
+
+
+async def package(source: Path, wishes: Wishes, current: Stack, build: Path, to: Path) -> Added:
+    """Package a model as the next version of the current one, into a build of its own.
+
+    `build` is what the current stack was read from, `to` the new one's folder. Raises ModelError
+    if the model cannot be served.
+    """
+    layer = find_model(current).name
+    copy_build(build, to, {layer})
+    wishes = replace(wishes, name=read_model(current)["name"])
+    return await add(source, to / layer / MODEL.parent, wishes)

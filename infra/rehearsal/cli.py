@@ -1,0 +1,111 @@
+"""`infra rehearse`: parsing, printing and exit codes only."""
+
+import asyncio
+import json
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from infra.local.code_deploy import Event
+    from infra.rehearsal.outcome import Rehearsal, Tally
+
+ROLLED_BACK = 3
+LOGS = Path("build/rehearsal/logs")
+
+
+def rehearse(  # noqa: PLR0913 each is an option of the command
+    candidate: Annotated[
+        Path, typer.Argument(help="The ONNX file of the next version.", show_default=False)
+    ],
+    *,
+    samples: Annotated[
+        Path | None, typer.Option(help="Real inputs, sent too: .csv with a header, .jsonl or .npz.")
+    ] = None,
+    features: Annotated[str, typer.Option(help="Columns to take of the samples, a,b,c.")] = "",
+    labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
+    version: Annotated[str | None, typer.Option(help="By default the next number.")] = None,
+    rate: Annotated[float, typer.Option(min=1, max=200, help="Requests a second.")] = 50,
+    minute: Annotated[
+        float, typer.Option(min=2, max=60, help="Seconds that a minute of the clock lasts here.")
+    ] = 3,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="How traffic shifts, a DeploymentType of the template."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("build/rehearsal.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+) -> None:
+    """Rehearse the release of a model on this machine; exit code 3 if it is kept from customers."""
+    from infra.model.package import Wishes
+    from infra.rehearsal.outcome import tally
+    from infra.rehearsal.page import render
+    from infra.rehearsal.plan import Plan, play
+    from infra.rehearsal.report import to_dict
+
+    console = Console(stderr=as_json, highlight=False)
+    wishes = Wishes(
+        version=version, samples=samples, features=_split(features), labels=_split(labels)
+    )
+    plan = Plan(candidate, wishes, rate, minute, type_)
+
+    try:
+        rehearsal = asyncio.run(play(plan, LOGS.parent, console, _teller(console, minute)))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        console.print("Stopped.")
+        raise typer.Exit(1) from None
+    tallied = tally(rehearsal)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(render(candidate.name, rehearsal, tallied), "utf-8")
+    if as_json:
+        typer.echo(json.dumps(to_dict(rehearsal, tallied), indent=2))
+    else:
+        _show(console, rehearsal, tallied, output)
+    if open_:
+        webbrowser.open(output.resolve().as_uri())
+    raise typer.Exit(0 if rehearsal.is_promoted else ROLLED_BACK)
+
+
+def _teller(console: Console, minute: float) -> Callable[["Event"], None]:
+    """Return a function that prints an event; times are from the first one on."""
+    from infra.rehearsal.report import tell_event
+
+    times: list[float] = []
+
+    def show(event: "Event") -> None:
+        times.append(event.time)
+        seconds, minutes, kind, text = tell_event(event, times[0], minute)
+        line = f"{seconds:>6} s {minutes:>6} min  {kind:<18} {text}"
+        console.print(line, markup=False, soft_wrap=True)
+
+    return show
+
+
+def _show(console: Console, rehearsal: "Rehearsal", tally: "Tally", output: Path) -> None:
+    """Print the results: as a table on a terminal, plain elsewhere."""
+    from infra.rehearsal.report import tell_lines
+
+    rows = [*tell_lines(rehearsal, tally), ("Page", str(output))]
+    if rehearsal.new and not rehearsal.is_promoted:
+        rows.append(("Log", str(LOGS / f"{rehearsal.new}.log")))
+    console.print()
+    if not console.is_terminal:
+        for label, text in rows:
+            console.print(f"{label:<16} {text}", markup=False, soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan")
+    color = "green" if rehearsal.is_promoted else "red"
+    for label, text in rows:
+        table.add_row(label, text, style=f"bold {color}" if label == "Verdict" else "")
+    console.print(table)
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

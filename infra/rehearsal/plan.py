@@ -1,0 +1,107 @@
+"""From an ONNX file to its rehearsal: build, package, serve, release."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from infra.local.code_deploy import Event
+from infra.local.errors import FunctionError
+from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
+from infra.local.stack import Stack, read_stack
+from infra.model.errors import ModelError
+from infra.model.package import Wishes
+from infra.model.sample_file import read_samples
+from infra.rehearsal.candidate import package, read_model
+from infra.rehearsal.outcome import Caught, Rehearsal
+from infra.rehearsal.rehearse import open_service, rehearse
+from infra.rehearsal.requests import RehearsalError, Requests, list_features, make_requests
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to rehearse: a model, what the user says of it, and how."""
+
+    source: Path
+    wishes: Wishes
+    rate: float  # requests a second
+    minute: float  # seconds that a minute of the clock lasts
+    type: str | None  # CodeDeploy's name of how traffic shifts; by default the template's own
+
+
+async def play(
+    plan: Plan, directory: Path, console: Console, tell: Callable[[Event], None]
+) -> Rehearsal:
+    """Rehearse the release of a model that would follow the built one.
+
+    Leaves nothing behind but `directory`/logs. Raises ModelError if the samples cannot be read, and
+    LocalRunError if nothing can be served.
+    """
+    cancel_on_signals()
+    if not plan.source.is_file():
+        raise RehearsalError(f"{plan.source} is no file: expected an ONNX model")
+    async with AsyncExitStack() as exits:
+        await exits.enter_async_context(alone(console))  # a build would disturb the measurements
+        built = await build_stack(None, console)
+        parameters = {"DeploymentType": plan.type} if plan.type else {}
+        current = read_stack(BUILD, built.name, built.region, parameters)
+        wishes, requests = _read_samples(plan.wishes, current)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
+        to = Path(exits.enter_context(folder)) / "build"
+        try:
+            with _progress(console, "Packaging the candidate"):
+                candidate = await package(plan.source, wishes, current, BUILD, to)
+        except ModelError as error:
+            return _refuse(str(error), plan.minute, tell)
+        opening = open_service(current, directory=directory, minute=plan.minute)
+        try:
+            with _progress(console, "Starting the function"):
+                service = await exits.enter_async_context(opening)
+        except FunctionError as error:
+            raise RehearsalError(f"the current function does not start: {error}") from error
+        released = read_stack(to, current.name, current.region, parameters)
+        for note in candidate.notes:
+            console.print(f"Note: {note}", markup=False)
+        return await rehearse(service, released, requests, rate=plan.rate, tell=tell)
+
+
+def _read_samples(wishes: Wishes, current: Stack) -> tuple[Wishes, Requests]:
+    """Return the wishes with the columns of the samples, and the requests that make the load."""
+    contract = read_model(current)
+    if wishes.samples is None:
+        return wishes, make_requests(contract)
+    features = wishes.features or list_features(contract)
+    samples = read_samples(wishes.samples, contract["inputs"], features)
+    return replace(wishes, features=features), make_requests(contract, samples)
+
+
+def _refuse(reason: str, minute: float, tell: Callable[[Event], None]) -> Rehearsal:
+    """Return the rehearsal of a model that never became a version."""
+    now = time.time()
+    event = Event(now, "package-refused", reason, 0)
+    tell(event)
+    return Rehearsal(
+        caught=Caught.PACKAGE,
+        reason=reason,
+        old="1",
+        new="",
+        events=[event],
+        sent=0,
+        answers=[],
+        begun=now,
+        ended=now,
+        minute=minute,
+    )
+
+
+def _progress(console: Console, text: str) -> AbstractContextManager[object]:
+    """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
+    if console.is_terminal:
+        return console.status(f"{text} ...")
+    console.print(f"{text} ...")
+    return nullcontext()

@@ -1,0 +1,114 @@
+"""The rehearsal itself: a local run on a faster clock, a load, and a release in the midst of it."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from infra.local.code_deploy import Event, Release
+from infra.local.managed_runtime import prepare
+from infra.local.serve import LocalStack, serve
+from infra.local.stack import Stack
+from infra.rehearsal.load import Traffic, load
+from infra.rehearsal.outcome import Caught, Rehearsal
+from infra.rehearsal.requests import RehearsalError, Requests
+
+# Enough that neither the stage nor the function turns the load away, which is not to test these.
+RATE, BURST, CONCURRENCY = 10_000, 5_000, 50
+CLOCK_MINUTE = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """The current stack as it is served; `picks` tells the version of each request's id."""
+
+    local: LocalStack
+    picks: dict[str, str]
+    minute: float
+
+
+@asynccontextmanager
+async def open_service(
+    current: Stack, *, directory: Path, minute: float, rng: random.Random | None = None
+) -> AsyncIterator[Service]:
+    """Serve the current stack on a clock whose minute lasts `minute` seconds.
+
+    Leaves nothing behind but `directory`/logs. Raises FunctionError when the function cannot start.
+    """
+    picks: dict[str, str] = {}
+    begun = time.time()
+    async with serve(
+        _unthrottle(current),
+        python=await prepare(),
+        directory=directory,
+        concurrency=CONCURRENCY,
+        rng=rng,
+        on_pick=picks.__setitem__,
+        clock=lambda now: begun + (now - begun) * CLOCK_MINUTE / minute,
+    ) as local:
+        yield Service(local, picks, minute)
+
+
+async def rehearse(  # noqa: PLR0913 half of them have defaults
+    service: Service,
+    candidate: Stack,
+    requests: Requests,
+    *,
+    rate: float = 50,
+    margin: float | None = None,
+    tell: Callable[[Event], None] = lambda _: None,
+) -> Rehearsal:
+    """Release the candidate under a load of `rate` requests a second.
+
+    The load begins `margin` seconds before the release and ends as long after it; by default that
+    is a minute of the clock. `tell` gets each event as it happens. Raises RehearsalError.
+    """
+    local, margin = service.local, service.minute if margin is None else margin
+    events: list[Event] = []
+
+    def note(event: Event) -> None:
+        events.append(event)
+        tell(event)
+
+    function = candidate.function
+    [old] = local.cloud.weights(function.name, function.alias)
+    begun = time.time()
+    async with load(local.url, requests, rate, lambda key: service.picks.pop(key, "")) as traffic:
+        note(Event(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
+        await asyncio.sleep(margin)
+        _check(traffic)
+        release = await local.release(_unthrottle(candidate), note)
+        await asyncio.sleep(margin)
+    return Rehearsal(
+        caught=_find_catch(release),
+        reason=release.reason,
+        old=old,
+        new=release.version,
+        events=events,
+        sent=traffic.sent,
+        answers=traffic.answers,
+        begun=begun,
+        ended=time.time(),
+        minute=service.minute,
+    )
+
+
+def _unthrottle(stack: Stack) -> Stack:
+    return replace(stack, api=replace(stack.api, rate=RATE, burst=BURST))
+
+
+def _check(traffic: Traffic) -> None:
+    """Raise RehearsalError if the current model answers none of the load's requests."""
+    if traffic.answers and all(answer.has_failed for answer in traffic.answers):
+        status = traffic.answers[-1].status or "no status"
+        raise RehearsalError(f"the current model answers each request of the load with {status}")
+
+
+def _find_catch(release: Release) -> Caught:
+    if release.is_promoted:
+        return Caught.NOWHERE
+    had_traffic = any(event.kind == "shifted" for event in release.events)
+    return Caught.CANARY if had_traffic else Caught.GATE

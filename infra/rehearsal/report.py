@@ -1,0 +1,97 @@
+"""What a person, or a program, reads of a rehearsal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.local.code_deploy import Event
+from infra.rehearsal.outcome import Caught, Count, Rehearsal, Tally
+
+VERDICTS = {
+    Caught.PACKAGE: "Refused when it was packaged: it was never published",
+    Caught.GATE: "Refused by the gate: it never had traffic",
+    Caught.CANARY: "Rolled back in the canary",
+    Caught.NOWHERE: "Promoted",
+}
+KINDS = {
+    "load": "Load began",
+    "created": "Version published",
+    "gate-started": "Gate began",
+    "gate-passed": "Gate passed",
+    "gate-refused": "Gate refused",
+    "package-refused": "Packaging refused",
+    "shifted": "Traffic shifted",
+    "alarm": "Alarm",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "rolled-back": "Rolled back",
+    "promoted": "Promoted",
+}
+
+
+def tell_lines(rehearsal: Rehearsal, tally: Tally) -> Iterator[tuple[str, str]]:
+    """Yield the results, each with its label."""
+    yield "Verdict", VERDICTS[rehearsal.caught]
+    if rehearsal.reason:
+        yield "Reason", rehearsal.reason
+    if not rehearsal.sent:
+        return
+    lost = f"{tally.lost} lost" if tally.lost else "none lost"
+    yield "Requests", f"{rehearsal.sent:,} sent, {lost}, {tally.failed:,} failed"
+    for version, count in tally.versions.items():
+        yield name_version(rehearsal, version), tell_count(count)
+    yield "Customers", f"{tally.hurt} of {tally.customers} saw an error"
+    if tally.alarm_seconds is not None:
+        seconds = tell_seconds(tally.alarm_seconds, rehearsal.minute)
+        yield "Alarm", f"{seconds} after the new version's first bad answer"
+    if tally.rollback_seconds is not None:
+        seconds = f"{tally.rollback_seconds:.2f} s after" if tally.rollback_seconds else "before"
+        yield "Rollback", f"the new version's last answer came {seconds} the alarm"
+
+
+def name_version(rehearsal: Rehearsal, version: str) -> str:
+    """Say which version it is."""
+    which = {rehearsal.old: " (old)", rehearsal.new: " (new)"}.get(version, "")
+    return f"Version {version}{which}" if version else "No version"
+
+
+def tell_count(count: Count) -> str:
+    """Say how many requests there were, and how many failed."""
+    share = f" ({count.share:.1%})" if count.failed else ""
+    requests = "request" if count.answered == 1 else "requests"
+    return f"{count.answered:,} {requests}, {count.failed:,} failed{share}"
+
+
+def tell_seconds(seconds: float, minute: float) -> str:
+    """Say how long something took, here and on the clock."""
+    return f"{seconds:.1f} s ({seconds / minute:.1f} minutes of the clock)"
+
+
+def tell_event(event: Event, begun: float, minute: float) -> tuple[str, str, str, str]:
+    """Return when something happened, in seconds here and minutes of the clock, and what."""
+    seconds = event.time - begun
+    kind = KINDS.get(event.kind, event.kind)
+    return f"{seconds:.1f}", f"{seconds / minute:.1f}", kind, event.text
+
+
+def to_dict(rehearsal: Rehearsal, tally: Tally) -> dict[str, Any]:
+    """Return the JSON form; times are in seconds from the begin."""
+    return {
+        "promoted": rehearsal.is_promoted,
+        "caught": rehearsal.caught,
+        "reason": rehearsal.reason,
+        "old_version": rehearsal.old,
+        "new_version": rehearsal.new,
+        "minute_seconds": rehearsal.minute,
+        "requests": {"sent": rehearsal.sent, "lost": tally.lost, "failed": tally.failed},
+        "versions": {
+            version: {"requests": count.answered, "failed": count.failed}
+            for version, count in tally.versions.items()
+        },
+        "customers": {"all": tally.customers, "saw_an_error": tally.hurt},
+        "alarm_seconds": tally.alarm_seconds,
+        "rollback_seconds": tally.rollback_seconds,
+        "events": [
+            {"seconds": event.time - rehearsal.begun, "kind": event.kind, "text": event.text}
+            for event in rehearsal.events
+        ],
+    }

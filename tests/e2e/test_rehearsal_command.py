@@ -1,0 +1,119 @@
+"""`infra rehearse`, started as a user starts it."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.onnx_models import logistic
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "layers/model/model.onnx"
+COMMAND: list[str | Path] = [ROOT / ".venv/bin/infra", "rehearse"]
+
+
+def rehearse(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def list_folders() -> list[Path]:
+    """Return the folders that a rehearsal has for a while."""
+    return [*ROOT.glob("build/candidate-*"), *ROOT.glob("build/rehearsal/**/versions")]
+
+
+def test_a_good_model_is_promoted(tmp_path: Path) -> None:
+    # GIVEN real inputs in a file that has other columns, too
+    names = [feature["name"] for feature in read_features()]
+    rows = np.random.default_rng(0).uniform([0, 0, 27, 0], [9, 38, 38, 90], (50, 4)).round(1)
+    lines = [",".join(["customer", *names])]
+    lines += [",".join([f"c{i}", *map(str, row)]) for i, row in enumerate(rows.tolist())]
+    (tmp_path / "customers.csv").write_text("\n".join(lines))
+    page, before = tmp_path / "page.html", MODEL.with_name("model.json").read_bytes()
+
+    done = rehearse(
+        *(MODEL, "--samples", tmp_path / "customers.csv", "--version", "next"),
+        *("--type", "AllAtOnce", "--minute", "2", "--output", page, "--json"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["promoted"] is True
+    assert found["requests"]["sent"] > 0
+    assert found["requests"]["lost"] == found["requests"]["failed"] == 0
+    assert found["versions"].keys() == {"1", "2"}
+    kinds = [event["kind"] for event in found["events"]]
+    assert kinds == ["load", "created", "gate-started", "gate-passed", "promoted"]
+    assert "<title>Release rehearsal: model.onnx</title>" in page.read_text()
+    assert MODEL.with_name("model.json").read_bytes() == before
+    assert list_folders() == []
+
+
+def read_features() -> list[dict[str, str]]:
+    features: list[dict[str, str]]
+    features = json.loads(MODEL.with_name("model.json").read_text())["inputs"][0]["features"]
+    return features
+
+
+def test_a_model_for_other_clients_is_refused_by_the_gate(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(logistic().SerializeToString())
+
+    done = rehearse(tmp_path / "other.onnx", "--minute", "2", "--output", tmp_path / "page.html")
+
+    assert done.returncode == 3, done.stderr
+    assert "Refused by the gate: it never had traffic" in done.stdout
+    assert "output 'probabilities' is gone" in done.stdout
+    assert "0 of 100 saw an error" in done.stdout
+
+
+def test_a_corrupted_file_is_refused_when_it_is_packaged(tmp_path: Path) -> None:
+    content = bytearray(MODEL.read_bytes())
+    (tmp_path / "corrupt.onnx").write_bytes(content[: len(content) // 2])
+
+    done = rehearse(tmp_path / "corrupt.onnx", "--output", tmp_path / "page.html", "--json")
+
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["promoted"], found["caught"]) == (False, "package")
+    assert "corrupt.onnx" in found["reason"]
+    assert "it was never published" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.onnx"], "Error: none.onnx is no file: expected an ONNX model"),
+        ([MODEL, "--samples", "none.csv"], "Error: none.csv cannot be read: No such file"),
+        ([MODEL, "--type", "Sudden"], "Error: parameter DeploymentType is Sudden, allowed: "),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_line(arguments: list[str | Path], message: str) -> None:
+    done = rehearse(*arguments)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_leaves_nothing_behind() -> None:
+    process = subprocess.Popen([*COMMAND, MODEL], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    with process:
+        assert process.stdout
+        for line in process.stdout:
+            if "Gate began" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert children
+        assert list_folders()
+
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+
+    assert rest.splitlines()[-1] == "Stopped."
+    assert process.returncode == 1
+    assert list_folders() == []
+    assert not [child for child in children if Path("/proc", child).exists()]

@@ -1,0 +1,66 @@
+"""The requests of a rehearsal's load."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.model.samples import Samples
+from infra.rehearsal.requests import RehearsalError, list_features, make_requests
+
+FEATURES: dict[str, Any] = {"name": "features", "datatype": "FP32", "shape": [-1, 2]}
+GOLDEN = {"inputs": {"features": [[1.5, 2], [3, 4]]}, "outputs": {}}
+
+
+def contract(*inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"name": "tiny", "inputs": list(inputs or [FEATURES]), "golden": [], **fields}
+
+
+def tensors(body: bytes) -> Any:
+    return json.loads(body)["inputs"]
+
+
+def test_each_golden_sample_is_a_request() -> None:
+    requests = make_requests(contract(golden=[GOLDEN]))
+
+    assert requests.path == "/v2/models/tiny/infer"
+    [body] = requests.bodies
+    assert tensors(body) == [
+        {"name": "features", "datatype": "FP32", "shape": [2, 2], "data": [[1.5, 2], [3, 4]]}
+    ]
+
+
+def test_each_row_of_the_samples_is_a_request() -> None:
+    samples = Samples([FEATURES], {"features": np.array([[0.1, 1], [2, 3]], np.float32)})
+
+    requests = make_requests(contract(golden=[GOLDEN]), samples)
+
+    assert [tensors(body)[0]["data"] for body in requests.bodies[1:]] == [[[0.1, 1]], [[2, 3]]]
+
+
+def test_a_model_without_golden_samples_is_asked_with_zeros() -> None:
+    text = {"name": "text", "datatype": "BYTES", "shape": [1]}
+    optional = {"name": "more", "datatype": "BF16", "shape": [1], "optional": True}
+
+    [body] = make_requests(contract(FEATURES, text, optional)).bodies
+
+    assert tensors(body) == [
+        {"name": "features", "datatype": "FP32", "shape": [1, 2], "data": [[0, 0]]},
+        {"name": "text", "datatype": "BYTES", "shape": [1], "data": [""]},
+    ]
+
+
+def test_refuses_a_model_whose_inputs_have_no_json_form() -> None:
+    with pytest.raises(RehearsalError, match="input 'x' is BF16, which the load's JSON"):
+        make_requests(contract({"name": "x", "datatype": "BF16", "shape": [1]}))
+
+
+def test_lists_the_features_that_a_model_knows() -> None:
+    named = FEATURES | {"features": [{"name": "age"}, {"name": "spend"}]}
+
+    assert list_features(contract({"name": "x", "datatype": "FP32", "shape": []}, named)) == [
+        "age",
+        "spend",
+    ]
+    assert list_features(contract()) == []
