@@ -17,6 +17,7 @@ from infra.model import cli as model
 from infra.options import Region, StackName
 from infra.rehearsal.cli import rehearse
 from infra.release import cli as release
+from infra.simulation.cli import simulate
 
 app = typer.Typer(
     help="Operate Serverless ONNX.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -35,6 +36,7 @@ app.command()(release.rollback)
 app.command()(release.resync)
 app.command()(release.prune)
 app.command()(rehearse)
+app.command()(simulate)
 
 
 @app.callback()

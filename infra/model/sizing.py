@@ -7,16 +7,12 @@ from pathlib import Path
 
 from infra.artifacts import BUDGET, LIMIT, read_builds
 from infra.model.graph import CONTRACT
+from infra.prices import LAMBDA_GB_SECOND, price_million_predictions
 
 # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: one vCPU comes with 1,769 MB.
 MB_PER_VCPU, MOST_MB = 1769, 10_240
 HEADROOM = 1.5  # for larger requests than those that were measured
 SLOW_MS = 100  # for one row
-
-# us-east-1, November 2026: aws.amazon.com/lambda/pricing, aws.amazon.com/api-gateway/pricing.
-USD_PER_MILLION_INVOCATIONS = 0.20
-USD_PER_MILLION_HTTP_REQUESTS = 1.00
-USD_PER_GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,8 @@ def suggest(peak_mb: int, row_ms: float | None) -> Suggestion:
 
 
 def price(memory_mb: int, milliseconds: float) -> dict[str, float]:
-    """Return USD for a million invocations of that duration, by processor."""
-    fixed = USD_PER_MILLION_INVOCATIONS + USD_PER_MILLION_HTTP_REQUESTS
-    gb_seconds = 1e6 * memory_mb / 1024 * math.ceil(milliseconds) / 1000
+    """Return USD for a million requests of that duration, by processor."""
     return {
-        processor: round(fixed + gb_seconds * rate, 2)
-        for processor, rate in USD_PER_GB_SECOND.items()
+        processor: round(price_million_predictions(memory_mb, processor, milliseconds), 2)
+        for processor in LAMBDA_GB_SECOND
     }

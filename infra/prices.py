@@ -1,0 +1,111 @@
+"""What AWS charges: one table of prices, and the formulas that use it.
+
+USD without tax and free tier, us-east-1, on-demand, first tier of each, as of November 2026:
+aws.amazon.com/{lambda,api-gateway,fargate,elasticloadbalancing}/pricing and
+aws.amazon.com/sagemaker/ai/pricing. Not in any formula: logs (0.50 a GB), metrics (0.30 each and
+month), data transfer, and a load balancer's capacity units.
+"""
+
+import math
+from typing import Literal
+
+type Processor = Literal["x86_64", "arm64"]
+
+AS_OF, REGION = "November 2026", "us-east-1"
+HOURS_PER_MONTH = 730
+
+LAMBDA_REQUEST = 0.20e-6
+LAMBDA_GB_SECOND: dict[Processor, float] = {"x86_64": 16.6667e-6, "arm64": 13.3334e-6}
+# Provisioned concurrency: a GB-second of waiting, and one of running, which comes on top.
+PROVISIONED_GB_SECOND: dict[Processor, float] = {"x86_64": 4.1667e-6, "arm64": 3.3334e-6}
+PROVISIONED_RUN_GB_SECOND: dict[Processor, float] = {"x86_64": 9.7222e-6, "arm64": 7.7778e-6}
+PROVISIONED_STEP_SECONDS = 300  # it is charged in steps of five minutes
+SNAPSTART_CACHE_GB_SECOND = 1.5046e-6  # of each published version
+SNAPSTART_RESTORE_GB = 139.7998e-6  # of each restore
+
+HTTP_API_REQUEST = 1.00e-6  # of up to 512 KB
+
+SAGEMAKER_SERVERLESS_GB_SECOND = 20e-6
+SAGEMAKER_SERVERLESS_MB = (1024, 2048, 3072, 4096, 5120, 6144)  # sizes to choose from
+SAGEMAKER_HOUR = {"ml.t3.medium": 0.05, "ml.m5.large": 0.115}
+FARGATE_VCPU_HOUR: dict[Processor, float] = {"x86_64": 0.04048, "arm64": 0.03238}
+FARGATE_GB_HOUR: dict[Processor, float] = {"x86_64": 0.004445, "arm64": 0.00356}
+LOAD_BALANCER_HOUR = 0.0225
+
+
+def count_gb_seconds(memory_mb: float, milliseconds: float) -> float:
+    """Return the GB-seconds of one run: its whole memory, for its time up to the next ms."""
+    return memory_mb / 1024 * math.ceil(milliseconds) / 1000
+
+
+def price_million_predictions(  # noqa: PLR0913 what the price depends on
+    memory_mb: float,
+    processor: Processor,
+    warm_ms: float,
+    *,
+    cold_share: float = 0,
+    cold_ms: float = 0,
+    rows: int = 1,
+    http_api: bool = True,
+) -> float:
+    """Return USD for a million predictions on Lambda, `rows` of them in a request.
+
+    `warm_ms` is the billed time of a warm request. A share of 0 to 1 of the requests meets a cold
+    start, whose `cold_ms` of initialisation come on top; they are billed since August 2025.
+    """
+    gb_seconds = count_gb_seconds(memory_mb, warm_ms)
+    gb_seconds += cold_share * count_gb_seconds(memory_mb, cold_ms)
+    request = LAMBDA_REQUEST + (HTTP_API_REQUEST if http_api else 0)
+    return 1e6 / rows * (request + gb_seconds * LAMBDA_GB_SECOND[processor])
+
+
+def price_provisioned(
+    memory_mb: float, processor: Processor, environments: float, seconds: float
+) -> float:
+    """Return USD to keep environments provisioned for a time, up to the next five minutes.
+
+    The requests that they answer come on top, at PROVISIONED_RUN_GB_SECOND.
+    """
+    charged = math.ceil(seconds / PROVISIONED_STEP_SECONDS) * PROVISIONED_STEP_SECONDS
+    return environments * memory_mb / 1024 * charged * PROVISIONED_GB_SECOND[processor]
+
+
+def price_snapstart_month(memory_mb: float, versions: int, restores: float) -> float:
+    """Return USD a month for SnapStart: snapshots of so many published versions, and restores.
+
+    The runs come on top. It is charged for each version that is kept, in use or not.
+    """
+    seconds = HOURS_PER_MONTH * 3600
+    per_gb = versions * seconds * SNAPSTART_CACHE_GB_SECOND + restores * SNAPSTART_RESTORE_GB
+    return memory_mb / 1024 * per_gb
+
+
+def price_sagemaker_serverless_million(memory_mb: float, warm_ms: float, *, rows: int = 1) -> float:
+    """Return USD for a million predictions on SageMaker Serverless Inference, computing alone.
+
+    It comes in whole GB, up to 6. Raises ValueError for more.
+    """
+    size = next((size for size in SAGEMAKER_SERVERLESS_MB if size >= memory_mb), None)
+    if size is None:
+        raise ValueError(
+            f"SageMaker Serverless has up to {SAGEMAKER_SERVERLESS_MB[-1]} MB, not {memory_mb:g}"
+        )
+    return 1e6 / rows * count_gb_seconds(size, warm_ms) * SAGEMAKER_SERVERLESS_GB_SECOND
+
+
+def price_sagemaker_month(instance: str, count: int = 1) -> float:
+    """Return USD a month for a real-time endpoint of so many instances that are always on."""
+    return count * HOURS_PER_MONTH * SAGEMAKER_HOUR[instance]
+
+
+def price_fargate_month(
+    processor: Processor, tasks: int = 2, vcpus: float = 1, gb: float = 2
+) -> float:
+    """Return USD a month for containers that are always on, behind a load balancer."""
+    task = vcpus * FARGATE_VCPU_HOUR[processor] + gb * FARGATE_GB_HOUR[processor]
+    return HOURS_PER_MONTH * (tasks * task + LOAD_BALANCER_HOUR)
+
+
+def find_break_even(month_usd: float, million_usd: float) -> float:
+    """Return the millions of predictions a month up to which paying for each is cheaper."""
+    return month_usd / million_usd

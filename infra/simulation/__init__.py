@@ -1,0 +1,1 @@
+"""A day of traffic on Lambda, before it happens: cold starts, throttling, latency and the bill."""

@@ -1,0 +1,7 @@
+"""What a person can mend about a simulation."""
+
+from infra.deployment import DeploymentError
+
+
+class SimulationError(DeploymentError):
+    """Raise when a curve or an option makes no sense; one line for a person."""
