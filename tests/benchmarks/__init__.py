@@ -1,1 +1,1 @@
-"""`make bench`: what a request costs, measured side by side in one run."""
+"""`make bench`: what a prediction costs, ours and others' side by side in one run."""

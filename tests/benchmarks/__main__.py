@@ -1,60 +1,157 @@
-"""Run the benchmarks on what `sam build` made; print one table and write build/bench.json."""
+"""Measure what `sam build` made; print the tables, and write the same to build/bench.json."""
 
+import argparse
 import asyncio
+import fcntl
 import json
-import os
-import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from infra.local import managed_runtime
+from infra.artifacts import ArtifactError
+from infra.local.errors import FunctionError, LocalRunError
+from infra.local.managed_runtime import prepare
+from infra.local.run import BUILD, LOCK, STACK_NAME, check_machine
+from infra.local.stack import read_stack
+from tests.benchmarks import chart, machine, report
+from tests.benchmarks.cold import measure_cold, summarize_starts
+from tests.benchmarks.cost import price
+from tests.benchmarks.load import PARAMETERS, LoadError, measure_load
+from tests.benchmarks.peers import measure_peers
+from tests.benchmarks.sample import AnswerError, read_sample
+from tests.benchmarks.sizes import add_up, measure_sizes
+from tests.benchmarks.subjects import LayerError, prepare_subjects
+from tests.benchmarks.targets import Target, find_failure, judge_cold, judge_size, judge_warm
+from tests.benchmarks.warm import WarmError, measure_warm, summarize_cases
 
-BUILD = Path(".aws-sam/build").resolve()
-RESULT = Path("build/bench.json")
+WIDTH = 110  # of the widest table
+WHEELS = Path("build/wheels")
+REGION = "us-east-1"
+SECTIONS = ("cold", "warm", "sizes", "load", "peers")
+ERRORS = (
+    *(AnswerError, ArtifactError, FunctionError),
+    *(LayerError, LoadError, LocalRunError, WarmError),
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often everything is measured."""
+
+    starts: int
+    rounds: int
+    clients: tuple[int, ...]
+    requests: int  # over HTTP, by all clients together
+    seconds: float  # of them at most, for each number of clients
+    peer_starts: int
+
+
+FULL = Counts(starts=15, rounds=60, clients=(1, 2, 8, 32), requests=4000, seconds=8, peer_starts=3)
+QUICK = Counts(starts=1, rounds=1, clients=(1, 4), requests=32, seconds=2, peer_starts=1)
 
 
 def main() -> None:
-    warm = measure_warm(asyncio.run(managed_runtime.prepare()))
-    RESULT.write_text(json.dumps({"warm": warm}, indent=2) + "\n")
-    Console().print(tabulate(warm))
-
-
-def measure_warm(python: Path) -> dict[str, dict[str, float]]:
-    """Time requests in a process that sees the built function and layers and nothing else."""
-    process = subprocess.run(
-        [python, "-P", Path(__file__).with_name("warm.py")],
-        env={
-            "PYTHONPATH": f"{BUILD}/InferenceFunction:{BUILD}/RuntimeLayer/python",
-            "MODEL_DIR": f"{BUILD}/ModelLayer/model",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
-            "AWS_REGION": "eu-west-1",
-            "PATH": os.defpath,
-        },
-        stdout=subprocess.PIPE,
-        check=True,
+    """Exit with status 1 if something fails or is too large, never for a time."""
+    options = parse(sys.argv[1:])
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    try:
+        with console.status("Measuring ..."):
+            result = asyncio.run(measure(QUICK if options.quick else FULL, options.only))
+    except ERRORS as error:
+        sys.exit(f"bench: {error}")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=2, default=asdict) + "\n")
+    console.print(
+        f"{machine.tell(result['machine'])}, load {result['machine']['load']} at the start"
     )
-    result: dict[str, dict[str, float]] = json.loads(process.stdout)
+    for table in tabulate(result):
+        console.print(table)
+    if options.chart:
+        starts = result["cold"]["ours"]["total"].count
+        note = chart.note(machine.tell(result["machine"]), starts)
+        options.chart.write_text(chart.draw(result["cold"], note))
+    if failure := find_failure(result["targets"]):
+        sys.exit(f"bench: {failure}")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="as few repetitions as possible")
+    parser.add_argument("--peers", action="store_true", help="MLServer and BentoML, too")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections alone")
+    parser.add_argument("--chart", type=Path, help="write the cold start as SVG")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    options = parser.parse_args(arguments)
+    options.only = options.only or [name for name in SECTIONS if name != "peers" or options.peers]
+    if options.chart and "cold" not in options.only:
+        parser.error("--chart needs the section cold")
+    return options
+
+
+async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
+    """Measure the sections, one after the other, and judge them."""
+    python = await prepare()
+    targets: list[Target] = []
+    result: dict[str, Any] = {"machine": machine.describe(), "targets": targets}
+    with tempfile.TemporaryDirectory(dir=Path.cwd() / LOCK.parent, prefix="bench-") as name:
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until there is a copy of what was built
+            stack = read_stack(BUILD, STACK_NAME, REGION, PARAMETERS)
+            function = stack.function
+            check_machine(function.runtime, function.architecture)
+            wheels = WHEELS / function.architecture
+            subjects = prepare_subjects(function, Path(name), wheels)
+            if "sizes" in sections:
+                sizes = measure_sizes(BUILD)
+                result["sizes"] = sizes
+                targets.append(judge_size(add_up(sizes["RuntimeLayer"])))
+        model = subjects["ours"].place.opt / "model"
+        sample = read_sample(model)
+        if "cold" in sections:
+            starts = await measure_cold(subjects, sample, python, counts.starts)
+            result["cold"] = summarize_starts(starts)
+            result["cost"], result["always_on"] = price(result["cold"])
+            targets += judge_cold(starts)
+        if "warm" in sections:
+            times = await measure_warm(subjects, python, counts.rounds)
+            result["warm"] = summarize_cases(times)
+            targets += judge_warm(times)
+        bounds = counts.requests, counts.seconds
+        if "load" in sections:
+            local = Path(name) / "local"
+            result["load"] = await measure_load(
+                stack, model, python, local, counts.clients, *bounds
+            )
+        if "peers" in sections:
+            result["peers"] = await measure_peers(model, sample, counts.peer_starts, *bounds)
     return result
 
 
-def tabulate(warm: dict[str, dict[str, Any]]) -> Table:
-    table = Table("Warm request", "handler", "session.run", "ratio", "telemetry")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for case, times in warm.items():
-        handler, floor = times["handler"], times["session.run"]
-        telemetry = handler - times["handler without telemetry"]
-        table.add_row(
-            case,
-            f"{handler:,.0f} \u00b5s",
-            f"{floor:,.0f} \u00b5s",
-            f"{handler / floor:.2f} x",
-            f"{telemetry:,.0f} \u00b5s ({telemetry / handler:.0%})",
-        )
-    return table
+def tabulate(result: Mapping[str, Any]) -> Iterator[Table]:
+    """Show what was measured."""
+    if "cold" in result:
+        yield report.tabulate_cold(result["cold"])
+    if "warm" in result:
+        yield report.tabulate_warm(result["warm"])
+    if "sizes" in result:
+        yield report.tabulate_sizes(result["sizes"])
+    if "load" in result:
+        yield report.tabulate_load("Local run over HTTP", result["load"])
+    if "peers" in result:
+        yield report.tabulate_peers(result["peers"])
+    if "cost" in result:
+        yield report.tabulate_cost(result["cost"])
+        yield report.tabulate_always_on(result["always_on"])
+    if result["targets"]:
+        yield report.tabulate_targets(result["targets"])
 
 
 if __name__ == "__main__":

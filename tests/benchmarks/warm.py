@@ -1,96 +1,90 @@
-"""Time warm requests inside the built function, on the managed runtime's Python alone.
+"""Warm requests: microseconds in the handler."""
 
-Runs as a script in an execution environment of its own; prints one JSON object: medians in
-microseconds by case, over rounds in which every variant takes its turn.
-"""
-
-import base64
+import asyncio
 import json
 import os
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
+from tests.benchmarks.spread import Spread, summarize
+from tests.benchmarks.subjects import HANDLERS, Subject
 
-from api import handler as api
-from serving import telemetry
+STOPWATCH = HANDLERS / "stopwatch.py"
 
-ROUNDS = 200
-CONTEXT: Any = SimpleNamespace(
-    function_name="inference",
-    memory_limit_in_mb=1769,
-    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:inference:live",
-    aws_request_id="8f507cfc-xmpl-4697-b07a-ac58fc914c95",
-)
+type Times = dict[str, dict[str, list[float]]]
 
 
-def main() -> None:
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        result = {
-            f"{rows} row{'s' * (rows > 1)}, {form}": measure(rows, binary=form == "binary")
-            for rows in (1, 100, 1000)
-            for form in ("JSON", "binary")
-        }
-    json.dump(result, sys.stdout)
+class WarmError(Exception):
+    """Raise when a handler does not answer as the model does."""
 
 
-def measure(rows: int, *, binary: bool) -> dict[str, float]:
-    [tensor] = api.model.manifest.inputs
-    array = np.resize(api.model.example()[tensor.name], (rows, *tensor.shape[1:]))
-    event = make_event(tensor.name, array, binary=binary)
-    variants: dict[str, Callable[[], Any]] = {
-        "session.run": lambda: api.model._session.run(None, {tensor.name: array}),  # noqa: SLF001 the floor
-        "handler": lambda: api.handler(event, CONTEXT),
-        "handler without telemetry": lambda: without_telemetry(event),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(ROUNDS):
-        for name, variant in variants.items():
-            started = time.perf_counter()
-            variant()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) * 1e6 for name, values in seconds.items()}
+async def measure_warm(subjects: Mapping[str, Subject], python: Path, rounds: int) -> Times:
+    """Return the microseconds of each handler in each round, by case.
+
+    Our handler and the session take turns in one process and the typical one has its own, so that
+    neither carries the other's objects and threads. Raises WarmError.
+    """
+    times: Times = defaultdict(lambda: defaultdict(list))
+    async with AsyncExitStack() as exits:
+        processes = [
+            await exits.enter_async_context(_start(name, subjects, python))
+            for name in ("ours", "typical")
+        ]
+        for _ in range(rounds):
+            for process in processes:
+                for case, values in (await _ask(process)).items():
+                    for name, value in values.items():
+                        times[case][name].append(value)
+    return times
 
 
-def without_telemetry(event: dict[str, Any]) -> None:
-    """Do what the handler does but count, measure and log."""
-    metrics: Any = telemetry._metrics  # noqa: SLF001 the one thing to leave out
-    metrics.add_metric = _ignore
-    api._route(event, CONTEXT)  # noqa: SLF001 the handler, up to the line that it writes
-    del metrics.add_metric
-
-
-def _ignore(*_: object, **__: object) -> None:
-    pass
-
-
-def make_event(name: str, array: Any, *, binary: bool) -> dict[str, Any]:
-    tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": list(array.shape)}
-    headers = {"content-type": "application/json"}
-    if binary:
-        tensor["parameters"] = {"binary_data_size": array.nbytes}
-        header = json.dumps(
-            {"inputs": [tensor], "parameters": {"binary_data_output": True}}
-        ).encode()
-        headers = {"inference-header-content-length": str(len(header))}
-        body = base64.b64encode(header + array.tobytes()).decode()
-    else:
-        body = json.dumps({"inputs": [tensor | {"data": array.tolist()}]})
-    path = f"/v2/models/{api.model.manifest.name}/infer"
+def summarize_cases(
+    warm: Mapping[str, Mapping[str, Sequence[float]]],
+) -> dict[str, dict[str, Spread]]:
+    """Return the spread of each handler's microseconds, by case."""
     return {
-        "rawPath": path,
-        "headers": headers,
-        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
-        "body": body,
-        "isBase64Encoded": binary,
+        case: {name: summarize(values) for name, values in times.items()}
+        for case, times in warm.items()
     }
 
 
-if __name__ == "__main__":
-    main()
+@asynccontextmanager
+async def _start(
+    name: str, subjects: Mapping[str, Subject], python: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    subject = subjects[name]
+    function, place = subject.function, subject.place
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-B", "-P", STOPWATCH, name),
+        env={
+            **subject.variables,
+            **function.environment,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_DEFAULT_REGION": function.region,
+            "AWS_REGION": function.region,
+            "PATH": os.defpath,
+            "PYTHONPATH": f"{place.task}:{subjects['floor'].place.task}:{place.opt}/python",
+        },
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _ask(process: asyncio.subprocess.Process) -> dict[str, dict[str, float]]:
+    """Ask for one round."""
+    assert process.stdin  # both are pipes
+    assert process.stdout
+    process.stdin.write(b"\n")
+    answer = await process.stdout.readline()
+    if not answer:
+        raise WarmError(f"a warm request fails (exit status {await process.wait()})")
+    result: dict[str, dict[str, float]] = json.loads(answer)
+    return result

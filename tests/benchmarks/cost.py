@@ -1,0 +1,78 @@
+"""What a million predictions cost on AWS, from the times measured here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra import prices
+from infra.prices import Processor
+from tests.benchmarks.spread import Spread
+
+MEMORY_MB = (512, 1024, 1769, 3008)
+MB_PER_VCPU = 1769  # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+COLD_SHARE = 0.01  # of the requests
+
+
+@dataclass(frozen=True)
+class Cost:
+    """USD for a million predictions of one row each, on Lambda behind an HTTP API but for two."""
+
+    memory_mb: int
+    warm_ms: float  # billed
+    cold_ms: float  # billed on top, at a cold start
+    x86_64: float
+    arm64: float
+    direct: float  # without the HTTP API, on x86_64
+    typical: float  # the typical function, on x86_64
+    sagemaker_serverless: float
+
+
+@dataclass(frozen=True)
+class AlwaysOn:
+    """What costs the same whatever is asked, and the millions a month from which it is cheaper."""
+
+    name: str
+    month: float
+    break_even: float
+
+
+def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[AlwaysOn]]:
+    """Price the requests of `cold`, for each memory size.
+
+    A size below one vCPU is slower in proportion; above it nothing is faster, since one request
+    keeps one thread busy. arm64 is taken to be as fast as the processor here.
+    """
+    costs = []
+    for memory_mb in MEMORY_MB:
+        slower = max(1.0, MB_PER_VCPU / memory_mb)
+        warm_ms, cold_ms = (cold["ours"][field].median * slower for field in ("warm", "init"))
+        typical = (cold["typical"][field].median * slower for field in ("warm", "init"))
+        costs.append(
+            Cost(
+                memory_mb,
+                warm_ms,
+                cold_ms,
+                x86_64=_price(memory_mb, "x86_64", warm_ms, cold_ms),
+                arm64=_price(memory_mb, "arm64", warm_ms, cold_ms),
+                direct=_price(memory_mb, "x86_64", warm_ms, cold_ms, http_api=False),
+                typical=_price(memory_mb, "x86_64", *typical),
+                sagemaker_serverless=prices.price_sagemaker_serverless_million(memory_mb, warm_ms),
+            )
+        )
+    million = next(cost.x86_64 for cost in costs if cost.memory_mb == MB_PER_VCPU)
+    months = {
+        "SageMaker endpoint, 1 ml.t3.medium": prices.price_sagemaker_month("ml.t3.medium"),
+        "SageMaker endpoint, 2 ml.m5.large": prices.price_sagemaker_month("ml.m5.large", 2),
+        "Fargate, 2 tasks and a load balancer": prices.price_fargate_month("x86_64"),
+    }
+    return costs, [
+        AlwaysOn(name, month, prices.find_break_even(month, million))
+        for name, month in months.items()
+    ]
+
+
+def _price(
+    memory_mb: int, processor: Processor, warm_ms: float, cold_ms: float, *, http_api: bool = True
+) -> float:
+    return prices.price_million_predictions(
+        memory_mb, processor, warm_ms, cold_share=COLD_SHARE, cold_ms=cold_ms, http_api=http_api
+    )

@@ -1,0 +1,69 @@
+"""The request of the benchmark, a golden sample of the model, and the check of its answer."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infra.local.event import Request, to_event, to_response
+from infra.local.run import sample_request
+
+
+class AnswerError(Exception):
+    """Raise when what is measured does not answer what the golden sample says."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request in JSON, as the protocol has it, and the outputs that it must get."""
+
+    path: str
+    body: bytes
+    golden: Mapping[str, Any]
+
+    def event(self) -> bytes:
+        """Write the event that the HTTP API makes of the request."""
+        headers = [("content-type", "application/json")]
+        event = to_event(
+            Request("POST", self.path, headers, self.body, "127.0.0.1"),
+            route_key="ANY /{proxy+}",
+            path_parameters={"proxy": self.path[1:]},
+            stage="$default",
+            request_id="",
+            trace_id="",
+        )
+        return json.dumps(event).encode()
+
+    def check_payload(self, payload: bytes) -> None:
+        """Raise AnswerError unless a handler returned the golden outputs."""
+        response = to_response(payload)
+        self.check(response.status, response.body)
+
+    def check(self, status: int, body: bytes) -> None:
+        """Raise AnswerError unless a response holds the golden outputs."""
+        try:
+            outputs = {tensor["name"]: tensor for tensor in json.loads(body)["outputs"]}
+            for name, expected in self.golden["outputs"].items():
+                found = np.reshape(outputs[name]["data"], outputs[name]["shape"])
+                relative, absolute = (
+                    self.golden[f"{kind}_tolerance"] for kind in ("relative", "absolute")
+                )
+                np.testing.assert_allclose(found, expected, relative, absolute)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            text = body[:200].decode(errors="replace")
+            raise AnswerError(f"status {status}, not the golden answer: {text}") from error
+
+
+def read_sample(model: Path) -> Sample:
+    """Read the first golden sample of the model in the folder `model`."""
+    manifest = json.loads((model / "model.json").read_text())
+    if not manifest["golden"]:
+        raise AnswerError(f"{model}/model.json has no golden sample to measure with")
+    return Sample(
+        path=f"/v2/models/{manifest['name']}/infer",
+        body=json.dumps(sample_request(manifest)).encode(),
+        golden=manifest["golden"][0],
+    )
