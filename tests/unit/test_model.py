@@ -19,7 +19,7 @@ from serving.errors import (
     ModelLoadError,
     RequestError,
 )
-from serving.model import load_model
+from serving.model import SMALL, load_model
 from tests.onnx_models import (
     gather,
     identities,
@@ -55,6 +55,23 @@ def test_refuses_a_file_that_is_not_the_packaged_one(tmp_path: Path) -> None:
         load_model(tmp_path)
     assert packaged in str(refused.value)
     assert found in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [0, SMALL, SMALL + 1, 3 * SMALL])
+def test_files_of_every_size_are_verified(tmp_path: Path, size: int) -> None:
+    # GIVEN a model with a file beside it
+    data = bytes(size)
+    package(tmp_path, logistic())
+    manifest = json.loads((tmp_path / "model.json").read_text())
+    manifest["files"]["weights.bin"] = hashlib.sha256(data).hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(manifest))
+    (tmp_path / "weights.bin").write_bytes(data)
+    load_model(tmp_path)
+    # WHEN its last byte is another one
+    (tmp_path / "weights.bin").write_bytes(data[:-1] + b"x")
+    # THEN
+    with pytest.raises(ModelLoadError, match=r"weights\.bin: model\.json says sha256"):
+        load_model(tmp_path)
 
 
 def test_verifies_every_file_that_the_manifest_lists(tmp_path: Path) -> None:
