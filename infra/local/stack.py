@@ -52,6 +52,7 @@ class Function:
     layers: tuple[Path, ...]
     region: str
     description: str = ""
+    snap_start: bool = False
 
     @property
     def arn(self) -> str:
@@ -328,6 +329,7 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         layers=tuple(_built(build, content["S3Key"]) for content in layers),
         region=resolve({"Ref": "AWS::Region"}),
         description=str(properties.get("Description", "")),
+        snap_start=properties.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
     )
 
 

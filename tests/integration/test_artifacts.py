@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from infra.artifacts import BUDGET, Build, check, read_builds, read_processors
+from infra.artifacts import BUDGET, MB, Build, check, read_builds, read_processors
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,11 @@ def build() -> Build:
 def test_build_fits_lambda_and_its_processor(build: Build) -> None:
     check(build)
     assert build.size <= BUDGET
+
+
+def test_runtime_layer_stays_small(build: Build) -> None:
+    [runtime] = [one for one in build.artifacts if one.name == "RuntimeLayer"]
+    assert runtime.size <= 105 * MB  # a cold start fetches it, and a model has what it leaves
 
 
 def test_build_has_the_architecture_of_the_template(build: Build) -> None:

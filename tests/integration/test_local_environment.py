@@ -81,6 +81,26 @@ async def test_a_later_layer_wins(build: Path, start: Starter) -> None:
         assert (await client.get("/echo")).json()["greeting"] == "model"
 
 
+@pytest.mark.parametrize(("apply_on", "called"), [("PublishedVersions", ["A", "B"]), ("None", [])])
+async def test_hooks_of_snapstart_are_called_where_it_is_on(
+    build: Path, start: Starter, apply_on: str, called: list[str]
+) -> None:
+    # GIVEN a module that registers hooks
+    template = (build / "template.yaml").read_text()
+    switch = f"AutoPublishAlias: live\n      SnapStart: {{ApplyOn: {apply_on}}}"
+    (build / "template.yaml").write_text(template.replace("AutoPublishAlias: live", switch))
+    (build / "RuntimeLayer" / "python" / "greeting.py").write_text(
+        "import snapshot_restore_py as hooks\n"
+        "WORD = []\n"
+        "hooks.register_after_restore(WORD.append, 'B')\n"
+        "hooks.register_before_snapshot(WORD.append, 'A')\n"
+    )
+    # WHEN the function starts THEN the runtime client calls them, before its first request
+    local = await start()
+    async with httpx.AsyncClient(base_url=local.url) as client:
+        assert (await client.get("/echo")).json()["greeting"] == called
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
