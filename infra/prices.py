@@ -45,10 +45,9 @@ def price_million_predictions(  # noqa: PLR0913 what the price depends on
     *,
     cold_share: float = 0,
     cold_ms: float = 0,
-    rows: int = 1,
     http_api: bool = True,
 ) -> float:
-    """Return USD for a million predictions on Lambda, `rows` of them in a request.
+    """Return USD for a million requests on Lambda.
 
     `warm_ms` is the billed time of a warm request. A share of 0 to 1 of the requests meets a cold
     start, whose `cold_ms` of initialisation come on top; they are billed since August 2025.
@@ -56,7 +55,7 @@ def price_million_predictions(  # noqa: PLR0913 what the price depends on
     gb_seconds = count_gb_seconds(memory_mb, warm_ms)
     gb_seconds += cold_share * count_gb_seconds(memory_mb, cold_ms)
     request = LAMBDA_REQUEST + (HTTP_API_REQUEST if http_api else 0)
-    return 1e6 / rows * (request + gb_seconds * LAMBDA_GB_SECOND[processor])
+    return 1e6 * (request + gb_seconds * LAMBDA_GB_SECOND[processor])
 
 
 def price_provisioned(
@@ -80,17 +79,23 @@ def price_snapstart_month(memory_mb: float, versions: int, restores: float) -> f
     return memory_mb / 1024 * per_gb
 
 
-def price_sagemaker_serverless_million(memory_mb: float, warm_ms: float, *, rows: int = 1) -> float:
-    """Return USD for a million predictions on SageMaker Serverless Inference, computing alone.
-
-    It comes in whole GB, up to 6. Raises ValueError for more.
-    """
+def choose_sagemaker_serverless_mb(memory_mb: float) -> int:
+    """Return the size of SageMaker Serverless Inference that holds so much; ValueError if none."""
     size = next((size for size in SAGEMAKER_SERVERLESS_MB if size >= memory_mb), None)
     if size is None:
         raise ValueError(
             f"SageMaker Serverless has up to {SAGEMAKER_SERVERLESS_MB[-1]} MB, not {memory_mb:g}"
         )
-    return 1e6 / rows * count_gb_seconds(size, warm_ms) * SAGEMAKER_SERVERLESS_GB_SECOND
+    return size
+
+
+def price_sagemaker_serverless_million(memory_mb: float, warm_ms: float) -> float:
+    """Return USD for a million requests on SageMaker Serverless Inference, computing alone.
+
+    It comes in whole GB, up to 6. Raises ValueError for more.
+    """
+    size = choose_sagemaker_serverless_mb(memory_mb)
+    return 1e6 * count_gb_seconds(size, warm_ms) * SAGEMAKER_SERVERLESS_GB_SECOND
 
 
 def price_sagemaker_month(instance: str, count: int = 1) -> float:

@@ -24,7 +24,7 @@ import msgspec
 
 from api import open_inference
 from api.responses import Response, answer
-from serving.errors import ServingError
+from serving.errors import RequestError, ServingError
 from serving.model import MB_PER_VCPU, load_model
 from serving.telemetry import flush, logger, record
 
@@ -45,8 +45,9 @@ except ServingError:
     record(ModelLoadFailures=1)
     flush()
     raise
-gc.freeze()
-gc.enable()
+finally:
+    gc.freeze()
+    gc.enable()
 
 
 @logger.inject_lambda_context
@@ -86,9 +87,7 @@ def _answer(event: dict[str, Any], operation: Callable[..., Response]) -> dict[s
     """Answer an inference request with the very result that Mangum would return."""
 
     def operate() -> Response:
-        body = (event.get("body") or "").encode()
-        if event.get("isBase64Encoded"):
-            body = _decode_base64(b'"%b"' % body)
+        body = _read_body(event)
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         return operation(body=body, headers=headers)
 
@@ -100,6 +99,17 @@ def _answer(event: dict[str, Any], operation: Callable[..., Response]) -> dict[s
         "body": text.decode(),
         "isBase64Encoded": not response.is_text,
     }
+
+
+def _read_body(event: dict[str, Any]) -> bytes:
+    body: bytes = (event.get("body") or "").encode()
+    if not event.get("isBase64Encoded"):
+        return body
+    try:
+        decoded: bytes = _decode_base64(b'"%b"' % body)
+    except msgspec.DecodeError as error:
+        raise RequestError("body: Expected base64 in one line") from error
+    return decoded
 
 
 @cache
@@ -139,9 +149,12 @@ def _stage_prefix(event: dict[str, Any]) -> str:
     return "" if stage == "$default" else f"/{stage}"
 
 
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-    from api import snapshot
+match os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
+    case "snap-start":
+        from api import snapshot
 
-    snapshot.register(_load_routes)
-else:
-    record(ColdStart=1, ModelLoadTime=model.load_milliseconds)  # flushed with the first request
+        snapshot.register(_load_routes)
+    case "provisioned-concurrency":  # nobody waits for these
+        record(ModelLoadTime=model.load_milliseconds)
+    case _:  # flushed with the first request
+        record(ColdStart=1, ModelLoadTime=model.load_milliseconds)

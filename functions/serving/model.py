@@ -1,6 +1,5 @@
 """Loads, verifies and runs one ONNX model: the only importer of onnxruntime."""
 
-import _sha2  # type: ignore[import-not-found]  # of CPython; typeshed has no stub
 import ctypes
 import math
 import os
@@ -21,6 +20,11 @@ from serving.tensors import DATATYPES, Array, is_finite
 # (microsoft/onnxruntime, docs/Privacy.md).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
+
+try:
+    from _sha2 import sha256  # type: ignore[import-not-found]  # typeshed has no stub
+except ImportError:  # a build of CPython may leave it out (--with-builtin-hashlib-hashes)
+    from hashlib import sha256
 
 MB_PER_VCPU = 1769  # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
@@ -260,7 +264,7 @@ def _digest(path: Path) -> str:
     long as CPython's does for a megabyte.
     """
     if path.stat().st_size <= SMALL:
-        found: str = _sha2.sha256(path.read_bytes()).hexdigest()
+        found: str = sha256(path.read_bytes()).hexdigest()
         return found
     import hashlib
 

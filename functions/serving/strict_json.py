@@ -14,7 +14,7 @@ JsonText = bytes | msgspec.Raw
 
 _NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 _ESCAPED_ASCII = re.compile(rb"\\(u00[2-7]|/)")  # what no encoder need escape, to hide a key
-_DISGUISED_KEY = re.compile(rb'"[^"]{0,1200}\\(?:u00[2-7]|/)[^"]{0,1200}"\s*:')
+_ESCAPED = re.compile(rb"\\[u/]")  # where keys are more than ASCII
 _REREAD = 2**20  # bytes: what may be read a second time
 _BYTE = re.compile(r"byte (\d+)")
 
@@ -40,26 +40,28 @@ def refuse_repeated_keys(data: JsonText, most: Mapping[str, int], place: str) ->
     """Raise RequestError if an object has a key twice: parsers differ in which one they take.
 
     `most` tells how often each known key can be there. That is cheap to count, and only a text
-    with more is read again; a value that looks like a key counts too. A large text is not read
-    again but refused, if it is keys and neither values nor null that are too many.
+    with more, or with escapes that may hide one, is read again; a value that looks like a key
+    counts too. A large text is refused instead if it is keys, not values, that are too many: what
+    reads it again takes longer than what read it first.
     """
     text = bytes(data)
     repeated = RequestError(f"{place}: Expected each key once in an object")
+    keys = {msgspec.json.encode(key): count for key, count in most.items()}
+    exceeded = [key for key, count in keys.items() if text.count(key) > count]
+    escapes = _ESCAPED_ASCII if all(map(str.isascii, most)) else _ESCAPED
+    is_escaped = escapes.search(text) is not None
+    if not (exceeded or is_escaped):
+        return
+    if len(text) > _REREAD:
+        if any(len(re.findall(re.escape(key) + rb"\s*:", text)) > keys[key] for key in exceeded):
+            raise repeated
+        if not is_escaped:
+            return
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) < len(pairs):
             raise repeated
 
-    keys = {msgspec.json.encode(key): count for key, count in most.items()}
-    if not (_ESCAPED_ASCII.search(text) or any(text.count(key) > n for key, n in keys.items())):
-        return
-    if len(text) > _REREAD:
-        if _DISGUISED_KEY.search(text) or any(
-            len(re.findall(re.escape(key) + rb"\s*:(?!\s*null)", text)) > n
-            for key, n in keys.items()
-        ):
-            raise repeated
-        return
     try:
         json.loads(text, object_pairs_hook=check, parse_int=len, parse_float=len)
     except (ValueError, RecursionError) as error:  # in what msgspec had no need to look into

@@ -26,6 +26,8 @@ METRICS = {
     "ModelLoadFailures": MetricUnit.Count,
 }
 
+MOST_VALUES = 100  # of a metric in one record (Amazon CloudWatch, "Embedded metric format")
+
 logger = Logger(service=SERVICE)
 _values: dict[str, list[float]] = {name: [] for name in METRICS}
 _emf = Metrics(namespace="ServerlessOnnx", service=SERVICE).provider
@@ -33,8 +35,13 @@ _emf.add_dimensions(service=SERVICE, function_version=FUNCTION_VERSION)  # besid
 
 
 def record(**values: float) -> None:
-    """Add values of metrics, by name, to this invocation's one EMF record."""
+    """Add values of metrics, by name, to this invocation's one EMF record.
+
+    Where nobody flushes, as around a local server, the record is printed when it is full.
+    """
     for name, value in values.items():
+        if len(_values[name]) == MOST_VALUES:
+            flush()
         _values[name].append(value)
 
 

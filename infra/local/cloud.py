@@ -36,7 +36,7 @@ from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
-from infra.local.errors import FunctionError
+from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
 from infra.local.metrics import Sample, percentile
 from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
@@ -136,6 +136,9 @@ CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assig
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
 
 
+type Archives = Mapping[Path, str]
+
+
 class Cloud:
     """An AWS account of one Region, empty until a stack is created in it."""
 
@@ -150,6 +153,7 @@ class Cloud:
         self._server: ThreadedMotoServer | None = None
         self._url = ""
         self._resources: dict[str, Any] = {}
+        self._published = 0
 
     def start(self, port: int) -> str:
         """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
@@ -167,16 +171,16 @@ class Cloud:
             socket.create_connection(self._server.get_host_and_port()).close()
             stopping.join()
 
-    def create_stack(self, stack: Stack, url: str) -> None:
+    def create_stack(self, stack: Stack, archives: Archives, url: str) -> None:
         """Create everything the stack holds that other tools read, with the alias on version 1.
 
         The CloudFormation stack has the log groups, the dashboard, the parameters and the outputs:
         moto's CloudFormation knows neither aliases nor HTTP APIs.
         """
         function, gate = stack.function, stack.gate("1")
-        for one in filter(None, (function, gate)):
-            self.put_function(one)
-        self._lambda.publish_version(function.name)
+        if gate:
+            self.put_function(gate, archives)
+        self.publish(function, archives)
         self._lambda.create_alias(function.alias, function.name, "1", "", "")
         self._url = url
         named = {
@@ -219,26 +223,27 @@ class Cloud:
                 properties["DashboardName"], properties["DashboardBody"]
             )
 
-    def digest(self, function: Function) -> str:
-        """Return what tells the files of a function from others."""
-        parts = [_zip(part) for part in (function.code, *function.layers)]
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
+    def publish(self, function: Function, archives: Archives) -> str:
+        """Publish the next version of the function; return its number, which no other ever had."""
+        self.put_function(function, archives)
+        published: Any = self._lambda.publish_version(function.name)
+        self._published += 1
+        if published.version != self._published:  # moto takes how many there are for a number
+            published.set_version(self._published)
+            arns = self._lambda._lambdas._arns  # noqa: SLF001 moto has no setting for it
+            for one in self._lambda.list_versions_by_function(function.name):
+                arns[one.function_arn] = one
+        return str(self._published)
 
-    def publish(self, function: Function) -> str:
-        """Publish the next version of a function that exists; return its number."""
-        self.put_function(function)
-        published = self._lambda.publish_version(function.name)
-        return str(published.version)  # type: ignore[union-attr]  # None only without a function
-
-    def put_function(self, function: Function) -> None:
+    def put_function(self, function: Function, archives: Archives) -> None:
         """Create a function, or change what it is without a version."""
         if function.name not in {held.function_name for held in self._lambda.list_functions()}:
-            self._create_function(function)
+            self._create_function(function, archives)
             return
-        code = {"ZipFile": _zip(function.code)}
+        code = {"ZipFile": archives[function.code]}
         self._lambda.update_function_code(function.name, LATEST, code)
         self._lambda.update_function_configuration(
-            function.name, LATEST, self._configuration(function)
+            function.name, LATEST, self._configuration(function, archives)
         )
 
     def shift(self, function: Function, version: str, additional: Mapping[str, float]) -> None:
@@ -290,7 +295,7 @@ class Cloud:
             {"Parameters": parameters, "Resources": self._resources, "Outputs": outputs}
         )
 
-    def _create_function(self, function: Function) -> None:
+    def _create_function(self, function: Function, archives: Archives) -> None:
         role = iam_backends[ACCOUNT_ID]["aws"].create_role(
             f"{function.name}-role", "{}", "/", None, "", [], "3600"
         )
@@ -300,17 +305,17 @@ class Cloud:
                 "Role": role.arn,
                 "Runtime": function.runtime,
                 "Architectures": [function.architecture],
-                "Code": {"ZipFile": _zip(function.code)},
-                **self._configuration(function),
+                "Code": {"ZipFile": archives[function.code]},
+                **self._configuration(function, archives),
             }
         )
 
-    def _configuration(self, function: Function) -> dict[str, Any]:
+    def _configuration(self, function: Function, archives: Archives) -> dict[str, Any]:
         layers = [
             self._lambda.publish_layer_version(
                 {
                     "LayerName": f"{function.name}-{layer.name}",
-                    "Content": {"ZipFile": _zip(layer)},
+                    "Content": {"ZipFile": archives[layer]},
                     "CompatibleRuntimes": [function.runtime],
                 }
             ).arn
@@ -324,6 +329,16 @@ class Cloud:
             "Environment": {"Variables": dict(function.environment)},
             "Layers": layers,
         }
+
+
+def archive(stack: Stack) -> Archives:
+    """Make an archive of each built folder of a stack; raise BuildError if one cannot be read."""
+    functions = filter(None, (stack.function, stack.gate("1")))
+    folders = {folder for one in functions for folder in (one.code, *one.layers)}
+    try:
+        return {folder: _zip(folder.resolve(strict=True)) for folder in folders}
+    except OSError as error:
+        raise BuildError(error) from error
 
 
 def _zip(directory: Path) -> str:

@@ -1,10 +1,12 @@
 """CloudFormation's part of a release: what else of the stack changes with a version, and back."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from infra.local.cloud import Archives, Cloud, archive
 from infra.local.code_deploy import CodeDeploy, Event, Progress, Release, plan
 from infra.local.errors import ReleaseError
 from infra.local.stack import Function, Stack
@@ -14,18 +16,27 @@ from infra.local.watch import delete_alarms, name_alarms, put_alarms
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from infra.local.cloud import Cloud
     from infra.local.code_deploy_api import Deployments
 
 
 @dataclass(frozen=True)
 class Published:
-    """A stack, the version that was published of its function, and the gate that came with it."""
+    """A stack, the version that was published of its function, and the gate that came with it.
+
+    `archives` are of its built folders as they were then.
+    """
 
     stack: Stack
     version: str
-    digest: str
+    archives: Archives
     gate: Version | None = None
+
+    def has_files(self, stack: Stack, archives: Archives) -> bool:
+        """Tell whether the function and its layers are the same in another stack."""
+        ours, theirs = self.stack.function, stack.function
+        return [self.archives[folder] for folder in (ours.code, *ours.layers)] == [
+            archives[folder] for folder in (theirs.code, *theirs.layers)
+        ]
 
 
 class CloudFormation:
@@ -38,7 +49,7 @@ class CloudFormation:
     def __init__(  # noqa: PLR0913 each is one part of the local run
         self,
         *,
-        cloud: "Cloud",
+        cloud: Cloud,
         cloudwatch: "CloudWatchClient",
         deployments: "Deployments",
         code_deploy: CodeDeploy,
@@ -63,39 +74,44 @@ class CloudFormation:
 
     async def create(self, stack: Stack, url: str) -> None:
         """Create the stack, whose API is at `url`, with the alias on version 1."""
-        self._cloud.create_stack(stack, url)
+        archives = await asyncio.to_thread(archive, stack)
+        self._cloud.create_stack(stack, archives, url)
         self._functions[stack.function.name] = self._host(stack.function)
-        published = await self._add(stack, "1")
+        published = await self._add(Published(stack, "1", archives))
         self._current = self._newest = await self._apply(published)
 
     async def publish(self, stack: Stack) -> str:
         """Publish the next version, with its gate, alarms and dashboard; the alias stays."""
-        number = await asyncio.to_thread(self._cloud.publish, stack.function)
-        self._newest = await self._apply(await self._add(stack, number))
-        return number
+        return await self._publish(stack, await asyncio.to_thread(archive, stack))
 
     async def release(self, stack: Stack, tell: Callable[[Event], None]) -> Release:
-        """Publish `stack` and let CodeDeploy give it the traffic; raise ReleaseError."""
-        return await (await self._begin(stack, Progress(tell)))
+        """Publish `stack` and let CodeDeploy give it the traffic.
+
+        Raises ReleaseError, or BuildError.
+        """
+        archives = await _prepare(stack)
+        with self._updating():
+            releasing = await self._begin(stack, archives, Progress(tell))
+        return await releasing
 
     async def update(self, stack: Stack) -> None:
         """Begin what UpdateStack asks for; the files of `stack` may change when this returns.
 
         It publishes no version if SAM would give that the same logical id, and none if Lambda
-        holds one that is the same in everything. Raises ReleaseError.
+        holds one that is the same in everything. Raises ReleaseError, or BuildError.
         """
-        self._refuse_two()
-        digest = await asyncio.to_thread(self._cloud.digest, stack.function)
-        current, newest = self._current, self._newest
-        if (stack.version_id, digest) == (current.stack.version_id, current.digest):
-            applied = await self._apply(replace(current, stack=stack, gate=None))
-            await self._settle(applied, current)
-            self._end("UPDATE_COMPLETE")
-        elif (_settings(stack), digest) == (_settings(newest.stack), newest.digest):
-            text = f"A version for this Lambda function exists ( {newest.version} )"
-            self._end("UPDATE_ROLLBACK_COMPLETE", text)
-        else:
-            await self._begin(stack, Progress(lambda _: None))
+        archives = await _prepare(stack)
+        with self._updating():
+            current, newest = self._current, self._newest
+            if stack.version_id == current.stack.version_id and current.has_files(stack, archives):
+                unchanged = replace(current, stack=stack, archives=archives, gate=None)
+                await self._settle(await self._apply(unchanged), current)
+                self._end("UPDATE_COMPLETE")
+            elif _settings(stack) == _settings(newest.stack) and newest.has_files(stack, archives):
+                text = f"A version for this Lambda function exists ( {newest.version} )"
+                self._end("UPDATE_ROLLBACK_COMPLETE", text)
+            else:
+                await self._begin(stack, archives, Progress(lambda _: None))
 
     async def stop(self) -> None:
         """Leave a release where it is."""
@@ -103,22 +119,24 @@ class CloudFormation:
             self._releasing.cancel()
             await asyncio.gather(self._releasing, return_exceptions=True)
 
-    def _refuse_two(self) -> None:
+    @contextmanager
+    def _updating(self) -> Iterator[None]:
+        """Refuse a second update until `_end`, which a block that fails has reached."""
         if self._is_busy:
             raise ReleaseError(f"a release of stack {self.stack.name} is in progress")
-
-    async def _begin(self, stack: Stack, progress: Progress) -> asyncio.Task[Release]:
-        """Publish a version of `stack`, and return the rest of its release."""
-        self._refuse_two()
-        if preference := stack.preference("1"):
-            plan(preference.config)
         self._is_busy = True
-        self._cloud.set_status(stack.name, "UPDATE_IN_PROGRESS")
+        self._cloud.set_status(self.stack.name, "UPDATE_IN_PROGRESS")
         try:
-            version = await self.publish(stack)
+            yield
         except BaseException as error:
             self._end("UPDATE_ROLLBACK_COMPLETE", str(error))
             raise
+
+    async def _begin(
+        self, stack: Stack, archives: Archives, progress: Progress
+    ) -> asyncio.Task[Release]:
+        """Publish a version of `stack`, and return the rest of its release."""
+        version = await self._publish(stack, archives)
         progress.note("created", f"version {version} is published", 0)
         self._releasing = asyncio.create_task(self._release(self._newest, progress))
         return self._releasing
@@ -147,11 +165,16 @@ class CloudFormation:
         self._end("UPDATE_COMPLETE" if release.is_promoted else "UPDATE_ROLLBACK_COMPLETE", reason)
         return release
 
-    async def _add(self, stack: Stack, number: str) -> Published:
+    async def _publish(self, stack: Stack, archives: Archives) -> str:
+        number = self._cloud.publish(stack.function, archives)
+        self._newest = await self._apply(await self._add(Published(stack, number, archives)))
+        return number
+
+    async def _add(self, published: Published) -> Published:
         """Give a version its files."""
-        await self._functions[stack.function.name].add(number, stack.function)
-        digest = await asyncio.to_thread(self._cloud.digest, stack.function)
-        return Published(stack, number, digest)
+        function = published.stack.function
+        await self._functions[function.name].add(published.version, function)
+        return published
 
     async def _apply(self, published: Published) -> Published:
         """Make everything that goes with a version, or put it back, as its stack says."""
@@ -169,7 +192,7 @@ class CloudFormation:
             return None
         if function.name not in self._functions:
             self._functions[function.name] = self._host(function)
-        await asyncio.to_thread(self._cloud.put_function, function)
+        self._cloud.put_function(function, published.archives)
         gates = self._functions[function.name]
         if published.gate:
             return await gates.put(published.gate)
@@ -179,9 +202,11 @@ class CloudFormation:
         return await gates.add(LATEST, function, opt)
 
     async def _settle(self, kept: Published, left: Published) -> None:
-        """End with one of two versions: delete the alarms that only the other one has."""
+        """End with one of two versions: of the other, alarms and idle environments go."""
         self._current = kept
         self._serve(kept.stack)
+        if kept.version != left.version:
+            await self._functions[left.stack.function.name].rest(left.version)
         names = [set(name_alarms(one.stack, one.version)) for one in (left, kept)]
         await asyncio.to_thread(delete_alarms, self._cloudwatch, names[0] - names[1])
         self._cloud.update_stack(kept.stack, kept.version)
@@ -189,6 +214,13 @@ class CloudFormation:
     def _end(self, status: str, reason: str = "") -> None:
         self._is_busy = False
         self._cloud.set_status(self.stack.name, status, reason)
+
+
+async def _prepare(stack: Stack) -> Archives:
+    """Read the files of a stack that is to be released; raise ReleaseError if it is unknown how."""
+    if preference := stack.preference("1"):
+        plan(preference.config)
+    return await asyncio.to_thread(archive, stack)
 
 
 def _settings(stack: Stack) -> Function:

@@ -9,7 +9,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
 
 from infra.local.cloud_formation import CloudFormation
-from infra.local.errors import LocalRunError
+from infra.local.errors import BuildError, LocalRunError
 from infra.local.patch import patched
 from infra.local.stack import Stack
 
@@ -45,6 +45,8 @@ def answer_update_stack(formation: CloudFormation, read: Read) -> AbstractContex
             asyncio.run_coroutine_threadsafe(formation.update(stack), loop).result()
         except LocalRunError as error:
             raise ValidationError(message=str(error)) from error
+        except OSError as error:
+            raise ValidationError(message=str(BuildError(error))) from error
         return ActionResult({"StackId": held.stack_id})
 
     return patched(CloudFormationResponse, update_stack=update_stack)

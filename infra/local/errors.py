@@ -12,6 +12,14 @@ class StackError(LocalRunError):
     """The built template is missing, or holds something that the local run cannot serve."""
 
 
+class BuildError(StackError):
+    """What was built is gone, or cannot be read or copied; perhaps somebody is building again."""
+
+    def __init__(self, error: OSError) -> None:
+        cause = error.strerror or "files are missing"  # shutil's own error has none
+        super().__init__(f"what was built cannot be read ({cause}): build it again")
+
+
 class ManagedRuntimeError(LocalRunError):
     """The stand-in for AWS's managed runtime cannot be made on this machine."""
 

@@ -1,6 +1,7 @@
 """Lambda's Invoke in the place of moto's, which would run functions in containers.
 
-Source: docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
+A version that is deleted goes here as well. Source: docs.aws.amazon.com/lambda/latest/api/, the
+pages API_Invoke and API_DeleteFunction.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ from infra.local.versions import LATEST, Call, Versions
 
 TAIL_BYTES = 4096
 
+_delete_plain_function = LambdaResponse.delete_function
+
 type Weights = Callable[[str, str], Mapping[str, float]]
 
 
@@ -52,8 +55,7 @@ def answer_invoke(
         kind = response.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind != "RequestResponse":
             raise InvalidParameterValueException(f"the local run has no invocation type {kind}")
-        name, named = _read_target(unquote(response.path.rsplit("/", 2)[-2]))
-        qualifier = parse_qs(response.parsed_url.query).get("Qualifier", [named])[0]
+        name, qualifier = _read_target(response, unquote(response.path.rsplit("/", 2)[-2]))
         versions = functions.get(name)
         version = _pick(name, qualifier, weights, rng)
         if versions is None or version not in versions:
@@ -77,13 +79,20 @@ def answer_invoke(
             headers["x-amz-log-result"] = base64.b64encode(tail).decode()
         return 200, headers, payload
 
-    return patched(LambdaResponse, invoke=invoke)
+    def delete_function(response: LambdaResponse) -> TYPE_RESPONSE:
+        name, version = _read_target(response, unquote(response.path.rsplit("/", 1)[-1]))
+        answer = _delete_plain_function(response)
+        if name in functions and version:
+            asyncio.run_coroutine_threadsafe(functions[name].remove(version), loop).result()
+        return answer
+
+    return patched(LambdaResponse, invoke=invoke, delete_function=delete_function)
 
 
-def _read_target(target: str) -> tuple[str, str]:
+def _read_target(response: LambdaResponse, target: str) -> tuple[str, str]:
     """Take a function's name and a qualifier, or "", from what can stand in their place."""
-    name, _, qualifier = target.rpartition("function:")[2].partition(":")
-    return name, qualifier
+    name, _, named = target.rpartition("function:")[2].partition(":")
+    return name, parse_qs(response.parsed_url.query).get("Qualifier", [named])[0]
 
 
 def _pick(name: str, qualifier: str, weights: Weights, rng: random.Random) -> str:

@@ -185,7 +185,7 @@ def read_stack(
     try:
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
-        return _stack(translated, build, name, region, values)
+        return _require_folders(_stack(translated, build, name, region, values))
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -325,8 +325,8 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
         log_format=logs.get("LogFormat", "Text"),
         log_level=logs.get("ApplicationLogLevel"),
-        code=_built(build, properties["Code"]["S3Key"]),
-        layers=tuple(_built(build, content["S3Key"]) for content in layers),
+        code=(build / properties["Code"]["S3Key"]).resolve(),
+        layers=tuple((build / content["S3Key"]).resolve() for content in layers),
         region=resolve({"Ref": "AWS::Region"}),
         description=str(properties.get("Description", "")),
         snap_start=properties.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
@@ -406,8 +406,10 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _built(build: Path, key: str) -> Path:
-    path = (build / key).resolve()
-    if not path.is_dir():
-        raise StackError(f"{path} is missing: run `sam build` first")
-    return path
+def _require_folders(stack: Stack) -> Stack:
+    """Return a stack of which everything is built now: a later build may take it away again."""
+    for function in filter(None, (stack.function, stack.gate("1"))):
+        for folder in (function.code, *function.layers):
+            if not folder.is_dir():
+                raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
+    return stack

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from infra.local.environment import Environment, Place
-from infra.local.errors import FunctionError, ThrottledError
+from infra.local.errors import BuildError, FunctionError, ThrottledError
 from infra.local.logs import Logs, write_report, write_start
 from infra.local.metrics import Dimensions, Metrics, platform_samples, read_emf
 from infra.local.runtime_api import Invocation, RuntimeApi
@@ -71,6 +71,7 @@ class Versions:
         self._variables = variables
         self._on_error = on_error
         self._versions: dict[str, Version] = {}
+        self._removed: list[Version] = []
         self._running = 0
         self._added = 0
 
@@ -78,14 +79,18 @@ class Versions:
         """Copy the function's code and layers, so that a later build cannot change this version.
 
         `opt` is a copy of its layers that there is already. It is $LATEST, too, until the next one
-        is added; $LATEST can also be added by itself.
+        is added; $LATEST can also be added by itself. Raises BuildError.
         """
         self._added += 1
         root = self.files / str(self._added)
         place = Place(number, root / "task", opt or root / "opt")
-        await asyncio.to_thread(shutil.copytree, function.code, place.task, symlinks=True)
-        if not opt:
-            await asyncio.to_thread(_merge, function.layers, place.opt)
+        try:
+            await asyncio.to_thread(shutil.copytree, function.code, place.task, symlinks=True)
+            if not opt:
+                await asyncio.to_thread(_merge, function.layers, place.opt)
+        except OSError as error:
+            await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+            raise BuildError(error) from error
         return await self.put(Version(function, place, self._open_log(number)))
 
     async def put(self, version: Version) -> Version:
@@ -96,7 +101,23 @@ class Versions:
         self._versions |= {number: version, LATEST: latest}
         if replaced:
             await asyncio.gather(*(one.stop() for one in replaced.started))
+        await self._sweep()
         return version
+
+    async def rest(self, number: str) -> None:
+        """End the environments of a version that work on nothing; the next request starts one."""
+        if version := self._versions.get(number):
+            idle, version.idle[:] = list(version.idle), []
+            await asyncio.gather(*(one.stop() for one in idle))
+
+    async def remove(self, number: str) -> None:
+        """End a version that was deleted, with what it is doing; $LATEST may keep its files."""
+        version = self._versions.pop(number, None)
+        if version is None:
+            return
+        await asyncio.gather(*(one.stop() for one in version.started))
+        self._removed.append(version)
+        await self._sweep()
 
     @property
     def files(self) -> Path:
@@ -177,9 +198,19 @@ class Versions:
 
     async def stop(self) -> None:
         """End every environment."""
-        for version in self._versions.values():
+        for version in (*self._versions.values(), *self._removed):
             await asyncio.gather(*(one.stop() for one in version.started))
             version.log.close()
+
+    async def _sweep(self) -> None:
+        """Free the files of removed versions that $LATEST does not share any more."""
+        used = {one.place.task for one in self._versions.values()}
+        gone = [one for one in self._removed if one.place.task not in used]
+        self._removed = [one for one in self._removed if one.place.task in used]
+        for version in gone:
+            version.log.close()
+            for folder in (version.place.task, version.place.opt):
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _open_log(self, number: str) -> TextIO:
         if number in self._versions:

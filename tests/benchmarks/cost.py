@@ -43,9 +43,12 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
     """
     costs = []
     for memory_mb in MEMORY_MB:
-        slower = max(1.0, MB_PER_VCPU / memory_mb)
-        warm_ms, cold_ms = (cold["ours"][field].median * slower for field in ("warm", "init"))
-        typical = (cold["typical"][field].median * slower for field in ("warm", "init"))
+        warm_ms, cold_ms, *typical = (
+            _slow_down(cold[name][field].median, memory_mb)
+            for name in ("ours", "typical")
+            for field in ("warm", "init")
+        )
+        sagemaker_mb = prices.choose_sagemaker_serverless_mb(memory_mb)
         costs.append(
             Cost(
                 memory_mb,
@@ -55,7 +58,9 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
                 arm64=_price(memory_mb, "arm64", warm_ms, cold_ms),
                 direct=_price(memory_mb, "x86_64", warm_ms, cold_ms, http_api=False),
                 typical=_price(memory_mb, "x86_64", *typical),
-                sagemaker_serverless=prices.price_sagemaker_serverless_million(memory_mb, warm_ms),
+                sagemaker_serverless=prices.price_sagemaker_serverless_million(
+                    sagemaker_mb, _slow_down(cold["ours"]["warm"].median, sagemaker_mb)
+                ),
             )
         )
     million = next(cost.x86_64 for cost in costs if cost.memory_mb == MB_PER_VCPU)
@@ -68,6 +73,10 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
         AlwaysOn(name, month, prices.find_break_even(month, million))
         for name, month in months.items()
     ]
+
+
+def _slow_down(milliseconds: float, memory_mb: int) -> float:
+    return milliseconds * max(1.0, MB_PER_VCPU / memory_mb)
 
 
 def _price(

@@ -166,8 +166,9 @@ async def _serve(
     try:
         yield process, f"http://127.0.0.1:{port}"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in list_family(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await process.wait()
 
 
@@ -188,15 +189,27 @@ async def _wait_for_answer(url: str, sample: Sample, process: asyncio.subprocess
     raise PeerError(f"{state} (log: {HOMES}/*-service/log)")
 
 
-def add_up_memory(group: int) -> float:
-    """Add up the resident memory of a process group, in MB."""
-    total = 0.0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:  # proc_pid_stat(5): pgrp; then rss in pages
-                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return total
+def list_family(pid: int) -> list[int]:
+    """Return a process and all that come of it: its workers may be groups of their own."""
+    parents = {int(path.name): int(_stat(path)[1]) for path in Path("/proc").glob("[0-9]*")}
+    family = [pid]
+    for one in family:  # it grows
+        family += [child for child, parent in parents.items() if parent == one]
+    return family
+
+
+def add_up_memory(pid: int) -> float:
+    """Add up the resident memory of a process and all that come of it, in MB."""
+    pages = sum(int(_stat(Path(f"/proc/{one}"))[21]) for one in list_family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _stat(process: Path) -> list[str]:
+    """Read what follows the name in proc_pid_stat(5): state, ppid, ...; zeros if it has ended."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["0"] * 22
 
 
 def find_port() -> int:

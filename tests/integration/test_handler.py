@@ -1,6 +1,7 @@
 """handler.py: an HTTP API event in, the answer out, by the direct way and by FastAPI."""
 
 import base64
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -206,21 +207,79 @@ def test_an_error_says_what_is_wrong_and_where(
     assert json.loads(answer["body"])["error"].startswith(message)
 
 
+ROWS_ERROR = "at most 10000 rows a request"
+KEYS_ERROR = "Expected each key once in an object"
+REST_ERROR = "more than 1048576 bytes beside the tensors' data"
+
+
 @pytest.mark.parametrize(
-    ("field", "status"),
+    ("field", "message"),
     [
-        ('"a": "data", "b": "data", "c": "\\u0026"', 200),
-        ('"inputs": []', 400),
-        ('"\\u0069nputs": []', 400),
+        ('"a": "data", "b": "data", "c": "\\u0026"', ROWS_ERROR),
+        ('"id": null', ROWS_ERROR),
+        ('"a": {"id": 1, "data": {"id": 2}}', ROWS_ERROR),
+        (r'"a": "of \"a\/b\": b"', ROWS_ERROR),
+        ('"inputs": []', REST_ERROR),
+        ('"\\u0069nputs": []', REST_ERROR),
+        ('"id": null, "id": "a"', KEYS_ERROR),
+        ('"outputs": [{"name": "scores"}], "outputs": null', KEYS_ERROR),
     ],
 )
-def test_a_large_body_with_a_key_twice_is_refused_without_reading_it_again(
-    api: ModuleType, lambda_context: Any, http_event: Event, field: str, status: int
+def test_refuses_a_large_body_too_only_when_it_has_a_key_twice(
+    api: ModuleType, lambda_context: Any, http_event: Event, field: str, message: str
 ) -> None:
-    padding = '"padding": "' + "x" * 2**21 + '"'
-    body = f"{request()[:-1]}, {padding}, {field}}}"
+    # GIVEN more rows than a request may have, which is the next thing to be refused
+    large = tensor(shape=[100_000, 4], data=[[0.0] * 4] * 100_000)
+    body = f"{request(inputs=[large])[:-1]}, {field}}}"
 
-    assert api.handler(http_event("POST", INFER, body), lambda_context)["statusCode"] == status
+    answer = api.handler(http_event("POST", INFER, body), lambda_context)
+
+    assert json.loads(answer["body"])["error"].endswith(message)
+
+
+@pytest.mark.parametrize("what", ["x" * 2**21, {"id": ["\\/"] * 2**20}])
+def test_refuses_megabytes_that_are_no_data(
+    api: ModuleType, lambda_context: Any, http_event: Event, what: Any
+) -> None:
+    answer = api.handler(http_event("POST", INFER, request(padding=what)), lambda_context)
+
+    assert answer["statusCode"] == 413
+    assert json.loads(answer["body"]) == {"error": f"body: {REST_ERROR}"}
+
+
+@pytest.mark.parametrize("write", [base64.encodebytes, lambda _: b'"}'])
+def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_no_fault_of_ours(
+    api: ModuleType, lambda_context: Any, http_event: Event, write: Callable[[bytes], bytes]
+) -> None:
+    # GIVEN an event that somebody made by hand, for one with lines: API Gateway writes none
+    event = http_event("POST", INFER, write(request().encode()).decode(), isBase64Encoded=True)
+
+    answer = api.handler(event, lambda_context)
+
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"]) == {"error": "body: Expected base64 in one line"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "counted"), [("on-demand", True), ("provisioned-concurrency", False)]
+)
+def test_a_start_for_which_nobody_waits_is_not_counted(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+    counted: bool,
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
+    api = load_handler(logistic())
+
+    api.handler(http_event("POST", INFER, request()), lambda_context)
+
+    record = emf(capfd.readouterr().out)
+    assert ("ColdStart" in record) == counted
+    assert len(record["ModelLoadTime"]) == 1
 
 
 @pytest.mark.parametrize("policy", ["refuse", "null"])
@@ -636,3 +695,5 @@ def test_a_model_that_does_not_load_is_counted_before_the_function_fails(
         load_handler(logistic(), files={"model.onnx": "0" * 64})
 
     assert emf(capfd.readouterr().out)["ModelLoadFailures"] == [1.0]
+    # THEN who goes on without a model collects garbage again
+    assert gc.isenabled()

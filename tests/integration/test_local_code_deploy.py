@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
+import shutil
 import textwrap
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +308,58 @@ async def test_what_the_gate_provokes_sets_off_no_alarm(local: LocalStack, build
     assert "ValueError: no such customer" in log
 
 
+async def test_each_file_is_read_once_for_its_digest(
+    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large layers take half a second each time, just when a rehearsal measures latencies."""
+    # GIVEN
+    rebuild(build)
+    digest = hashlib.file_digest
+    names = []
+
+    def note(file: Any, kind: str) -> Any:
+        names.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr("infra.local.cloud.hashlib.file_digest", note)
+    # WHEN
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    # THEN
+    assert release.is_promoted
+    assert {Path(name).name for name in names} >= {"app.py", "gate.py", "model.json"}
+    assert len(names) == len(set(names))
+
+
+async def test_after_a_rollback_the_gate_has_its_own_code_again(
+    local: LocalStack, build: Path
+) -> None:
+    # GIVEN a release with another gate
+    client = connect(local, "lambda")
+    before = client.get_function_configuration(FunctionName=GATE)["CodeSha256"]
+    rebuild(build, "Failed")
+    with (build / "GateFunction" / "gate.py").open("a") as file:
+        file.write("# stricter\n")
+    # WHEN it is taken back THEN AWS tells the gate that came with version 1
+    assert not (await local.release(read_stack(build, STACK_NAME, REGION))).is_promoted
+    assert client.get_function_configuration(FunctionName=GATE)["CodeSha256"] == before
+
+
+@pytest.mark.parametrize(("order", "left"), [("Succeeded", "1"), ("Failed", "2")])
+async def test_the_version_that_lost_keeps_no_process(
+    local: LocalStack, build: Path, order: str, left: str
+) -> None:
+    """Each holds a model in memory, and one release follows the other."""
+    rebuild(build, order)
+    await local.release(read_stack(build, STACK_NAME, REGION))
+    assert local.versions.environments(left) == []
+    # AND it can still be invoked
+    client = connect(local, "lambda")
+    call = partial(client.invoke, FunctionName=FUNCTION, Qualifier=left)
+    answer = await asyncio.to_thread(call, Payload='{"rawPath": "/echo"}')
+    assert answer["ExecutedVersion"] == left
+    assert "FunctionError" not in answer
+
+
 async def begin(local: LocalStack, build: Path, kind: str, **parameters: str) -> Any:
     """Begin a release, and wait for an event of that kind; return the task of the release."""
     reached = asyncio.Event()
@@ -351,6 +406,22 @@ async def test_a_person_can_stop_a_deployment(local: LocalStack, build: Path) ->
     # AND it cannot be stopped twice
     with pytest.raises(client.exceptions.DeploymentAlreadyCompletedException):
         client.stop_deployment(deploymentId=running)
+
+
+async def test_another_build_does_not_bar_the_way_back(local: LocalStack, build: Path) -> None:
+    # GIVEN a canary in flight, and somebody who builds what is to mend it
+    rebuild(build)
+    slow = {"DeploymentType": "Canary10Percent30Minutes"}
+    releasing = await begin(local, build, "shifted", **slow)
+    shutil.rmtree(build)
+    # WHEN it is stopped
+    client = connect(local, "codedeploy")
+    [running] = client.list_deployments(includeOnlyStatuses=["InProgress"])["deployments"]
+    await asyncio.to_thread(client.stop_deployment, deploymentId=running)
+    # THEN everything is as it was
+    assert (await releasing).status == "Stopped"
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert list_alarms(local) == {"shop-errors-v1"}
 
 
 async def test_a_deployment_can_be_stopped_while_the_gate_works(

@@ -1,7 +1,10 @@
 """Versions and the alias of the local run, moved as on AWS: by boto3, or the AWS CLI."""
 
+import asyncio
+import json
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,52 @@ async def release(local: LocalStack, build: Path, name: str) -> str:
 async def ask(client: httpx.AsyncClient) -> tuple[str, str]:
     answer = (await client.get("/echo")).json()
     return answer["release"], answer["environment"]["AWS_LAMBDA_FUNCTION_VERSION"]
+
+
+async def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
+    local: LocalStack, functions: LambdaClient, build: Path
+) -> None:
+    # GIVEN two versions besides the one that serves, one of them in use
+    for name in ("two", "three"):
+        await release(local, build, name)
+    await local.versions.warm("2")
+    [environment] = local.versions.environments("2")
+    folder = local.versions.find("2").place.task
+    assert folder.exists()
+    # WHEN it is deleted, as `infra prune` does
+    delete = partial(functions.delete_function, FunctionName=FUNCTION, Qualifier="2")
+    await asyncio.to_thread(delete)
+    # THEN it cannot be invoked, and nothing of it is left
+    with pytest.raises(functions.exceptions.ResourceNotFoundException):
+        await asyncio.to_thread(
+            partial(functions.invoke, FunctionName=FUNCTION, Qualifier="2", Payload="{}")
+        )
+    assert not environment.alive
+    assert not folder.exists()
+    # AND the next version has a number of its own, even if the newest was deleted
+    assert await release(local, build, "four") == "4"
+    await asyncio.to_thread(delete, Qualifier="4")
+    assert await release(local, build, "five") == "5"
+    listed = functions.list_versions_by_function(FunctionName=FUNCTION)["Versions"]
+    assert [one["Version"] for one in listed] == ["$LATEST", "1", "3", "5"]
+    for number, name in (("3", "three"), ("5", "five")):
+        held = functions.get_function_configuration(FunctionName=f"{FUNCTION}:{number}")
+        assert (held["Version"], held["FunctionArn"].rpartition(":")[2]) == (number, number)
+        event = json.dumps({"rawPath": "/echo"})
+        answer = await asyncio.to_thread(
+            partial(functions.invoke, FunctionName=FUNCTION, Qualifier=number, Payload=event)
+        )
+        assert json.loads(json.loads(answer["Payload"].read())["body"])["release"] == name
+
+
+async def test_a_deletion_that_is_refused_changes_nothing(
+    local: LocalStack, functions: LambdaClient
+) -> None:
+    # GIVEN no version 9
+    delete = partial(functions.delete_function, FunctionName=FUNCTION, Qualifier="9")
+    with pytest.raises(functions.exceptions.ResourceNotFoundException):
+        await asyncio.to_thread(delete)
+    assert local.versions.environments("1")
 
 
 async def test_aws_knows_the_function(functions: LambdaClient, local: LocalStack) -> None:

@@ -1,6 +1,7 @@
 """UpdateStack on the local run: what `infra deploy` sends there."""
 
 import asyncio
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.local.errors import ReleaseError
 from infra.local.serve import LocalStack
 from infra.local.stack import Stack, read_stack
 from tests.integration.conftest import REGION, STACK_NAME, Starter
@@ -127,6 +129,70 @@ async def test_other_stacks_are_moto_s(local: LocalStack) -> None:
     client.update_stack(StackName="other", TemplateBody=more)
     assert len(client.list_stack_resources(StackName="other")["StackResourceSummaries"]) == 2
     assert read_alias(local) == ("1", {})
+
+
+async def test_a_build_that_is_gone_meanwhile_is_told(start: Starter, build: Path) -> None:
+    # GIVEN somebody who builds again just after the template was read
+    def read(body: str | None, parameters: Mapping[str, str]) -> Stack:
+        stack = read_stack(build, STACK_NAME, REGION, parameters, body)
+        shutil.rmtree(build / "ModelLayer")
+        return stack
+
+    local = await start(read=read)
+    rebuild(build)
+    client = connect(local, "cloudformation")
+    # WHEN it is to be released
+    with pytest.raises(client.exceptions.ClientError) as raised:
+        await update(local, **read_body(build))
+    # THEN one line says what to do, without a path, and nothing has changed
+    error = raised.value.response["Error"]
+    assert error["Code"] == "ValidationError"
+    assert error["Message"] == (
+        "what was built cannot be read (No such file or directory): build it again"
+    )
+    assert read_status(local)[0] == "CREATE_COMPLETE"
+    assert {"$LATEST", "1"} == {
+        one["Version"]
+        for one in connect(local, "lambda").list_versions_by_function(FunctionName=FUNCTION)[
+            "Versions"
+        ]
+    }
+
+
+async def test_a_build_that_is_gone_while_it_is_copied_is_told(
+    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a file that goes after everything was read once
+    rebuild(build)
+    copytree = shutil.copytree
+
+    def vanish(source: Path, *arguments: Any, **options: Any) -> Any:
+        if source.name == "InferenceFunction":
+            shutil.rmtree(source)
+        return copytree(source, *arguments, **options)
+
+    monkeypatch.setattr("infra.local.versions.shutil.copytree", vanish)
+    client = connect(local, "cloudformation")
+    # WHEN / THEN
+    with pytest.raises(client.exceptions.ClientError, match="what was built cannot be read"):
+        await update(local, **read_body(build))
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert read_alias(local) == ("1", {})
+
+
+async def test_of_two_updates_at_once_one_is_refused(local: LocalStack, build: Path) -> None:
+    # GIVEN a change that needs no release
+    stack = read_stack(build, STACK_NAME, REGION, {"Burst": "7"})
+    # WHEN two ask for it at the same time
+    formation = local.formation
+    answers = await asyncio.gather(
+        formation.update(stack), formation.update(stack), return_exceptions=True
+    )
+    # THEN
+    done, refused = sorted(answers, key=lambda answer: answer is not None)
+    assert done is None
+    assert isinstance(refused, ReleaseError)
+    assert read_status(local)[0] == "UPDATE_COMPLETE"
 
 
 async def test_without_a_build_there_is_nothing_to_release(start: Starter, build: Path) -> None:

@@ -162,6 +162,8 @@ def test_cost_follows_the_price_table() -> None:
     assert by_memory[512].warm_ms == pytest.approx(1769 / 512)
     assert by_memory[3008].warm_ms == 1.0
     assert by_memory[3008].x86_64 > by_memory[1769].x86_64
+    # AND SageMaker, which begins at 1 GB, runs as fast as at 1 GB
+    assert by_memory[512].sagemaker_serverless == by_memory[1024].sagemaker_serverless
     # AND one in a hundred pays for its initialisation
     one = by_memory[1769]
     seconds = (1 + 0.01 * 96) / 1e3

@@ -377,6 +377,20 @@ def test_bodies_are_compressed_both_ways(
     assert len(answered["predictions"]) == 1000
 
 
+@pytest.mark.parametrize("key", ["\u00e9", r"\u00e9", r"\u00E9"])
+def test_a_key_twice_in_two_spellings_is_refused(load: Callable[..., Model], key: str) -> None:
+    # GIVEN a feature whose name may be written in more than one way
+    features = [{"name": "\u00e9"}]
+    tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 1], "features": features}
+    model = load(identity("FP32", [None, 1]), inputs=[tensor])
+    assert predictions(model, JSON, b'{"instances": [{"%b": 1}]}' % key.encode()) == [[1]]
+
+    refused = ask(model, JSON, b'{"instances": [{"\\u00e9": 2, "%b": 1}]}' % key.encode())
+
+    assert refused.status == 400
+    assert b"instances: Expected each key once" in refused.body
+
+
 def test_ping_tells_that_the_model_is_there(tiny: Model) -> None:
     response = invocations.ping(tiny)
 

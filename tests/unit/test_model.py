@@ -74,6 +74,24 @@ def test_files_of_every_size_are_verified(tmp_path: Path, size: int) -> None:
         load_model(tmp_path)
 
 
+def test_a_python_without_a_sha256_of_its_own_verifies_by_hashlib(tmp_path: Path) -> None:
+    # GIVEN a build of CPython that leaves hashing to OpenSSL
+    code = """if True:
+        import sys
+        from pathlib import Path
+        sys.modules["_sha2"] = None
+        from serving.model import load_model
+        load_model(Path(sys.argv[1]))
+    """
+    package(tmp_path, logistic())
+
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        env={"PYTHONPATH": "functions", "PATH": os.defpath},
+        check=True,
+    )
+
+
 def test_verifies_every_file_that_the_manifest_lists(tmp_path: Path) -> None:
     package(tmp_path, logistic())
     manifest = json.loads((tmp_path / "model.json").read_text())

@@ -37,11 +37,6 @@ def test_one_cold_start_in_a_hundred_is_billed_with_its_initialisation() -> None
     assert cold - warm == pytest.approx(20_000 * 16.6667e-6)
 
 
-def test_rows_of_one_request_share_its_price() -> None:
-    one = price_million_predictions(1769, "arm64", 10)
-    assert price_million_predictions(1769, "arm64", 10, rows=100) == pytest.approx(one / 100)
-
-
 def test_without_the_api_a_million_costs_a_dollar_less() -> None:
     with_api = price_million_predictions(1769, "arm64", 10)
     alone = price_million_predictions(1769, "arm64", 10, http_api=False)
@@ -69,7 +64,7 @@ def test_snapstart_is_charged_for_each_version_and_each_restore() -> None:
 def test_sagemaker_serverless_takes_the_next_whole_gb() -> None:
     # GIVEN 1,769 MB, so 2 GB; 25 ms
     assert price_sagemaker_serverless_million(1769, 25) == pytest.approx(1.00)
-    assert price_sagemaker_serverless_million(3072, 1000, rows=1000) == pytest.approx(0.06)
+    assert price_sagemaker_serverless_million(3072, 1000) == pytest.approx(60)
 
 
 def test_sagemaker_serverless_ends_at_six_gb() -> None:
