@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import heapq
 import sys
 import time
 import webbrowser
@@ -108,8 +109,12 @@ def dashboard(
     deployment = find(stack_name, region)
     with explained():
         page = make_page(deployment, hours, datetime.now(UTC))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, "utf-8")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(page, "utf-8")
+    except OSError as error:
+        text = f"{output} cannot be written: {error.strerror}"
+        raise typer.BadParameter(text, param_hint="--output") from error
     typer.echo(f"Wrote {output}")
     if open_:
         webbrowser.open(output.resolve().as_uri())
@@ -130,6 +135,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
     """Show the function's log: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
     from infra import logs as log
     from infra.deployment import explained, find
+    from infra.release.deploy import list_gate_logs
 
     try:
         start = int((time.time() - log.parse_age(since)) * 1e3)
@@ -137,15 +143,22 @@ def logs(  # noqa: PLR0913 each is an option of the command
         raise typer.BadParameter(str(error), param_hint="--since") from error
     deployment = find(stack_name, region)
     client = deployment.session.client("logs")
-    group = deployment.output("LogGroupName")
+    groups = [deployment.output("LogGroupName")]
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     with explained(), contextlib.suppress(KeyboardInterrupt):
         if follow:
             events = log.follow(
-                client, group, start, lambda: time.sleep(POLL_SECONDS), errors=errors
+                client, groups[0], start, lambda: time.sleep(POLL_SECONDS), errors=errors
             )
         else:
-            events = log.read(client, group, start, errors=errors)
+            if errors:  # of the gate, too: why it refused a release
+                groups += list_gate_logs(
+                    deployment.session.client("cloudformation"), deployment.name
+                )
+            events = heapq.merge(
+                *(log.read(client, group, start, errors=errors) for group in groups),
+                key=lambda event: event.time,
+            )
         entry = None
         for event, entry in log.select(events, version=version, errors=errors, metrics=metrics):
             if json:

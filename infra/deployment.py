@@ -58,17 +58,28 @@ def find(name: str | None, region: str | None) -> Deployment:
         cloudformation = session.client("cloudformation")
         found = describe(cloudformation, name)
         if found is None:
+            remedy = (
+                "was the local run started in another Region (--region)?"
+                if is_local()
+                else "deploy it, or name another with --stack-name"
+            )
             raise DeploymentError(
                 f"there is no stack {name} in {session.region_name}{_tell_account(session)} "
-                f"({cloudformation.meta.endpoint_url}): deploy it, or name another with "
-                "--stack-name"
+                f"({cloudformation.meta.endpoint_url}): {remedy}"
             )
     return Deployment(name, found.outputs, session, found.status, found.parameters)
 
 
 def name_stack(env: str = "default") -> str:
-    """Return the local run's stack or, on AWS, that of an environment of samconfig.toml."""
-    return _local_name() if is_local() else _configured_name(SAMCONFIG, env)
+    """Return the local run's stack or, on AWS, that of an environment of samconfig.toml.
+
+    Raises DeploymentError if there is no such environment, wherever it is asked for by name.
+    """
+    local = is_local()
+    if local and env == "default":  # which needs no samconfig.toml
+        return _local_name()
+    name = _configured_name(SAMCONFIG, env)
+    return _local_name() if local else name
 
 
 def describe(cloudformation: "CloudFormationClient", name: str) -> Description | None:
@@ -105,6 +116,7 @@ def list_resources(cloudformation: "CloudFormationClient", stack: str, kind: str
 def explained() -> Iterator[None]:
     """Turn what boto3 raises into a DeploymentError that says what to do."""
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -112,6 +124,17 @@ def explained() -> Iterator[None]:
         raise DeploymentError(
             "there are no AWS credentials; for the local run set AWS_ENDPOINT_URL to what "
             "`make run` prints"
+        ) from error
+    except exceptions.NoRegionError as error:
+        raise DeploymentError(
+            "there is no AWS Region (give --region or AWS_REGION); for the local run set "
+            "AWS_ENDPOINT_URL to what `make run` prints"
+        ) from error
+    except ResponseParserError as error:  # it is no BotoCoreError
+        where = os.environ.get("AWS_ENDPOINT_URL") or "the endpoint"
+        raise DeploymentError(
+            f"{where} does not answer as AWS does: AWS_ENDPOINT_URL must be the one that "
+            "`make run` prints for AWS's own APIs, not the API's"
         ) from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         start_it = "; is the local run up, and is this what it printed?" if is_local() else ""
@@ -121,9 +144,24 @@ def explained() -> Iterator[None]:
 
 
 def is_local() -> bool:
-    """Tell whether AWS is the local run's, by AWS_ENDPOINT_URL."""
-    host = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname
-    return host in {"127.0.0.1", "::1", "localhost"}
+    """Tell whether AWS is the local run's, by AWS_ENDPOINT_URL.
+
+    Raises DeploymentError if that is no URL: boto3 would do it with a ValueError.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if not endpoint:
+        return False
+    try:
+        parts = urlsplit(endpoint)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise DeploymentError(
+            f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}, expected what `make run` prints, such "
+            "as http://127.0.0.1:5000"
+        )
+    return parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def connect(region: str | None) -> "boto3.Session":
@@ -141,12 +179,27 @@ def connect(region: str | None) -> "boto3.Session":
     if not local:
         return boto3.Session(botocore_session=inner, region_name=region)
     started_in = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-    return boto3.Session(
+    session = boto3.Session(
         botocore_session=inner,
         region_name=region or started_in,
         aws_access_key_id="local",
         aws_secret_access_key="local",  # noqa: S106 moto takes any
     )
+    _check_region(session)
+    return session
+
+
+def _check_region(session: "boto3.Session") -> None:
+    """Raise DeploymentError for a Region that AWS does not have: moto answers it in no form."""
+    partitions = session.get_available_partitions()
+    if not any(
+        session.region_name in session.get_available_regions("cloudformation", partition)
+        for partition in partitions
+    ):
+        raise DeploymentError(
+            f"the local run has no Region {session.region_name}: it has only the one in which "
+            "`make run` was started"
+        )
 
 
 def _local_name() -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from infra.release.target import Target
 
 ROLLED_BACK = 3
+INTERRUPTED = 130  # as a shell has it for Ctrl-C
+
+HEADINGS = ("Version", "Share", "Requests", "Errors", "p50 ms", "p99 ms", "Model", "", "sha256")
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
@@ -137,6 +140,7 @@ def rollback(
     """
     from infra.release.alias import read_alias
     from infra.release.confirm import confirm
+    from infra.release.deployments import refuse_while_running
     from infra.release.resync import advise
     from infra.release.rollback import plan_rollback, roll_back
 
@@ -151,16 +155,19 @@ def rollback(
             seconds = 0.0
         else:
             confirm(_place(deployment, target, plan.text), yes=yes)
+            if plan.move:
+                refuse_while_running(codedeploy, target)  # it may have begun since the plan
             seconds = roll_back(functions, codedeploy, target, plan)
         alias = read_alias(functions, target.function, target.alias)
     # CloudFormation takes its own stack back when it was its deployment that was stopped.
     advice = "" if plan.running else advise(alias, target)
     result = {"version": alias.version, "changed": not plan.is_done, "seconds": round(seconds, 3)}
+    done = f"Version {alias.version} has all traffic, after {seconds:.2f} s."
     if as_json:
-        _print_json({**result, "text": plan.text, "advice": advice})
+        _print_json({**result, "text": plan.text if plan.is_done else done, "advice": advice})
         return
     if not plan.is_done:
-        typer.echo(f"Version {alias.version} has all traffic, after {seconds:.2f} s.")
+        typer.echo(done)
     if advice:
         typer.echo(advice)
 
@@ -188,10 +195,10 @@ def prune(
         )
         kept = "".join(f" Version {one} stays: {why}." for one, why in plan.kept.items())
         if plan.versions:
-            snap = f", {plan.snap_start} of them with SnapStart" if plan.snap_start else ""
-            layers = f" and {len(plan.layers)} versions of layers" if plan.layers else ""
+            snap = f" ({plan.snap_start} of them with SnapStart)" if plan.snap_start else ""
+            layers = f", and with them {len(plan.layers)} versions of layers" if plan.layers else ""
             numbers = ", ".join(plan.versions)
-            text = f"Versions that are deleted for good{layers}{snap}: {numbers}.{kept}"
+            text = f"Versions {numbers}{snap} will be deleted for good{layers}.{kept}"
             confirm(_place(deployment, target, text), yes=yes)
             delete(functions, target, plan)
     if as_json:
@@ -250,7 +257,13 @@ def deploy(  # noqa: PLR0913 each is an option of the command
         if Level.WARNING in levels and yes and not force:
             raise ReleaseError("nothing was deployed: --yes is no answer to a warning, --force is")
         confirm(job.text, yes=yes)
-        outcome = run.run(job, lambda text: typer.echo(text, err=True), quiet=as_json, asks=not yes)
+        try:
+            outcome = run.run(
+                job, lambda text: typer.echo(text, err=True), quiet=as_json, asks=not yes
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"\nA release that has begun goes on: {run.HINT}.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         _print_json({**asdict(outcome), "findings": [asdict(one) for one in findings]})
     else:
@@ -286,27 +299,30 @@ def _move(
     """Carry a plan out if it is confirmed, and tell where the alias then is."""
     from infra.release.alias import move_alias, read_alias
     from infra.release.confirm import confirm
+    from infra.release.deployments import refuse_while_running
     from infra.release.resync import advise
 
     functions = deployment.session.client("lambda")
     if plan.move:
         confirm(_place(deployment, target, plan.text), yes=yes)
+        refuse_while_running(deployment.session.client("codedeploy"), target)  # it may have begun
         move_alias(functions, plan.alias, plan.move)
     alias = read_alias(functions, target.function, target.alias)
     advice = advise(alias, target)
+    shares = ", ".join(f"{one} has {100 * share:g} %" for one, share in alias.shares.items())
+    text = f"Of the traffic, version {shares}." if plan.move else plan.text
     if as_json:
         _print_json(
             {
                 "version": alias.version,
                 "shares": dict(alias.shares),
                 "changed": plan.move is not None,
-                "text": plan.text,
+                "text": text,
                 "advice": advice,
             }
         )
         return
-    shares = ", ".join(f"{one} has {100 * share:g} %" for one, share in alias.shares.items())
-    typer.echo(f"Of the traffic, version {shares}." if plan.move else plan.text)
+    typer.echo(text)
     if advice:
         typer.echo(advice)
 
@@ -338,8 +354,9 @@ def _show_status(found: "Status", deployment: "Deployment") -> None:
         f"{deployment.session.region_name}, last {found.minutes} min",
         soft_wrap=True,
     )
-    headings = ("Version", "Share", "Requests", "Errors", "p50", "p99", "Model", "sha256")
-    table = Table(*headings, box=None, pad_edge=False)
+    table = Table(*HEADINGS, box=None, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True  # at 80 columns a model's long name is cut, and no line is broken
     for column in table.columns[1:6]:
         column.justify = "right"
     for one in found.versions:
@@ -360,8 +377,9 @@ def _tell_version(one: "Served") -> tuple[str, ...]:
         f"{100 * one.share:g} %",
         str(traffic.requests + traffic.crashes),
         "-" if errors is None else f"{errors:.2f} %",
-        *("-" if ms is None else f"{ms:.1f} ms" for ms in (traffic.p50_ms, traffic.p99_ms)),
-        f"{identity.model} {identity.model_version}" if identity.model else "does not answer",
+        *("-" if ms is None else f"{ms:.1f}" for ms in (traffic.p50_ms, traffic.p99_ms)),
+        identity.model or "does not answer",
+        identity.model_version,
         identity.sha256[:12],
     )
 
@@ -376,6 +394,10 @@ def _tell_rest(found: "Status") -> Iterator[str]:
         )
     else:
         yield "No deployment is in progress."
+    if found.failure:
+        gone = found.failure.target
+        is_orphan = gone not in (one.version for one in found.versions)
+        yield found.failure.tell_end() + (f" Version {gone} gets no traffic." if is_orphan else "")
     agreement = "agrees" if found.agrees else "does NOT agree"
     yield f"CloudFormation {agreement}: it believes in version {target.believed}."
     if found.record:

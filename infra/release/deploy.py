@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from infra.deployment import describe, list_resources
@@ -14,15 +14,19 @@ from infra.logs import ERROR_LEVELS, parse, read
 from infra.release.alias import Move, Record, move_alias, read_alias, tell_time
 from infra.release.deployments import find_running, list_ids, read_deployments
 from infra.release.errors import ReleaseError
+from infra.release.freeze import tell_step
 from infra.release.target import Target
+from infra.release.version import tell_failure
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_codedeploy import CodeDeployClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
 
 POLL_SECONDS = 1
+GATE_SECONDS = 660  # more than the gate's own timeout
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,25 @@ def update_stack(  # noqa: PLR0913 the last two say how to show it
     parameters: Sequence[Any],
     *,
     tell: Callable[[str], None],
+    news: Iterator[str],
     wait: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
 ) -> int:
-    """Update the local run's stack, telling its states; return 0, or 1 if it was taken back."""
-    cloudformation.update_stack(
-        StackName=stack,
-        TemplateBody=template,
-        Parameters=parameters,
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
+    """Update the local run's stack, telling its states; return 0, or 1 if it was taken back.
+
+    Between two looks at it one of the `news` of its release is told; an empty one is none.
+    Raises ReleaseError if CloudFormation refuses to begin.
+    """
+    try:
+        cloudformation.update_stack(
+            StackName=stack,
+            TemplateBody=template,
+            Parameters=parameters,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+    except cloudformation.exceptions.ClientError as error:
+        raise ReleaseError(
+            f"CloudFormation refuses the update: {error.response['Error']['Message']}"
+        ) from error
     told = ""
     while True:
         found = describe(cloudformation, stack)
@@ -84,7 +98,36 @@ def update_stack(  # noqa: PLR0913 the last two say how to show it
             told = status
         if not status.endswith("_IN_PROGRESS"):
             return 0 if status == "UPDATE_COMPLETE" else 1
+        if text := next(news):
+            tell(text)
         wait()
+
+
+def follow(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    deployment_type: str,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Iterator[str]:
+    """Yield at each look what is new of the release in progress; empty if nothing is."""
+    known, share = "", 0.0
+    step = tell_step(deployment_type)
+    while True:
+        running = find_running(codedeploy, target)
+        weights = read_alias(functions, target.function, target.alias).weights if running else {}
+        if running is None or running.is_rollback:
+            yield ""
+        elif running.id != known:
+            known = running.id
+            yield f"Deployment {known} of version {running.target}: the gate tries it first."
+        elif (new := weights.get(running.target, 0)) > share:
+            version, passed = running.target, "" if share else "The gate has passed: "
+            share = new
+            until = f" until about {clock() + step:%H:%M:%S} UTC" if step else ""
+            yield f"{passed}{100 * share:g} % of the requests go to version {version}{until}."
+        else:
+            yield ""
 
 
 def list_parameters(
@@ -106,22 +149,38 @@ def judge(
 ) -> Outcome:
     """Find out what the deploy with this exit status did to the alias.
 
-    `before` are the ids of the deployments that there were. Raises ReleaseError if it failed
-    without a release, and so without a rollback of one.
+    `before` are the ids of the deployments that there were, and `target` is what CloudFormation
+    tells now. Raises ReleaseError if it failed without a release, and so without a rollback of one,
+    or while one is in progress.
     """
-    ids = set(list_ids(codedeploy, target)) - set(before)
+    known = set(before)
+    ids = [one for one in list_ids(codedeploy, target) if one not in known]
     releases = [one for one in read_deployments(codedeploy, ids) if not one.is_rollback]
     release = releases[0] if releases else None
     if release and release.was_taken_back:
         return Outcome("rolled back", release.current, release.id, release.reason)
-    if status:
+    if release and release.is_running:
+        raise ReleaseError(
+            f"the deploy ended with exit status {status} while deployment {release.id} of version "
+            f"{release.target} is in progress: see `infra status`"
+        )
+    if release and status and target.believed != release.target:
+        reason = "the stack's update failed after it: what CloudFormation says is above"
+        return Outcome("rolled back", release.current, release.id, reason)
+    if status and not release:
         raise ReleaseError(
             f"the deploy failed with exit status {status} before a version got traffic: what "
             "CloudFormation says is above"
         )
     if release:
-        return Outcome("promoted", release.target, release.id)
+        return Outcome("promoted", target.believed, release.id)
     return Outcome("unchanged", target.believed)
+
+
+def list_gate_logs(cloudformation: "CloudFormationClient", stack: str) -> list[str]:
+    """Return the log groups of a stack's gate: one, or none if the stack is of another kind."""
+    groups = list_resources(cloudformation, stack, "AWS::Logs::LogGroup")
+    return [group for group in groups if group.endswith("-gate")]
 
 
 def read_refusal(
@@ -131,13 +190,11 @@ def read_refusal(
     since: datetime,
 ) -> str:
     """Return what the gate said last of why it refused, empty if it did not."""
-    groups = list_resources(cloudformation, stack, "AWS::Logs::LogGroup")
     said = [
-        entry.message
-        for group in groups
-        if group.endswith("-gate")
-        for entry in (parse(one.line) for one in read(logs, group, int(since.timestamp() * 1e3)))
-        if entry.level in ERROR_LEVELS
+        _read_message(event.line)
+        for group in list_gate_logs(cloudformation, stack)
+        for event in read(logs, group, int(since.timestamp() * 1e3))
+        if parse(event.line).level in ERROR_LEVELS
     ]
     return said[-1] if said else ""
 
@@ -147,15 +204,25 @@ def explain(outcome: Outcome, refusal: str) -> Outcome:
     return replace(outcome, reason=refusal or outcome.reason or "CodeDeploy does not say why")
 
 
+def connect_to_gate(session: "boto3.Session") -> "LambdaClient":
+    """Return a client that waits for the gate's verdict; a second call would only repeat it."""
+    from botocore.config import Config
+
+    config = Config(
+        read_timeout=GATE_SECONDS, tcp_keepalive=True, retries={"total_max_attempts": 1}
+    )
+    return session.client("lambda", config=config)
+
+
 def smoke_test(functions: "LambdaClient", gate: str) -> Mapping[str, Any]:
     """Run the gate by hand: CodeDeploy did not, as nothing is replaced when a stack is created.
 
     Raises ReleaseError unless everything is as model.json says.
     """
     answer = functions.invoke(FunctionName=gate, Payload="{}")
-    payload = answer["Payload"].read().decode(errors="replace")
+    payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise ReleaseError(f"the stack was created, but its gate fails: {payload}")
+        raise ReleaseError(f"the stack was created, but its gate fails: {tell_failure(payload)}")
     verdict: dict[str, Any] = json.loads(payload)
     if verdict.get("status") != "Succeeded":
         raise ReleaseError(
@@ -186,3 +253,11 @@ def take_back(
     if alias.version != version or alias.weights:
         record = Record("rolled back", alias.version, version, tell_time(now))
         move_alias(functions, alias, Move(version, record=record))
+
+
+def _read_message(line: str) -> str:
+    """Return what a line of the gate says, without the fields beside it."""
+    try:
+        return str(json.loads(line)["message"])
+    except (KeyError, TypeError, ValueError):
+        return parse(line).message

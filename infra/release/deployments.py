@@ -1,10 +1,11 @@
 """CodeDeploy's deployments of the function: each is one release that shifts the alias."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from infra.release.errors import ReleaseError
 from infra.release.target import Target
@@ -45,6 +46,11 @@ class CodeDeployment:
     def was_taken_back(self) -> bool:
         """Tell whether it ended with the alias where it began."""
         return self.status in {"Stopped", "Failed"}
+
+    def tell_end(self) -> str:
+        """Say how it ended, and why if it did not succeed."""
+        why = f": {self.reason.rstrip('.')}" if self.reason else ""
+        return f"Deployment {self.id} of version {self.target} ended as {self.status}{why}."
 
 
 def list_ids(codedeploy: "CodeDeployClient", target: Target, **filters: Any) -> list[str]:
@@ -89,11 +95,16 @@ def stop(codedeploy: "CodeDeployClient", deployment: CodeDeployment) -> None:
 
 
 def _read(info: Any) -> CodeDeployment:
-    """Read CodeDeploy's answer; of a revision that is no Lambda AppSpec the versions are empty."""
-    content = info.get("revision", {}).get("appSpecContent", {}).get("content") or "{}"
+    """Read CodeDeploy's answer; of a revision that is no Lambda AppSpec the versions are empty.
+
+    An AppSpec for Lambda may be in either of two places, as JSON or YAML.
+    Source: docs.aws.amazon.com/codedeploy/latest/APIReference/API_RevisionLocation.html.
+    """
+    revision = info.get("revision", {})
+    held = revision.get("appSpecContent") or revision.get("string") or {}
     try:
-        resources = json.loads(content).get("Resources", [])
-    except ValueError:
+        resources = yaml.safe_load(held.get("content", "{}")).get("Resources", [])
+    except (yaml.YAMLError, AttributeError):
         resources = []
     properties = [one.get("Properties", {}) for entry in resources for one in entry.values()]
     versions = properties[0] if properties else {}
@@ -108,5 +119,5 @@ def _read(info: Any) -> CodeDeployment:
         creator=info.get("creator", ""),
         current=str(versions.get("CurrentVersion", "")),
         target=str(versions.get("TargetVersion", "")),
-        reason=" ".join(dict.fromkeys(message for message in messages if message)),
+        reason=next((message for message in messages if message), ""),
     )

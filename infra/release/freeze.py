@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MINUTE = timedelta(minutes=1)
 MARGIN = timedelta(minutes=15)  # to publish, and for the gate
 UNKNOWN = timedelta(hours=1)  # a deployment configuration of somebody's own
+STEPS = re.compile(r"(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?$")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
@@ -26,11 +27,17 @@ def tell_duration(deployment_type: str) -> timedelta:
     """Return how long a release takes at most; nothing if it gives no weights to the alias."""
     if deployment_type.endswith("AllAtOnce"):
         return timedelta()
-    found = re.search(r"(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?$", deployment_type)
+    found = STEPS.search(deployment_type)
     if not found:
         return UNKNOWN
     steps = math.ceil(100 / int(found[2])) if found[1] == "Linear" else 1
     return steps * int(found[3]) * MINUTE + MARGIN
+
+
+def tell_step(deployment_type: str) -> timedelta | None:
+    """Return how long a share of the traffic lasts until the next; None if nothing tells."""
+    found = STEPS.search(deployment_type)
+    return int(found[3]) * MINUTE if found else None
 
 
 def read_scaling(
@@ -69,7 +76,7 @@ def find_freeze(
         name, schedule = action["ScheduledActionName"], action["Schedule"]
         try:
             due = find_due(action, now, duration)
-        except ValueError:
+        except (ValueError, ZoneInfoNotFoundError):
             return f"scheduled action {name} may come due at any time: {schedule}"
         if due:
             return f"scheduled action {name} comes due at {due.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -79,7 +86,8 @@ def find_freeze(
 def find_due(action: Mapping[str, Any], now: datetime, within: timedelta) -> datetime | None:
     """Return when a scheduled action next comes due, None if not `within` that time of `now`.
 
-    Raises ValueError if its schedule is a rate, or has L, W or #, which are not read here.
+    Raises ValueError if its schedule is a rate, has L, W or #, or a range that begins with the end
+    of a week, which are not read here; ZoneInfoNotFoundError if this machine lacks its time zone.
     """
     found = re.fullmatch(r"(at|cron)\((.+)\)", action["Schedule"].strip())
     if not found:
@@ -117,6 +125,8 @@ def _read_field(text: str, limits: tuple[int, int], names: tuple[str, ...]) -> s
         low, high, step = found.groups()
         first = int(low or limits[0])
         last = int(high) if high else first if low and not step else limits[1]
+        if first > last:
+            raise ValueError(part)
         values.update(range(first, last + 1, int(step or 1)))
     return values
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def read_history(
-    functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target, alias: Alias
+    functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target, version: str
 ) -> list[CodeDeployment]:
-    """Return the releases since the alias' version was published, the newest first.
+    """Return the releases since a version was published, the newest first.
 
     The one that gave it the traffic is among them, and there are few: in a hurry nobody wants to
     wait until a thousand deployments are read.
     """
-    published = _publication(list_versions(functions, target.function), alias.version)
+    published = _publication(list_versions(functions, target.function), version)
     since = {"createTimeRange": {"start": published.published}} if published else {}
     deployments = read_deployments(codedeploy, list_ids(codedeploy, target, **since))
     return [one for one in deployments if not one.is_rollback]

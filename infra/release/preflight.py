@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.deployment import Deployment
@@ -71,6 +72,29 @@ def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
             Level.ERROR,
             f"the template has no parameter {key}, and SAM would not say so: mend samconfig.toml "
             "or --parameter",
+        )
+    for key, value in wish.overrides.items():
+        allowed = [str(one) for one in declared.get(key, {}).get("AllowedValues", [])]
+        if allowed and value not in allowed:
+            yield Finding(Level.ERROR, f"{key} is {value!r}, expected one of {', '.join(allowed)}")
+
+
+def inspect_sources(directory: Path, build: Path) -> Iterator[Finding]:
+    """Yield that the build is out of date, if a source was written after it."""
+    built = (build / "template.yaml").stat().st_mtime
+    sources = [directory / "template.yaml"]
+    for folder in ("functions", "layers"):
+        sources += (directory / folder).rglob("*")
+    newer = [
+        path
+        for path in sources
+        if path.is_file() and "__pycache__" not in path.parts and path.stat().st_mtime > built
+    ]
+    if newer:
+        others = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+        yield Finding(
+            Level.WARNING,
+            f"sources are newer than {build} ({newer[0]}{others}): `make build` first",
         )
 
 
@@ -151,9 +175,9 @@ def judge_alias(alias: Alias, target: Target, *, resync: bool) -> Iterator[Findi
     else:
         yield Finding(
             Level.NOTE,
-            f"{where}: version {target.believed} gets ALL traffic as soon as the build is "
-            "uploaded, until the new version has passed the gate, which then gets all at once; if "
-            f"that fails, version {alias.version} gets the traffic back",
+            f"{where}: version {target.believed} will get ALL traffic as soon as the build is "
+            "uploaded, until the new version has passed the gate and gets all at once; if that "
+            f"fails, version {alias.version} will get the traffic back",
         )
 
 

@@ -71,7 +71,7 @@ def _list_needed(
     """Return the versions that something refers to, each with what does."""
     alias = read_alias(functions, target.function, target.alias)
     needed = {target.believed: "CloudFormation believes in it"}
-    previous = find_previous(alias, read_history(functions, codedeploy, target, alias))
+    previous = find_previous(alias, read_history(functions, codedeploy, target, alias.version))
     if previous:
         needed[previous] = "a rollback would go to it"
     pages = functions.get_paginator("list_aliases").paginate(FunctionName=target.function)

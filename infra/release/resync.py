@@ -22,10 +22,11 @@ def plan_resync(functions: "LambdaClient", codedeploy: "CodeDeployClient", targe
         text = f"{target.alias} is on version {alias.version}, as CloudFormation believes."
         return Plan(text, alias, None)
     record = alias.record
-    why = f", which was {record}," if record and record.source == target.believed else ""
+    was_bad = record and record.verb == "rolled back" and record.source == target.believed
+    why = f", which was taken back at {record.at}," if record and was_bad else ""
     return Plan(
-        f"Version {target.believed}{why} gets ALL traffic of {target.alias} now, and keeps it "
-        "until a release replaces it.",
+        f"Version {target.believed}{why} will get ALL traffic of {target.alias} at once, and keep "
+        "it until a release replaces it.",
         alias,
         Move(target.believed),
     )

@@ -11,7 +11,7 @@ from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
 from infra.release.history import find_previous, read_history
 from infra.release.target import Target
-from infra.release.version import check_ready
+from infra.release.version import check_ready, list_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
@@ -54,14 +54,16 @@ def plan_rollback(
         return _plan_stop(alias, running, to)
     if to is None and alias.weights:
         shared = " and ".join(alias.weights)
-        text = f"Version {alias.version} gets all traffic, version {shared} none."
+        text = f"Version {alias.version} will get all traffic, version {shared} none."
         return Rollback(text, alias.version, alias, move=Move(alias.version))
     if to is None:
-        history = read_history(functions, codedeploy, target, alias)
+        history = read_history(functions, codedeploy, target, alias.version)
         to = find_previous(alias, history)
         done = _tell_done(alias, history, to)
         if done:
             return Rollback(done, alias.version, alias)
+    if to is None and len(list_versions(functions, target.function)) == 1:
+        raise ReleaseError(f"there is only version {alias.version}, nothing to go back to")
     if to is None:
         raise ReleaseError(
             f"no deployment tells which version served before {alias.version}: name it with --to"
@@ -70,7 +72,7 @@ def plan_rollback(
         return Rollback(f"Version {to} has all traffic already.", to, alias)
     check_ready(functions, target.function, to)
     record = Record("rolled back", alias.version, to, tell_time(now))
-    text = f"Version {to} gets all traffic at once, version {alias.version} none."
+    text = f"Version {to} will get all traffic at once, version {alias.version} none."
     if to == alias.version:
         return Rollback(text.split(",", maxsplit=1)[0] + ".", to, alias, move=Move(to))
     return Rollback(text, to, alias, move=Move(to, record=record))
@@ -110,16 +112,17 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     if running.is_rollback:
         text = f"Deployment {running.id} is taking the traffic back already: see `infra status`."
         return Rollback(text, alias.version, alias)
-    if to not in {None, running.current}:
+    current = running.current or alias.version  # which keeps its place until all traffic has moved
+    if to not in {None, current}:
         raise ReleaseError(
             f"deployment {running.id} is in progress, and stopping it leads back to version "
-            f"{running.current}, not {to}: run `infra rollback` first, then again with --to {to}"
+            f"{current}, not {to}: run `infra rollback` first, then again with --to {to}"
         )
     text = (
-        f"Deployment {running.id} of version {running.target} is stopped; CodeDeploy gives all "
-        f"traffic back to version {running.current}, and CloudFormation takes its stack back."
+        f"Deployment {running.id} of version {running.target} will be stopped; CodeDeploy will "
+        f"give all traffic back to version {current}, and CloudFormation will take its stack back."
     )
-    return Rollback(text, running.current, alias, running=running)
+    return Rollback(text, current, alias, running=running)
 
 
 def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:

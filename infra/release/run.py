@@ -1,9 +1,10 @@
 """`infra deploy`, step by step."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from infra.release.preflight import (
     Finding,
     Level,
     Wish,
+    inspect_sources,
     inspect_stack,
     inspect_wish,
     judge_parameters,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 BUILD = Path(".aws-sam/build")
 # With these states a stack has no resources yet: SAM CLI creates it.
 ABSENT = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
+# Of a release in progress.
+HINT = "`infra status` shows it, `infra rollback` takes it back"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Job:
         if not self.deployment:
             return f"Create {place} from {BUILD}."
         if self.publishes is False:
-            return f"Update {place} from {BUILD}; no version is published, as none would differ."
+            return f"Update {place} from {BUILD}; no version will be published: none would differ."
         published = "a new version" if self.publishes else "a new version if anything differs"
         return f"Update {place} from {BUILD}: {published}, released {self.wish.deployment_type}."
 
@@ -75,8 +79,9 @@ def prepare(
     if found is None or found.status in ABSENT:
         return Job(name, env, session, Wish(build, overrides, resync), None, None)
     deployment = Deployment(name, found.outputs, session, found.status, found.parameters)
-    if not found.outputs:  # its creation failed, or is not over
-        raise ReleaseError("; ".join(one.text for one in judge_state(name, found.status)))
+    if not found.outputs:  # its creation failed or is not over, or it is another kind of stack
+        for one in judge_state(name, found.status):
+            raise ReleaseError(one.text)
     target = read_target(deployment)
     functions = session.client("lambda")
     differs = publishes(build, read_deployed(cloudformation, name))
@@ -89,7 +94,7 @@ def prepare(
 
 def preflight(job: Job, now: datetime) -> list[Finding]:
     """Return all that is to know before the deploy, the worst first."""
-    findings = list(inspect_wish(job.name, job.wish))
+    findings = [*inspect_wish(job.name, job.wish), *inspect_sources(Path(), BUILD)]
     if job.deployment and job.target:
         findings += inspect_stack(
             job.session.client("lambda"),
@@ -155,6 +160,8 @@ def run(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> Ou
 
 
 def _deploy(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> int:
+    if job.target and job.publishes is not False:
+        tell(f"While the release is in progress, in another terminal {HINT}.")
     if is_local():
         template = (job.wish.build.directory / "template.yaml").read_text("utf-8")
         cloudformation = job.session.client("cloudformation")
@@ -163,8 +170,17 @@ def _deploy(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -
             job.wish.overrides,
             job.deployment.parameters if job.deployment else {},
         )
-        return deploy.update_stack(cloudformation, job.name, template, parameters, tell=tell)
+        return deploy.update_stack(
+            cloudformation, job.name, template, parameters, tell=tell, news=_follow(job)
+        )
     return deploy.run_sam(_arguments(job, asks=asks), sys.stderr if quiet else None)
+
+
+def _follow(job: Job) -> Iterator[str]:
+    functions, codedeploy = job.session.client("lambda"), job.session.client("codedeploy")
+    if job.target is None:
+        return repeat("")
+    return deploy.follow(functions, codedeploy, job.target, job.wish.deployment_type)
 
 
 def _upload(job: Job, *, quiet: bool, tell: Callable[[str], None]) -> None:
@@ -197,7 +213,9 @@ def _now(job: Job) -> Target:
 
 def _smoke_test(job: Job) -> Outcome:
     found = describe(job.session.client("cloudformation"), job.name)
-    outputs = found.outputs if found else {}
-    created = Deployment(job.name, outputs, job.session)
-    verdict = deploy.smoke_test(job.session.client("lambda"), created.output("GateFunctionName"))
+    if found is None or found.status in ABSENT:
+        raise ReleaseError("the stack was not created: SAM CLI was told not to")
+    created = Deployment(job.name, found.outputs, job.session)
+    functions = deploy.connect_to_gate(job.session)
+    verdict = deploy.smoke_test(functions, created.output("GateFunctionName"))
     return Outcome("created", str(verdict["version"]))

@@ -1,11 +1,13 @@
 """A canary by hand: a share of the traffic to another version, and then all of it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infra.release.alias import Alias, Move, Plan, Record, read_alias, tell_time
-from infra.release.deployments import refuse_while_running
+from infra.release.deployments import CodeDeployment, refuse_while_running
 from infra.release.errors import ReleaseError
+from infra.release.history import read_history
 from infra.release.target import Target
 from infra.release.version import check_ready, list_versions
 
@@ -30,17 +32,18 @@ def plan_shift(
     if percent == 0:
         if not alias.weights:
             return Plan(f"No other version than {alias.version} has traffic.", alias, None)
-        text = f"Version {alias.version} gets all traffic, version {_others(alias)} none."
+        text = f"Version {alias.version} will get all traffic, version {_others(alias)} none."
         return Plan(text, alias, Move(alias.version))
     version = to or _find_newest(functions, target.function, alias.version)
     if version == alias.version:
         raise ReleaseError(f"version {version} is the alias' own: it has what others leave")
     check_ready(functions, target.function, version)
-    left = f"version {alias.version} keeps {100 - percent:g} %"
+    left = f"version {alias.version} will keep {100 - percent:g} %"
     gone = [other for other in alias.weights if other != version]
-    ended = f", version {' and '.join(gone)} loses its share" if gone else ""
-    text = f"Version {version} gets {percent:g} % of the traffic, {left}{ended}."
-    return Plan(text, alias, Move(alias.version, {version: percent / 100}))
+    ended = f", version {' and '.join(gone)} will lose its share" if gone else ""
+    text = f"Version {version} will get {percent:g} % of the traffic, {left}{ended}."
+    warning = _warn(alias, version, read_history(functions, codedeploy, target, version))
+    return Plan(text + warning, alias, Move(alias.version, {version: percent / 100}))
 
 
 def plan_promotion(
@@ -59,8 +62,19 @@ def plan_promotion(
         )
     [version] = alias.weights
     record = Record("promoted", alias.version, version, tell_time(now))
-    text = f"Version {version} gets all traffic, version {alias.version} none."
+    text = f"Version {version} will get all traffic, version {alias.version} none."
     return Plan(text, alias, Move(version, record=record))
+
+
+def _warn(alias: Alias, version: str, history: Iterable[CodeDeployment]) -> str:
+    """Say that a version was found bad before, empty if it was not."""
+    record = alias.record
+    if record and record.verb == "rolled back" and record.source == version:
+        return f" WARNING: version {version} was taken back at {record.at}."
+    last = next((one for one in history if one.target == version), None)
+    if last and last.was_taken_back:
+        return f" WARNING: {last.tell_end()}"
+    return ""
 
 
 def _others(alias: Alias) -> str:

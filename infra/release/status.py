@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from infra.release.alarm import Firing, list_firing
 from infra.release.alias import read_alias
 from infra.release.deployments import CodeDeployment, find_running
+from infra.release.history import read_history
 from infra.release.resync import advise, agrees
 from infra.release.target import Target
 from infra.release.traffic import Traffic, read_traffic
@@ -30,12 +31,16 @@ class Served:
 
 @dataclass(frozen=True)
 class Status:
-    """A service at one moment; the traffic is that of the last `minutes`."""
+    """A service at one moment; the traffic is that of the last `minutes`.
+
+    `failure` is the release that ended last, if it was taken back.
+    """
 
     target: Target
     versions: tuple[Served, ...]
     minutes: int
     deployment: CodeDeployment | None
+    failure: CodeDeployment | None
     agrees: bool
     record: str
     alarms: tuple[Firing, ...]
@@ -64,6 +69,8 @@ def read_status(  # noqa: PLR0913 each client is one service of AWS
     traffic = read_traffic(cloudwatch, target, shares, minutes, now)
     record = alias.record
     in_effect = record and record.target == alias.version
+    history = read_history(functions, codedeploy, target, alias.version)
+    last = next((one for one in history if not one.is_running), None)
     return Status(
         target=target,
         versions=tuple(
@@ -72,6 +79,7 @@ def read_status(  # noqa: PLR0913 each client is one service of AWS
         ),
         minutes=minutes,
         deployment=running,
+        failure=last if last and last.was_taken_back else None,
         agrees=agrees(alias, target) or running is not None,
         record=str(record) if in_effect else "",
         alarms=tuple(list_firing(cloudwatch, topic_arn)),

@@ -61,8 +61,8 @@ def identify(functions: "LambdaClient", function: str, version: str) -> Identity
         [model_version], sha256 = told["versions"], told["properties"]["sha256"]
     except ReleaseError as error:
         return Identity(error=str(error))
-    except (KeyError, TypeError, ValueError) as error:
-        return Identity(error=f"version {version} answers in another form: {error!r}")
+    except (KeyError, TypeError, ValueError):
+        return Identity(error=f"version {version} answers in another form than this project's")
     return Identity(name, model_version, sha256)
 
 
@@ -70,6 +70,16 @@ def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
     """Raise ReleaseError unless the version exists and could predict now."""
     if _get(functions, function, version, "/v2/health/ready").get("ready") is not True:
         raise ReleaseError(f"version {version} is not ready")
+
+
+def tell_failure(payload: bytes) -> str:
+    """Say how an invocation failed: what Lambda answers then has a stack trace, too."""
+    try:
+        error = json.loads(payload)
+        text = f"{error['errorType']}: {error.get('errorMessage', '')}"
+    except (KeyError, TypeError, ValueError):
+        return "the invocation failed"
+    return " ".join(text.split())[:MAX_ERROR].removesuffix(":")
 
 
 def _get(functions: "LambdaClient", function: str, version: str, path: str) -> Mapping[str, Any]:
@@ -101,8 +111,7 @@ def _get(functions: "LambdaClient", function: str, version: str, path: str) -> M
     except (ClientError, HTTPClientError) as error:
         raise ReleaseError(f"version {version} cannot be asked: {error}") from error
     if "FunctionError" in answer:
-        text = payload.decode(errors="replace")[:MAX_ERROR]
-        raise ReleaseError(f"version {version} does not answer: {text}")
+        raise ReleaseError(f"version {version} does not answer: {tell_failure(payload)}")
     try:
         response = json.loads(payload)
         status, body = response["statusCode"], json.loads(response["body"])

@@ -52,7 +52,7 @@ class Counts:
     peer_starts: int
 
 
-FULL = Counts(starts=15, rounds=60, clients=(1, 2, 8, 32), requests=4000, seconds=8, peer_starts=3)
+FULL = Counts(starts=30, rounds=60, clients=(1, 2, 8, 32), requests=4000, seconds=8, peer_starts=3)
 QUICK = Counts(starts=1, rounds=1, clients=(1, 4), requests=32, seconds=2, peer_starts=1)
 
 

@@ -138,7 +138,7 @@ async def test_a_canary_by_hand_and_the_way_back(shop: Shop) -> None:
     # WHEN it gets 10 %
     result = await shop.infra("shift", "10", "--yes")
     assert result.code == 0, result.err
-    assert "Version 2 gets 10 % of the traffic, version 1 keeps 90 %." in result.err
+    assert "Version 2 will get 10 % of the traffic, version 1 will keep 90 %." in result.err
     assert result.out.startswith("Of the traffic, version 1 has 90 %, 2 has 10 %.\n")
 
     # THEN about 40 of 400 requests reach it: within 5 standard deviations of a binomial
@@ -187,6 +187,19 @@ async def test_a_promotion_by_hand_is_rolled_back_without_history(shop: Shop) ->
     assert (again.code, again.told["changed"], again.told["version"]) == (0, False, "1")
 
 
+async def test_what_cannot_begin_is_told_in_one_line(shop: Shop) -> None:
+    shop.build("2")
+    result = await shop.infra("deploy", "--yes", "--env", "nope")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("Error: samconfig.toml names no stack for nope: ")
+    result = await shop.infra("deploy", "--yes", "--parameter", "DeploymentType=Slow")
+    assert result.code == 1
+    assert result.err.startswith("Error: DeploymentType is 'Slow', expected one of ")
+    result = await shop.infra("rollback", "--yes")
+    assert result.err == "Error: there is only version 1, nothing to go back to\n"
+    assert await shop.ask() == "1"
+
+
 async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
     # GIVEN a release that passes the gate
     shop.build("2")
@@ -198,7 +211,7 @@ async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
     # WHEN it is rolled back THEN CodeDeploy's history tells where to
     back = await shop.infra("rollback", "--yes")
     assert back.code == 0, back.err
-    assert "Version 1 gets all traffic at once, version 2 none." in back.err
+    assert "Version 1 will get all traffic at once, version 2 none." in back.err
     assert "CloudFormation still believes in version 2. Mend" in back.out
     assert await shop.ask() == "1"
 
@@ -232,7 +245,16 @@ async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:
     assert result.code == 3, result.err
     assert (result.told["result"], result.told["version"]) == ("rolled back", "1")
     assert "golden" in result.told["reason"]
+    assert "checks=" not in result.told["reason"]
     assert await shop.ask() == "1"
+
+    # AND whoever looks later finds out, too
+    status = await shop.infra("status")
+    assert "of version 2 ended as Failed: the gate refused the new version: " in status.out
+    assert "Version 2 gets no traffic." in status.out
+    await shop.local.flush()
+    assert "version 2 refused: " in (await shop.infra("logs", "--errors")).out
+    assert "WARNING: Deployment d-" in (await shop.infra("shift", "10")).err
 
     # AND there is nothing to roll back
     back = await shop.infra("rollback", "--yes")
@@ -271,5 +293,12 @@ async def test_a_canary_of_codedeploy_is_stopped(shop: Shop) -> None:
 
     # AND the deploy ends as rolled back, with nothing to mend
     assert deploying.returncode == 3, err
-    assert json.loads(out)["result"] == "rolled back"
+    told = json.loads(out)
+    assert (told["result"], told["reason"]) == (
+        "rolled back",
+        "the deployment was stopped by request",
+    )
+    # AND it has told each step
+    assert b"the gate tries it first." in err
+    assert b"The gate has passed: 10 % of the requests go to version 2 until about " in err
     assert (await shop.infra("status", "--json")).told["agrees"] is True

@@ -2,13 +2,18 @@
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import boto3
 import pytest
+from typer.testing import CliRunner
 
-from infra.deployment import DeploymentError, explained, find, list_resources
+from infra.cli import app
+from infra.deployment import DeploymentError, explained, find, list_resources, name_stack
 from infra.local.cloud import Cloud
 
 REGION = "eu-west-1"
@@ -49,6 +54,27 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     cloud.stop()
 
 
+@contextmanager
+def serve_json(body: bytes) -> Iterator[str]:
+    """Answer every request with 404 and `body`; the server's URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 def test_takes_the_local_run_if_its_endpoint_is_set(
     cloud: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +111,7 @@ def test_says_that_there_is_no_such_stack(cloud: str) -> None:
         find("shoe", REGION)
     assert str(raised.value) == (
         f"there is no stack shoe in {REGION} of account 123456789012 ({cloud}): "
-        "deploy it, or name another with --stack-name"
+        "was the local run started in another Region (--region)?"
     )
 
 
@@ -103,6 +129,19 @@ def test_lists_the_resources_of_one_type(cloud: str) -> None:
     assert list_resources(client, "shop", "AWS::Lambda::Function") == []
 
 
+def test_a_page_that_cannot_be_written_is_a_usage_error(
+    cloud: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cloud
+    monkeypatch.setattr("infra.dashboard.make.make_page", lambda *_: "<html>")
+    (tmp_path / "file").touch()
+    for output, why in ((tmp_path, "Is a directory"), (tmp_path / "file/page.html", "File exists")):
+        arguments = ["dashboard", "--stack-name", "shop", "--region", REGION, "--output"]
+        result = CliRunner().invoke(app, [*arguments, str(output)], env={"COLUMNS": "300"})
+        assert result.exit_code == 2
+        assert f"Invalid value for --output: {output} cannot be written: {why}" in result.output
+
+
 def test_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -111,13 +150,49 @@ def test_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         find(None, None)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["...", "127.0.0.1:5000", "nonsense", "http://", "http://[::1", "http://127.0.0.1:99999"],
+)
+def test_says_that_the_endpoint_is_none(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(DeploymentError, match=r"AWS_ENDPOINT_URL is not a URL: .* `make run`"):
+        find("shop", REGION)
+
+
+def test_says_that_the_endpoint_is_not_that_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a server that answers in JSON, as the API of the local run does
+    with serve_json(b'{"error": "not found"}') as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        # WHEN / THEN
+        with pytest.raises(DeploymentError, match=f"^{url} does not answer as AWS does: "):
+            find("shop", REGION)
+
+
+def test_says_that_the_local_run_has_no_such_region(cloud: str) -> None:
+    assert cloud
+    with pytest.raises(DeploymentError, match=r"^the local run has no Region mars-1: "):
+        find("shop", "mars-1")
+
+
+def test_an_environment_must_be_in_samconfig_on_the_local_run_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5000")
+    (tmp_path / "samconfig.toml").write_text('[prod.global.parameters]\nstack_name = "shop-prod"')
+    assert name_stack("default") == "serverless-onnx"
+    assert name_stack("prod") == "serverless-onnx"
+    with pytest.raises(DeploymentError, match=r"^samconfig\.toml names no stack for nope: "):
+        name_stack("nope")
+
+
 def test_says_that_there_are_no_credentials() -> None:
     with pytest.raises(DeploymentError, match="no AWS credentials; for the local run set AWS_END"):
         find("shop", REGION)
 
 
 def test_says_that_there_is_no_region() -> None:
-    with pytest.raises(DeploymentError, match="You must specify a region"):
+    with pytest.raises(DeploymentError, match=r"no AWS Region \(give --region .* set AWS_END"):
         find("shop", None)
 
 

@@ -25,8 +25,10 @@ from infra.local.cloud import Cloud
 from infra.local.metrics import Sample, Series
 from infra.local.patch import patched
 from infra.release import confirm
+from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
+from infra.release.version import Identity
 
 REGION = "eu-west-1"
 NAME = "shop-fn"
@@ -149,7 +151,7 @@ def test_prune_says_what_goes_and_deletes_it_if_told_to(
     result = infra("prune", "--keep", "1", says="y\n", monkeypatch=monkeypatch)
     # THEN what was said has happened: the versions, and the layers of no other version
     assert result.exit_code == 0, result.output
-    assert "Versions that are deleted for good and 2 versions of layers: 1, 2." in result.stderr
+    assert "Versions 1, 2 will be deleted for good, and with them 2 versions of" in result.stderr
     assert "Version 3 stays: alias live refers to it." in result.stderr
     assert result.stdout == "Deleted 2 versions and 2 of layers.\n"
     assert aws.versions() == ["3", "4"]
@@ -211,11 +213,11 @@ def test_with_nothing_to_prune_nothing_is_asked(aws: Aws) -> None:
 
 
 def test_resync_warns_and_follows_cloudformation(aws: Aws) -> None:
-    record = "rolled back from 3 to 2 at 2026-11-22T15:00:00Z"
-    aws.move("2", {}, record)
+    aws.move("2", {}, "rolled back from 3 to 2 at 2026-11-22T15:00:00Z")
     result = infra("resync", "--yes")
     assert result.exit_code == 0, result.output
-    assert f"Version 3, which was {record}, gets ALL traffic of live now" in result.stderr
+    text = "Version 3, which was taken back at 2026-11-22T15:00:00Z, will get ALL traffic of live"
+    assert text in result.stderr
     assert result.stdout == "Of the traffic, version 3 has 100 %.\n"
     assert aws.alias() == ("3", {})
 
@@ -241,10 +243,28 @@ def test_a_share_by_hand_is_taken_back_and_promoted(aws: Aws) -> None:
 
 def test_a_version_that_cannot_start_gets_no_traffic(aws: Aws) -> None:
     result = infra("shift", "10", "--yes")
-    assert str(result.exception) == (
-        'version 4 does not answer: {"errorType": "Runtime.ExitError"}'
-    )
+    assert str(result.exception) == "version 4 does not answer: Runtime.ExitError"
     assert aws.alias() == ("3", {})
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+def test_a_release_that_began_while_a_person_was_asked_is_left_alone(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    # GIVEN a share by hand, and somebody else who deploys before the question is answered
+    aws.move("3", {"4": 0.25})
+    running = CodeDeployment("d-1", "InProgress", datetime.now(UTC), "", "3", "5", "")
+
+    def begin(_text: str, *, yes: bool) -> None:
+        assert not yes
+        monkeypatch.setattr("infra.release.deployments.find_running", lambda *_: running)
+
+    monkeypatch.setattr("infra.release.confirm.confirm", begin)
+    # WHEN
+    result = infra(command)
+    # THEN only CodeDeploy moves the alias
+    assert "deployment d-1 of version 5 is in progress" in str(result.exception)
+    assert aws.alias() == ("3", {"4": 0.25})
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", "many"])
@@ -354,6 +374,22 @@ def test_status_in_words(aws: Aws) -> None:
         assert text in result.stdout
 
 
+def test_status_breaks_no_line_of_its_table_at_80_columns(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN the example's model, with as much traffic as a day has
+    aws.move("3", {"4": 0.1})
+    put(aws, "Requests", "3", [1.0] * 90_000)
+    put(aws, "RequestLatency", "3", [1234.5])
+    monkeypatch.setenv("COLUMNS", "80")
+    identity = Identity("purchase-propensity", "1", 64 * "a")
+    monkeypatch.setattr("infra.release.status.identify", lambda *_: identity)
+    # WHEN / THEN
+    lines = infra("status").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["Version", "3", "4"]
+    assert lines[2].split()[-3:] == ["purchase-propensity", "1", 12 * "a"]
+
+
 def test_a_record_of_the_past_is_not_shown(aws: Aws) -> None:
     aws.move("3", {}, "rolled back from 3 to 2 at 2026-11-22T15:00:00Z")
     assert json.loads(infra("status", "--json").stdout)["record"] == ""
@@ -400,6 +436,38 @@ def test_a_parameter_without_a_value_is_a_usage_error(aws: Aws, build: Path) -> 
     assert aws
     assert build
     assert infra("deploy", "--yes", "--parameter", "MaxErrorPercent").exit_code == 2
+
+
+def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
+    # GIVEN two files that were written after the build, and one that Python made
+    assert aws
+    built = (build / "template.yaml").stat().st_mtime
+    for name in ("functions/api/handler.py", "layers/model/model.onnx", "functions/__pycache__/a"):
+        path = Path(name)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (built + 1, built + 1))
+    # WHEN / THEN
+    result = infra("deploy", "--yes")
+    text = f"sources are newer than {Path('.aws-sam/build')} (functions/api/handler.py and 1 more)"
+    assert f"Warning: {text}: `make build` first" in result.stderr
+    assert "nothing was deployed" in str(result.exception)
+
+
+def test_who_interrupts_a_deploy_is_told_that_it_goes_on(
+    aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aws
+    assert build
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.release.run.run", interrupt)
+    result = infra("deploy", "--yes")
+    assert result.exit_code == 130
+    assert "A release that has begun goes on: `infra status`" in result.stderr
+    assert "`infra rollback` takes it back" in result.stderr
 
 
 def test_without_a_build_there_is_nothing_to_deploy(
@@ -518,6 +586,20 @@ def test_a_stack_that_is_created_is_smoke_tested(
     assert text in str(result.exception)
     if not code:
         assert json.loads(result.stdout)["result"] == "created"
+
+
+def test_a_stack_that_a_person_did_not_want_is_told(sam: Sam) -> None:
+    # GIVEN SAM CLI, which asked and was told no
+    sam.statuses = [0]
+    result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
+    assert str(result.exception) == "the stack was not created: SAM CLI was told not to"
+
+
+def test_a_stack_without_outputs_is_of_another_kind(sam: Sam) -> None:
+    assert sam
+    create_stack("topics", {})
+    result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "topics"])
+    assert "stack topics has no output FunctionName" in str(result.exception)
 
 
 def test_a_stack_that_is_not_created_is_told(sam: Sam) -> None:

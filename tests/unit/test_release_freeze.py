@@ -86,7 +86,17 @@ def test_a_release_without_a_canary_is_never_frozen() -> None:
     assert not find_freeze([action("cron(* * * * ? *)")], [held(9)], NOW, timedelta())
 
 
-@pytest.mark.parametrize("schedule", ["cron(0 5 L * ? *)", "rate(1 day)"])
-def test_a_schedule_that_is_not_read_freezes_to_be_safe(schedule: str) -> None:
-    frozen = find_freeze([action(schedule)], [], NOW, HOUR)
+@pytest.mark.parametrize(
+    ("schedule", "fields"),
+    [
+        ("cron(0 5 L * ? *)", {}),
+        ("cron(0 5 ? * FRI-MON *)", {}),
+        ("rate(1 day)", {}),
+        ("cron(0 5 * * ? *)", {"Timezone": "Mars/Olympus"}),
+    ],
+)
+def test_a_schedule_that_is_not_read_freezes_to_be_safe(
+    schedule: str, fields: dict[str, Any]
+) -> None:
+    frozen = find_freeze([action(schedule, **fields)], [], NOW, HOUR)
     assert frozen == f"scheduled action rise may come due at any time: {schedule}"

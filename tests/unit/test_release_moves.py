@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,16 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
 from infra.release.alias import Alias, Move, Plan, Record, move_alias, read_alias
-from infra.release.deploy import smoke_test, take_back
+from infra.release.deploy import (
+    GATE_SECONDS,
+    Outcome,
+    connect_to_gate,
+    follow,
+    judge,
+    smoke_test,
+    take_back,
+    update_stack,
+)
 from infra.release.errors import ReleaseError
 from infra.release.prune import plan_pruning, prune
 from infra.release.resync import plan_resync
@@ -20,6 +30,7 @@ from infra.release.rollback import plan_rollback, roll_back
 from infra.release.shift import plan_promotion, plan_shift
 from infra.release.target import Target
 from infra.release.version import check_ready, identify
+from tests.sam_template import parse, properties
 
 NOW = datetime(2026, 11, 22, 15, 0, 0, tzinfo=UTC)
 AT = "2026-11-22T15:00:00Z"
@@ -130,6 +141,8 @@ def add_deployment(
     *,
     creator: str = "CloudFormation",
     age: int = 0,
+    place: str = "appSpecContent",
+    reason: str = "",
 ) -> None:
     properties = {
         "Name": "shop-fn",
@@ -144,8 +157,11 @@ def add_deployment(
         "status": status,
         "creator": creator,
         "createTime": NOW - timedelta(hours=age),
-        "revision": {"revisionType": "AppSpecContent", "appSpecContent": {"content": content}},
+        "revision": {place: {"content": content}} if place else {},
     }
+    if reason:
+        info["errorInformation"] = {"message": reason}
+        info["rollbackInfo"] = {"rollbackMessage": f"{identity} was rolled back"}
     stub.add_response("get_deployment", {"deploymentInfo": info}, {"deploymentId": identity})
 
 
@@ -167,9 +183,11 @@ def test_shift_gives_the_newest_version_a_share(functions: Any, codedeploy: Any)
     add_alias(functions[1], "5")
     add_versions(functions[1], "4", "5", "6")
     add_ready(functions[1], "6")
+    add_versions(functions[1], "4", "5", "6")
+    add_ids(codedeploy[1], **since("6"))
     # WHEN 10 % are shifted
     plan = shift(functions, codedeploy, 10)
-    assert plan.text == "Version 6 gets 10 % of the traffic, version 5 keeps 90 %."
+    assert plan.text == "Version 6 will get 10 % of the traffic, version 5 will keep 90 %."
     # THEN that is what Lambda is told, and only if nobody moved the alias meanwhile
     add_update(functions[1], "5", {"6": 0.1})
     assert plan.move
@@ -182,9 +200,36 @@ def test_shift_to_a_named_version_ends_the_share_of_another(
     add_ids(codedeploy[1], **RUNNING)
     add_alias(functions[1], "5", {"6": 0.5})
     add_ready(functions[1], "3")
+    add_versions(functions[1], "3", "5", "6")
+    add_ids(codedeploy[1], **since("3"))
     plan = shift(functions, codedeploy, 20, to="3")
     assert plan.move == Move("5", {"3": 0.2})
-    assert plan.text.endswith("version 5 keeps 80 %, version 6 loses its share.")
+    assert plan.text.endswith("version 5 will keep 80 %, version 6 will lose its share.")
+
+
+def test_shift_warns_of_a_version_whose_release_was_taken_back(
+    functions: Any, codedeploy: Any
+) -> None:
+    add_ids(codedeploy[1], **RUNNING)
+    add_alias(functions[1], "5")
+    add_ready(functions[1], "6")
+    add_versions(functions[1], "5", "6")
+    add_ids(codedeploy[1], "d-1", **since("6"))
+    add_deployment(codedeploy[1], "d-1", "Stopped", "5", "6", reason="an alarm rang.")
+    plan = shift(functions, codedeploy, 10, to="6")
+    assert plan.text.endswith(
+        " WARNING: Deployment d-1 of version 6 ended as Stopped: an alarm rang."
+    )
+
+
+def test_shift_warns_of_a_version_that_was_rolled_back(functions: Any, codedeploy: Any) -> None:
+    add_ids(codedeploy[1], **RUNNING)
+    add_alias(functions[1], "5", description=f"rolled back from 6 to 5 at {AT}")
+    add_ready(functions[1], "6")
+    add_versions(functions[1], "5", "6")
+    add_ids(codedeploy[1], **since("6"))
+    plan = shift(functions, codedeploy, 10, to="6")
+    assert plan.text.endswith(f" WARNING: version 6 was taken back at {AT}.")
 
 
 def test_shift_0_takes_the_share_back(functions: Any, codedeploy: Any) -> None:
@@ -281,6 +326,38 @@ def test_an_alias_that_there_is_not(functions: Any) -> None:
         read_alias(functions[0], "shop-fn", "live")
 
 
+# A release in progress.
+
+
+def test_each_step_of_a_release_is_told_once(functions: Any, codedeploy: Any) -> None:
+    # GIVEN nothing yet; the gate; 10 %, seen twice; the way back; the end
+    looks: list[tuple[str, dict[str, float]]] = [
+        *(("", {}), ("CloudFormation", {}), ("CloudFormation", {"6": 0.1})),
+        *(("CloudFormation", {"6": 0.1}), ("codeDeployRollback", {"6": 0.1}), ("", {})),
+    ]
+    for creator, weights in looks:
+        add_ids(codedeploy[1], *(["d-1"] if creator else []), **RUNNING)
+        if creator:
+            add_deployment(codedeploy[1], "d-1", "InProgress", "5", "6", creator=creator)
+            add_alias(functions[1], "5", weights)
+    # WHEN it is looked at THEN what is new is told
+    news = follow(functions[0], codedeploy[0], TARGET, "Canary10Percent10Minutes", lambda: NOW)
+    assert [next(news) for _ in looks] == [
+        "",
+        "Deployment d-1 of version 6: the gate tries it first.",
+        "The gate has passed: 10 % of the requests go to version 6 until about 15:10:00 UTC.",
+        *("", "", ""),
+    ]
+
+
+def test_what_cloudformation_refuses_is_told_in_its_own_words(stubs: Any) -> None:
+    client, stub = stubs("cloudformation")
+    stub.add_client_error("update_stack", "ValidationError", "Rate must be a number")
+    with pytest.raises(ReleaseError) as raised:
+        update_stack(client, "shop", "{}", [], tell=print, news=iter(()))
+    assert str(raised.value) == "CloudFormation refuses the update: Rate must be a number"
+
+
 # Roll back.
 
 
@@ -290,7 +367,7 @@ def test_a_release_in_progress_is_stopped_and_taken_back(functions: Any, codedep
     add_ids(codedeploy[1], "d-1", **RUNNING)
     add_deployment(codedeploy[1], "d-1", "InProgress", "5", "6")
     plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
-    assert "Deployment d-1 of version 6 is stopped" in plan.text
+    assert "Deployment d-1 of version 6 will be stopped" in plan.text
     # WHEN it is rolled back THEN CodeDeploy takes it back, and it is waited until that is done
     stopping = {"deploymentId": "d-1", "autoRollbackEnabled": True}
     codedeploy[1].add_response("stop_deployment", {"status": "Pending"}, stopping)
@@ -299,6 +376,20 @@ def test_a_release_in_progress_is_stopped_and_taken_back(functions: Any, codedep
     waits: list[None] = []
     roll_back(functions[0], codedeploy[0], TARGET, plan, lambda: waits.append(None))
     assert len(waits) == 1
+
+
+@pytest.mark.parametrize("place", ["string", ""])
+def test_a_release_is_stopped_however_codedeploy_tells_what_it_is(
+    functions: Any, codedeploy: Any, place: str
+) -> None:
+    # GIVEN a deployment whose AppSpec is in another place, or in none that is known
+    add_alias(functions[1], "4", {"5": 0.1})
+    add_ids(codedeploy[1], "d-1", **RUNNING)
+    add_deployment(codedeploy[1], "d-1", "InProgress", "4", "5", place=place)
+    # WHEN / THEN it leads back to the version that has most of the traffic
+    plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+    assert plan.version == "4"
+    assert "traffic back to version 4, and" in plan.text
 
 
 def test_a_release_in_progress_leads_back_to_one_version_only(
@@ -366,7 +457,7 @@ def test_after_a_promotion_the_version_before_comes_back(functions: Any, codedep
     add_deployment(codedeploy[1], "d-2", "Succeeded", "2", "5", age=9)
     add_ready(functions[1], "3")
     plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
-    assert plan.text == "Version 3 gets all traffic at once, version 5 none."
+    assert plan.text == "Version 3 will get all traffic at once, version 5 none."
     # WHEN it is rolled back THEN the alias tells from where, to where and when
     add_update(functions[1], "3", {}, f"rolled back from 5 to 3 at {AT}")
     add_alias(functions[1], "3")
@@ -403,7 +494,18 @@ def test_history_that_does_not_tell_asks(functions: Any, codedeploy: Any) -> Non
     add_ids(codedeploy[1], **RUNNING)
     add_versions(functions[1], "1", "2")
     add_ids(codedeploy[1], **since("1"))
+    add_versions(functions[1], "1", "2")
     with pytest.raises(ReleaseError, match="which version served before 1: name it with --to"):
+        plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+
+
+def test_the_only_version_cannot_be_rolled_back(functions: Any, codedeploy: Any) -> None:
+    add_alias(functions[1], "1")
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "1")
+    add_ids(codedeploy[1], **since("1"))
+    add_versions(functions[1], "1")
+    with pytest.raises(ReleaseError, match="there is only version 1, nothing to go back to"):
         plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
 
 
@@ -461,7 +563,7 @@ def test_resync_follows_cloudformation_and_says_what_that_means(
     add_ids(codedeploy[1], **RUNNING)
     add_alias(functions[1], "4", description=record)
     plan = plan_resync(functions[0], codedeploy[0], TARGET)
-    assert plan.text.startswith(f"Version 5, which was {record}, gets ALL traffic of live now")
+    assert plan.text.startswith(f"Version 5, which was taken back at {AT}, will get ALL traffic")
     # THEN the record stays, so that a later rollback does not go to version 5
     assert plan.move
     add_update(functions[1], "5", {})
@@ -500,6 +602,56 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
         take_back(functions[0], codedeploy[0], TARGET, "4", NOW)
 
 
+# What became of a deploy.
+
+
+@pytest.mark.parametrize(
+    ("state", "believed", "exit_status", "outcome"),
+    [
+        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2")),
+        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2")),  # only SAM CLI was interrupted
+        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2")),
+        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2")),
+        (
+            "Succeeded",
+            "5",
+            1,
+            Outcome(
+                "rolled back",
+                "5",
+                "d-2",
+                "the stack's update failed after it: what CloudFormation says is above",
+            ),
+        ),
+    ],
+)
+def test_a_deploy_is_judged_by_its_deployment_and_the_stack(
+    codedeploy: Any, state: str, believed: str, exit_status: int, outcome: Outcome
+) -> None:
+    # GIVEN a release since the deploy began, whose way back is newer
+    add_ids(codedeploy[1], "d-1", "d-2", "d-3")
+    for identity, status, creator, age in (
+        ("d-2", state, "CloudFormation", 1),
+        ("d-3", "Succeeded", "codeDeployRollback", 0),
+    ):
+        add_deployment(codedeploy[1], identity, status, "5", "6", creator=creator, age=age)
+    # WHEN / THEN
+    target = replace(TARGET, believed=believed)
+    assert judge(codedeploy[0], target, ["d-1"], exit_status) == outcome
+
+
+def test_a_deploy_that_stops_watching_does_not_say_how_it_ended(codedeploy: Any) -> None:
+    add_ids(codedeploy[1], "d-2")
+    add_deployment(codedeploy[1], "d-2", "InProgress", "5", "6")
+    with pytest.raises(ReleaseError, match="exit status 1 while deployment d-2 of version 6 is in"):
+        judge(codedeploy[0], TARGET, [], 1)
+
+
+def test_a_deploy_without_a_release_is_none(codedeploy: Any) -> None:
+    add_ids(codedeploy[1], "d-1")
+    assert judge(codedeploy[0], TARGET, ["d-1"], 0) == Outcome("unchanged", "5")
+
+
 # What versions and the gate say.
 
 
@@ -533,7 +685,17 @@ def test_a_version_that_is_not_ready_gets_no_traffic(functions: Any) -> None:
     ("payload", "fields", "message"),
     [
         ({"status": "Failed", "reason": "wrong sha256", "version": "1", "checks": 1}, {}, "sha256"),
-        ({"errorType": "Sandbox.Timedout"}, {"FunctionError": "Unhandled"}, "its gate fails"),
+        (
+            {"errorType": "Sandbox.Timedout"},
+            {"FunctionError": "Unhandled"},
+            "its gate fails: Sandbox.Timedout$",
+        ),
+        (
+            {"errorType": "E", "errorMessage": "two\nlines", "stackTrace": ["app.py"]},
+            {"FunctionError": "Unhandled"},
+            "its gate fails: E: two lines$",
+        ),
+        ("none", {"FunctionError": "Unhandled"}, "its gate fails: the invocation failed$"),
     ],
 )
 def test_a_smoke_test_that_fails(functions: Any, payload: Any, fields: Any, message: str) -> None:
@@ -546,6 +708,18 @@ def test_a_smoke_test_that_passes(functions: Any) -> None:
     verdict = {"status": "Succeeded", "reason": "", "version": "1", "checks": 13}
     add_payload(functions[1], json.dumps(verdict).encode(), {"Payload": "{}"})
     assert smoke_test(functions[0], "shop-fn") == verdict
+
+
+def test_a_smoke_test_waits_as_long_as_the_gate_may_take() -> None:
+    # GIVEN
+    session = boto3.Session("test", "test", region_name="eu-west-1")
+
+    # WHEN
+    config: Any = connect_to_gate(session).meta.config
+
+    # THEN; a second call would run everything once more
+    assert config.read_timeout == GATE_SECONDS > properties(parse(), "GateFunction")["Timeout"]
+    assert config.retries["total_max_attempts"] == 1
 
 
 # Prune.

@@ -46,6 +46,15 @@ def test_a_parameter_that_the_template_lacks_is_refused() -> None:
     assert "no parameter MaxErorPercent" in finding.text
 
 
+def test_a_value_that_the_template_does_not_allow_is_refused() -> None:
+    template = {"Parameters": {"DeploymentType": {"AllowedValues": ["AllAtOnce", "Canary"]}}}
+    build = Build(Path(), template)
+    assert not list(inspect_wish("shop", Wish(build, {"DeploymentType": "Canary"}, resync=False)))
+    [finding] = inspect_wish("shop", Wish(build, {"DeploymentType": "Slow"}, resync=False))
+    assert finding.level == Level.ERROR
+    assert finding.text == "DeploymentType is 'Slow', expected one of AllAtOnce, Canary"
+
+
 def test_the_deployment_type_is_the_templates_unless_it_is_set() -> None:
     assert wish().deployment_type == "Canary10Percent10Minutes"
     assert wish(DeploymentType="AllAtOnce").deployment_type == "AllAtOnce"
@@ -95,8 +104,8 @@ def test_an_alias_that_was_moved_by_hand_is_refused(alias: Alias, text: str) -> 
 def test_a_resync_says_that_the_bad_version_gets_all_traffic() -> None:
     [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True)
     assert finding.level == Level.NOTE
-    assert "version 5 gets ALL traffic" in finding.text
-    assert "version 4 gets the traffic back" in finding.text
+    assert "version 5 will get ALL traffic" in finding.text
+    assert "version 4 will get the traffic back" in finding.text
 
 
 def test_a_running_deployment_is_refused() -> None:
