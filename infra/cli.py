@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.model import cli as model
-from infra.options import Region, StackName
+from infra.options import Page, Region, StackName
 from infra.rehearsal.cli import rehearse
 from infra.release import cli as release
 from infra.simulation.cli import simulate
@@ -96,7 +96,7 @@ def size() -> None:
 @app.command()
 def dashboard(
     *,
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("build/dashboard.html"),
+    output: Page = Path("build/dashboard.html"),
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     hours: Annotated[float, typer.Option(min=0.25, max=24, help="How far back.")] = 3,
     stack_name: StackName = None,
@@ -109,12 +109,7 @@ def dashboard(
     deployment = find(stack_name, region)
     with explained():
         page = make_page(deployment, hours, datetime.now(UTC))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(page, "utf-8")
-    except OSError as error:
-        text = f"{output} cannot be written: {error.strerror}"
-        raise typer.BadParameter(text, param_hint="--output") from error
+    output.write_text(page, "utf-8")
     typer.echo(f"Wrote {output}")
     if open_:
         webbrowser.open(output.resolve().as_uri())

@@ -1,10 +1,30 @@
 """The options that most commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _try_to_write(output: Path) -> Path:
+    """Make the page's folder; refuse what cannot be written before the work begins."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not output.exists()
+        with output.open("ab"):
+            pass
+        if is_new:
+            output.unlink()
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}") from error
+    return output
+
 
 StackName = Annotated[
     str | None, typer.Option(help="The stack; by default the local run's, or samconfig.toml's.")
 ]
 Region = Annotated[str | None, typer.Option(help="AWS Region; by default the environment's.")]
+Page = Annotated[
+    Path,
+    typer.Option(dir_okay=False, writable=True, callback=_try_to_write, help="The page to write."),
+]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.model.errors import ModelError
+from infra.model.errors import WishError
 from infra.model.graph import Graph
 from infra.model.samples import Array, Samples
 
@@ -46,11 +46,11 @@ def describe(graph: Graph) -> Contract:
 def succeed(contract: Contract, previous: Contract, version: str | None) -> None:
     """Make `contract` the next version of `previous`: what no graph tells stays as it was.
 
-    Raises ModelError if there is no `version` and the one before is no number.
+    Raises WishError if there is no `version` and the one before is no number.
     """
     before = str(previous["version"])
     if not version and not re.fullmatch("[0-9]+", before):
-        raise ModelError(f"the version before is '{before}', no number: tell the new --version")
+        raise WishError(f"the version before is '{before}', no number: tell the new --version")
     contract["version"] = version or str(int(before) + 1)
     contract["limits"].update(previous.get("limits", {}))
     for key in {"description", "non_finite_outputs"} & previous.keys():
@@ -64,12 +64,12 @@ def succeed(contract: Contract, previous: Contract, version: str | None) -> None
 
 
 def label(contract: Contract, labels: Sequence[str]) -> None:
-    """Name the columns of the last output that has so many; raise ModelError if none has."""
+    """Name the columns of the last output that has so many; raise WishError if none has."""
     for tensor in reversed(contract["outputs"]):
         if len(tensor["shape"]) > 1 and tensor["shape"][-1] == len(labels):
             tensor["labels"] = list(labels)
             return
-    raise ModelError(f"--labels names {len(labels)} columns, and no output has so many")
+    raise WishError(f"--labels names {len(labels)} columns, and no output has so many")
 
 
 def name_features(

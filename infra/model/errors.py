@@ -9,6 +9,10 @@ class ModelError(Exception):
         self.problems = problems
 
 
+class WishError(ModelError):
+    """What the user says of a model is no name, or does not go with the model."""
+
+
 class AnswerError(ModelError):
     """A request was answered with an error; the next one may not be."""
 

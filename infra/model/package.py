@@ -20,13 +20,15 @@ from infra.model.contract import (
     succeed,
 )
 from infra.model.doctor import Examination, check_size, examine, read_onnxruntime_version
-from infra.model.errors import AnswerError, ModelError
-from infra.model.graph import GRAPH, Graph, read_graph
+from infra.model.errors import AnswerError, ModelError, WishError
+from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
 from infra.model.sample_file import choose_columns, read_samples
-from infra.model.samples import DTYPES, Array, Samples
+from infra.model.samples import DTYPES, Array, Samples, has_rows
 from infra.model.sizing import measure_size, suggest
 from infra.model.trial import Bench, Trial, open_bench
+
+type Golden = Mapping[str, Any]  # a request, as model.json has it, and its answers
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as functions/serving/manifest.py has it
 # A simplified graph replaces one that takes so many milliseconds to load, if it saves this share.
@@ -68,25 +70,26 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     problems = [*graph.problems, *check_size(measure_size(graph.bytes, BUILD))]
     if problems:
         raise ModelError(*problems)
-    contract = _describe(graph, read_contract(directory), wishes)
+    previous = read_contract(directory)
+    contract = _describe(graph, previous, wishes)
     samples = None
     if wishes.samples:
         samples = read_samples(wishes.samples, graph.inputs, wishes.features)
         name_features(contract, samples.columns, samples)
         contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
     elif wishes.features:
-        name_features(
-            contract, choose_columns("--features", wishes.features, graph.inputs, wishes.features)
-        )
+        name_features(contract, _choose_features(graph, wishes.features))
     async with open_bench() as bench:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         trial = await bench.load(layer, contract["name"])
-        examined = await examine(trial, contract, samples)
-        contract["golden"] = await _ask_golden(trial, examined)
+        former = [] if samples else await _ask_former(trial, contract, previous)
+        examined = await examine(trial, contract, _recall(contract, former) or samples)
+        if examined.measured.repeatable:
+            contract["golden"] = former or await _ask_golden(trial, examined.samples)
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
-        notes = [*graph.changes, *examined.notes]
+        notes = [*graph.changes, *examined.notes, *_compare_with(contract, previous, former)]
         notes += _advise(contract, samples, examined, bench.function.memory_mb)
         if contract["golden"] and examined.measured.load_ms >= WORTHWHILE_MS:
             layer, note = await simplify(bench, trial, layer, contract)
@@ -106,7 +109,7 @@ def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
     contract["description"] = wishes.description or contract["description"]
     for option in ("name", "version"):
         if not NAME.fullmatch(contract[option]):
-            raise ModelError(
+            raise WishError(
                 f"--{option} '{contract[option]}': expected up to 100 letters, digits, '.', '_' "
                 "and '-', the first a letter or digit"
             )
@@ -118,6 +121,13 @@ def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
         "onnxruntime": read_onnxruntime_version(),
     }
     return contract
+
+
+def _choose_features(graph: Graph, features: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    try:
+        return choose_columns("--features", features, graph.inputs, features)
+    except ModelError as error:
+        raise WishError(*error.problems) from error
 
 
 def _tell(path: Path) -> dict[str, Any]:
@@ -138,25 +148,103 @@ def _advise(
         yield f"set MemorySize: {suggested.memory_mb} in template.yaml ({suggested.reason})"
 
 
-async def _ask_golden(trial: Trial, examined: Examination) -> list[dict[str, Any]]:
-    """Return golden requests, unless the answers vary or JSON cannot hold them."""
-    samples = examined.samples
-    if samples is None or not examined.measured.repeatable:
+def _compare_with(
+    contract: Contract, previous: Contract, former: Sequence[Golden]
+) -> Iterator[str]:
+    """Yield what a person should know of the model that was in the folder."""
+    name = previous.get("name")
+    if name and name != contract["name"]:
+        yield (
+            f"it takes the place of {name}, whose callers will not find it: --name {name} keeps "
+            "the name"
+        )
+    if former and contract["golden"]:
+        version = previous["version"]
+        yield f"its golden requests are those of version {version}, answered anew"
+
+
+async def _ask_former(trial: Trial, contract: Contract, previous: Contract) -> list[Golden]:
+    """Return golden requests for what the model before was asked, where the inputs fit.
+
+    Raises ModelError if such a request is not answered with numbers.
+    """
+    if previous.get("name") != contract["name"]:
+        return []
+    asked: list[Golden] = []
+    for index, golden in enumerate(previous.get("golden", ())):
+        inputs = _fit(contract, previous, golden)
+        if inputs is None:
+            continue
+        try:
+            answers = await trial.ask(inputs)
+        except ModelError as error:
+            raise ModelError(f"golden[{index}] of the version before: {error}") from error
+        if _has_json(answers):
+            asked.append(make_golden(inputs, answers))
+    return asked
+
+
+def _fit(contract: Contract, previous: Contract, golden: Golden) -> dict[str, Array] | None:
+    """Return the inputs of a request to the model before, if the new one takes them, too."""
+    kinds = {(tensor["name"], tensor["datatype"]) for tensor in previous.get("inputs", ())}
+    known = [one for one in contract["inputs"] if (one["name"], one["datatype"]) in kinds]
+    needed = {one["name"] for one in contract["inputs"] if not one.get("optional")}
+    if not needed <= golden["inputs"].keys() <= {tensor["name"] for tensor in known}:
+        return None
+    inputs = _read_inputs(contract, golden)
+    shapes = {tensor["name"]: tensor["shape"] for tensor in known}
+    fits = all(
+        array.ndim == len(shapes[name])
+        and array.size
+        and all(map(_takes, shapes[name], array.shape))
+        for name, array in inputs.items()
+    )
+    return inputs if fits else None
+
+
+def _takes(length: int, found: int) -> bool:
+    return length in {DYNAMIC, found}
+
+
+def _recall(contract: Contract, former: Sequence[Golden]) -> Samples | None:
+    """Return the inputs of the first golden request as samples, to measure with."""
+    if not former:
+        return None
+    arrays = _read_inputs(contract, former[0])
+    tensors = [tensor for tensor in contract["inputs"] if tensor["name"] in arrays]
+    rows = {
+        tensor["name"]: arrays[tensor["name"]][() if has_rows(tensor) else np.newaxis]
+        for tensor in tensors
+    }
+    return Samples(contract["inputs"], rows)
+
+
+async def _ask_golden(trial: Trial, samples: Samples | None) -> list[Golden]:
+    """Return golden requests, unless JSON cannot hold the answers."""
+    if samples is None:
         return []
     answer = await trial.ask(samples.request([0]))
     if any(array.dtype.kind == "V" for array in [*samples.arrays.values(), *answer.values()]):
         return []  # BF16 has no JSON form
     row_elements = samples.row_elements + sum(array.size for array in answer.values())
-    golden = []
+    asked: list[Golden] = []
     for rows in choose_golden(samples, row_elements):
         inputs = samples.request(rows)
         try:
             outputs = await trial.ask(inputs)
         except AnswerError as error:
             raise ModelError(f"rows {rows} (from 0) of the samples fail: {error}") from error
-        if all(np.isfinite(array).all() for array in outputs.values() if array.dtype.kind == "f"):
-            golden.append(make_golden(inputs, outputs))
-    return golden
+        if _has_json(outputs):
+            asked.append(make_golden(inputs, outputs))
+    return asked
+
+
+def _has_json(arrays: Mapping[str, Array]) -> bool:
+    """Tell whether golden requests, which are JSON, can hold all numbers; BF16 has no such form."""
+    return not any(
+        array.dtype.kind == "V" or (array.dtype.kind == "f" and not np.isfinite(array).all())
+        for array in arrays.values()
+    )
 
 
 async def _prove(bench: Bench, layer: Path, contract: Contract) -> tuple[Trial, float]:
@@ -172,12 +260,12 @@ async def _prove(bench: Bench, layer: Path, contract: Contract) -> tuple[Trial, 
     return trial, difference
 
 
-def _read_inputs(contract: Contract, golden: Mapping[str, Any]) -> dict[str, Array]:
+def _read_inputs(contract: Contract, golden: Golden) -> dict[str, Array]:
     dtypes = {tensor["name"]: DTYPES[tensor["datatype"]] for tensor in contract["inputs"]}
     return {name: np.array(value, dtypes[name]) for name, value in golden["inputs"].items()}
 
 
-def _compare(golden: Mapping[str, Any], answers: Mapping[str, Array]) -> float:
+def _compare(golden: Golden, answers: Mapping[str, Array]) -> float:
     """Return the largest difference; raise ModelError if one is beyond the tolerances."""
     largest = 0.0
     for name, values in golden["outputs"].items():

@@ -157,9 +157,10 @@ def choose_columns(
         chosen = features or [column for column in header if column not in columns]
         width = table["shape"][1]
         if width not in {DYNAMIC, len(chosen)}:
+            advice = "" if features else ": choose them with --features"
             raise ModelError(
                 f"{name}: input '{table['name']}' takes {width} columns, got {len(chosen)} "
-                f"({', '.join(chosen)}): choose them with --features"
+                f"({', '.join(chosen)}){advice}"
             )
         columns[table["name"]] = chosen
     return columns

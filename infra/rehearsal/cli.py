@@ -3,7 +3,7 @@
 import asyncio
 import json
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.options import Page
+
 if TYPE_CHECKING:
     from infra.local.code_deploy import Event
     from infra.rehearsal.outcome import Rehearsal, Tally
 
 ROLLED_BACK = 3
 LOGS = Path("build/rehearsal/logs")
+TEMPLATE = Path("template.yaml")
 
 
 def rehearse(  # noqa: PLR0913 each is an option of the command
@@ -38,7 +41,11 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         str | None,
         typer.Option("--type", help="How traffic shifts, a DeploymentType of the template."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("build/rehearsal.html"),
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Set a parameter of the stack, as infra deploy."),
+    ] = None,
+    output: Page = Path("build/rehearsal.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
@@ -53,7 +60,10 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     wishes = Wishes(
         version=version, samples=samples, features=_split(features), labels=_split(labels)
     )
-    plan = Plan(candidate, wishes, rate, minute, type_)
+    parameters = _read_parameters(parameter or ())
+    if type_:
+        parameters["DeploymentType"] = type_
+    plan = Plan(candidate, wishes, rate, minute, parameters)
 
     try:
         rehearsal = asyncio.run(play(plan, LOGS.parent, console, _teller(console, minute)))
@@ -61,7 +71,6 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         console.print("Stopped.")
         raise typer.Exit(1) from None
     tallied = tally(rehearsal)
-    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render(candidate.name, rehearsal, tallied), "utf-8")
     if as_json:
         typer.echo(json.dumps(to_dict(rehearsal, tallied), indent=2))
@@ -105,6 +114,22 @@ def _show(console: Console, rehearsal: "Rehearsal", tally: "Tally", output: Path
     for label, text in rows:
         table.add_row(label, text, style=f"bold {color}" if label == "Verdict" else "")
     console.print(table)
+
+
+def _read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Read KEY=VALUE of keys that the template has."""
+    from samtranslator.yaml_helper import yaml_parse
+
+    parameters = {}
+    known = yaml_parse(TEMPLATE.read_text("utf-8"))["Parameters"] if given else {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or key not in known:
+            reason = f"the template has no parameter {key}: expected one of {', '.join(known)}"
+            reason = reason if equals else f"{one!r} is not KEY=VALUE"
+            raise typer.BadParameter(reason, param_hint="--parameter")
+        parameters[key] = value
+    return parameters
 
 
 def _split(names: str) -> list[str]:

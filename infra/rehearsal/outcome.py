@@ -32,6 +32,8 @@ class Rehearsal:
     begun: float
     ended: float
     minute: float
+    differences: str = ""  # of the answers of both versions, as a person reads it
+    next: str = ""  # the command that releases what was promoted here
 
     @property
     def is_promoted(self) -> bool:

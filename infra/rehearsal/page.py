@@ -9,17 +9,19 @@ from infra.rehearsal.outcome import Rehearsal, Tally
 from infra.rehearsal.report import VERDICTS, name_version, tell_event, tell_lines
 from infra.rehearsal.timeline import draw
 
+IN_TILE = {"Verdict", "Reason", "Next"}  # at the head of the page
 OWN_STYLE = Path(__file__).with_name("page.css")
 EVENT_HEADS = ("", "Seconds", "Minutes of the clock", "What", "")
 
 
 def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
     """Write the page; `model` is the candidate's name."""
+    command = f"<br>Next: <code>{escape(rehearsal.next)}</code>" if rehearsal.next else ""
     title = f"Release rehearsal: {escape(model)}"
     verdict = VERDICTS[rehearsal.caught]
     kind, sign = ("ok", "\u2713") if rehearsal.is_promoted else ("alarm", "!")
     reason = escape(rehearsal.reason or "It passed the gate, and no alarm went off.")
-    lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in {"Verdict", "Reason"}]
+    lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in IN_TILE]
     return "\n".join(
         [
             "<!doctype html>",
@@ -30,7 +32,7 @@ def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
             f"<header><h1>{title}</h1>",
             f"<p>A minute of the clock took {rehearsal.minute:g} s here.</p></header>",
             f'<main><section class="tile {kind}"><span aria-hidden="true">{sign}</span>',
-            f"<h2><b>{verdict}</b>{reason}</h2></section>",
+            f"<h2><b>{verdict}</b>{reason}{command}</h2></section>",
             *([_write_chart(rehearsal, tally)] if rehearsal.answers else []),
             *([_write_lines(lines)] if lines else []),
             _write_events(rehearsal),

@@ -1,7 +1,10 @@
 """From an ONNX file to its rehearsal: build, package, serve, release."""
 
+import asyncio
+import shlex
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +16,7 @@ from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
 from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
 from infra.local.stack import Stack, read_stack
-from infra.model.errors import ModelError
+from infra.model.errors import ModelError, WishError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
@@ -30,7 +33,7 @@ class Plan:
     wishes: Wishes
     rate: float  # requests a second
     minute: float  # seconds that a minute of the clock lasts
-    type: str | None  # CodeDeploy's name of how traffic shifts; by default the template's own
+    parameters: Mapping[str, str]  # of the template, where not its defaults
 
 
 async def play(
@@ -46,9 +49,9 @@ async def play(
         raise RehearsalError(f"{plan.source} is no file: expected an ONNX model")
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(alone(console))  # a build would disturb the measurements
+        exits.push_async_callback(_end_copies, directory)
         built = await build_stack(None, console)
-        parameters = {"DeploymentType": plan.type} if plan.type else {}
-        current = read_stack(BUILD, built.name, built.region, parameters)
+        current = read_stack(BUILD, built.name, built.region, plan.parameters)
         wishes, requests = _read_samples(plan.wishes, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
@@ -56,6 +59,8 @@ async def play(
         try:
             with _progress(console, "Packaging the candidate"):
                 candidate = await package(plan.source, wishes, current, BUILD, to)
+        except WishError:
+            raise
         except ModelError as error:
             return _refuse(str(error), plan.minute, tell)
         opening = open_service(current, directory=directory, minute=plan.minute)
@@ -64,10 +69,40 @@ async def play(
                 service = await exits.enter_async_context(opening)
         except FunctionError as error:
             raise RehearsalError(f"the current function does not start: {error}") from error
-        released = read_stack(to, current.name, current.region, parameters)
+        released = read_stack(to, current.name, current.region, plan.parameters)
         for note in candidate.notes:
             console.print(f"Note: {note}", markup=False)
-        return await rehearse(service, released, requests, rate=plan.rate, tell=tell)
+        done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
+    if done.is_promoted:
+        wishes = replace(wishes, name=candidate.name)
+        return replace(done, next=tell_next(plan.source, wishes, plan.parameters))
+    return done
+
+
+def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> str:
+    """Return the command that does on AWS what was rehearsed."""
+    options = {
+        "--name": wishes.name,
+        "--version": wishes.version,
+        "--samples": wishes.samples and str(wishes.samples),
+        "--features": ",".join(wishes.features),
+        "--labels": ",".join(wishes.labels),
+    }
+    given = [part for key, value in options.items() if value for part in (key, value)]
+    sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
+    add = shlex.join(["infra", "model", "add", str(source), *given])
+    return f"{add} && make build && {shlex.join(['infra', 'deploy', *sets])}"
+
+
+async def _end_copies(directory: Path) -> None:
+    """Wait for a copy of what was built, which a thread goes on with when all was stopped."""
+    await asyncio.get_running_loop().shutdown_default_executor()
+    _remove_versions(directory)
+
+
+def _remove_versions(directory: Path) -> None:
+    for folder in [*directory.glob("**/versions")]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_samples(wishes: Wishes, current: Stack) -> tuple[Wishes, Requests]:

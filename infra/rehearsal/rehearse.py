@@ -12,6 +12,7 @@ from infra.local.code_deploy import Event, Release
 from infra.local.managed_runtime import prepare
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack
+from infra.rehearsal.answers import compare
 from infra.rehearsal.load import Traffic, load
 from infra.rehearsal.outcome import Caught, Rehearsal
 from infra.rehearsal.requests import RehearsalError, Requests
@@ -82,17 +83,20 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
         _check(traffic)
         release = await local.release(_unthrottle(candidate), note)
         await asyncio.sleep(margin)
+    caught, ended, new = _find_catch(release), time.time(), release.version
+    has_served = caught is not Caught.GATE
     return Rehearsal(
-        caught=_find_catch(release),
+        caught=caught,
         reason=release.reason,
         old=old,
-        new=release.version,
+        new=new,
         events=events,
         sent=traffic.sent,
         answers=traffic.answers,
         begun=begun,
-        ended=time.time(),
+        ended=ended,
         minute=service.minute,
+        differences=await compare(local, requests, old, new) if has_served else "",
     )
 
 

@@ -33,19 +33,26 @@ def tell_lines(rehearsal: Rehearsal, tally: Tally) -> Iterator[tuple[str, str]]:
     yield "Verdict", VERDICTS[rehearsal.caught]
     if rehearsal.reason:
         yield "Reason", rehearsal.reason
+    if rehearsal.next:
+        yield "Next", rehearsal.next
     if not rehearsal.sent:
         return
     lost = f"{tally.lost} lost" if tally.lost else "none lost"
     yield "Requests", f"{rehearsal.sent:,} sent, {lost}, {tally.failed:,} failed"
     for version, count in tally.versions.items():
         yield name_version(rehearsal, version), tell_count(count)
+    if rehearsal.differences:
+        yield "Answers", rehearsal.differences
     yield "Customers", f"{tally.hurt} of {tally.customers} saw an error"
     if tally.alarm_seconds is not None:
         seconds = tell_seconds(tally.alarm_seconds, rehearsal.minute)
         yield "Alarm", f"{seconds} after the new version's first bad answer"
     if tally.rollback_seconds is not None:
-        seconds = f"{tally.rollback_seconds:.2f} s after" if tally.rollback_seconds else "before"
-        yield "Rollback", f"the new version's last answer came {seconds} the alarm"
+        after = tally.rollback_seconds
+        if after:
+            yield "Rollback", f"{after:.2f} s after the alarm came the new version's last answer"
+        else:
+            yield "Rollback", "after the alarm no customer got an answer of the new version"
 
 
 def name_version(rehearsal: Rehearsal, version: str) -> str:
@@ -79,6 +86,7 @@ def to_dict(rehearsal: Rehearsal, tally: Tally) -> dict[str, Any]:
         "promoted": rehearsal.is_promoted,
         "caught": rehearsal.caught,
         "reason": rehearsal.reason,
+        "next": rehearsal.next,
         "old_version": rehearsal.old,
         "new_version": rehearsal.new,
         "minute_seconds": rehearsal.minute,
@@ -88,6 +96,7 @@ def to_dict(rehearsal: Rehearsal, tally: Tally) -> dict[str, Any]:
             for version, count in tally.versions.items()
         },
         "customers": {"all": tally.customers, "saw_an_error": tally.hurt},
+        "answers": rehearsal.differences,
         "alarm_seconds": tally.alarm_seconds,
         "rollback_seconds": tally.rollback_seconds,
         "events": [

@@ -12,6 +12,7 @@ from infra.model.contract import Contract, plain
 from infra.model.samples import Samples, make_up
 
 NO_JSON = "BF16"
+MOST_ROWS = 10_000  # of the samples: a rehearsal sends fewer
 
 
 class RehearsalError(LocalRunError):
@@ -27,13 +28,17 @@ class Requests:
 
 
 def make_requests(contract: Contract, samples: Samples | None = None) -> Requests:
-    """Make the requests of a model: its golden ones and each row of `samples`, or zeros.
+    """Make the requests of a model: its golden ones and the rows of `samples`, or zeros.
 
-    Raises RehearsalError if the model's inputs have no JSON form.
+    Of more than MOST_ROWS, rows at equal distances. Raises RehearsalError if an output of the
+    model, or an input that is sent, has no JSON form.
     """
+    for tensor in contract["outputs"]:
+        _check_json("output", tensor)
     requests = [golden["inputs"] for golden in contract["golden"]]
     if samples:
-        requests += [_take_row(samples, row) for row in range(len(samples))]
+        step = -(-len(samples) // MOST_ROWS)
+        requests += [_take_row(samples, row) for row in range(0, len(samples), step)]
     if not requests:
         requests = [_take_row(make_up(contract["inputs"], 1, zeros=True), 0)]
     bodies = tuple(_encode(contract, inputs) for inputs in requests)
@@ -51,12 +56,19 @@ def _take_row(samples: Samples, row: int) -> dict[str, Any]:
 
 def _encode(contract: Contract, inputs: Mapping[str, Any]) -> bytes:
     """Write an Open Inference request."""
-    datatypes = {tensor["name"]: tensor["datatype"] for tensor in contract["inputs"]}
-    for name in inputs:
-        if datatypes[name] == NO_JSON:
-            raise RehearsalError(f"input '{name}' is {NO_JSON}, which the load's JSON cannot hold")
-    tensors = [
-        {"name": name, "datatype": datatypes[name], "shape": list(np.shape(data)), "data": data}
-        for name, data in inputs.items()
-    ]
+    tensors = []
+    for tensor in contract["inputs"]:
+        name, datatype = tensor["name"], tensor["datatype"]
+        if name in inputs:
+            _check_json("input", tensor)
+            data = inputs[name]
+            shape = list(np.shape(data))
+            tensors.append({"name": name, "datatype": datatype, "shape": shape, "data": data})
     return json.dumps({"inputs": tensors}).encode()
+
+
+def _check_json(kind: str, tensor: Mapping[str, Any]) -> None:
+    if tensor["datatype"] == NO_JSON:
+        raise RehearsalError(
+            f"{kind} '{tensor['name']}' is {NO_JSON}, which the load's JSON cannot hold"
+        )

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.options import Page
+
 if TYPE_CHECKING:
     from infra.simulation.outcome import Outcome
 
+MOST_WARM_MS, MOST_COLD_MS = 20_000, 30_000  # the template's Timeout; what an HTTP API waits
 TEMPLATE, BENCH = Path("template.yaml"), Path("build/bench.json")
 
 
@@ -20,22 +23,28 @@ def simulate(  # noqa: PLR0913 each is an option of the command
         str, typer.Option(help="A CSV file with the columns time (UTC) and rps, or black-friday.")
     ] = "black-friday",
     warm_ms: Annotated[
-        float | None, typer.Option(min=0.1, help="A warm request; by default what was measured.")
+        float | None,
+        typer.Option(
+            min=0.1, max=MOST_WARM_MS, help="A warm request; by default what was measured."
+        ),
     ] = None,
     cold_ms: Annotated[
-        float | None, typer.Option(min=0.1, help="What a cold start adds; likewise.")
+        float | None,
+        typer.Option(min=0.1, max=MOST_COLD_MS, help="What a cold start adds; likewise."),
     ] = None,
     memory: Annotated[
         int | None, typer.Option(min=128, max=10_240, help="MB; by default the template's.")
     ] = None,
     throttle_rate: Annotated[
-        float | None, typer.Option(min=1, help="ThrottleRate; by default the template's.")
+        float | None,
+        typer.Option(min=1, max=10_000, help="ThrottleRate; by default the template's."),
     ] = None,
     throttle_burst: Annotated[
-        float | None, typer.Option(min=1, help="ThrottleBurst; by default the template's.")
+        float | None,
+        typer.Option(min=1, max=5000, help="ThrottleBurst; by default the template's."),
     ] = None,
     concurrency_limit: Annotated[
-        int, typer.Option(min=1, help="The account's quota of concurrent executions.")
+        int, typer.Option(min=1, max=100_000, help="The account's quota of concurrent executions.")
     ] = 1000,
     idle_minutes: Annotated[
         float, typer.Option(min=0.1, help="How long Lambda keeps an unused environment.")
@@ -44,16 +53,14 @@ def simulate(  # noqa: PLR0913 each is an option of the command
         list[str] | None,
         typer.Option(help="N@START-END (UTC), also several; by default what the curve takes."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path(
-        "build/simulation.html"
-    ),
+    output: Page = Path("build/simulation.html"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Plan a day of traffic: cold starts, throttling and cost, with and without provisioning."""
     from infra.simulation.curve import read_curve
     from infra.simulation.outcome import find_outcome
     from infra.simulation.page import make_page
-    from infra.simulation.plan import advise, plan, read_plan
+    from infra.simulation.plan import advise, check_quota, plan, read_plan
     from infra.simulation.scaling import Service
     from infra.simulation.service import COLD_MS, WARM_MS, read_bench, read_template
 
@@ -68,7 +75,8 @@ def simulate(  # noqa: PLR0913 each is an option of the command
         idle_seconds=idle_minutes * 60,
         **read_template(TEMPLATE) | {name: value for name, value in given.items() if value},
     )
-    plans = [read_plan(text, traffic, service) for text in provisioned or ()]
+    plans = [read_plan(text, traffic) for text in provisioned or ()]
+    check_quota(plans, service)
     if not plans and (found := plan(traffic, service)):
         plans = [found]
     courses = {"on demand": find_outcome(traffic.rates, service)}
@@ -77,7 +85,6 @@ def simulate(  # noqa: PLR0913 each is an option of the command
     outcomes = {name: outcome for name, (_, outcome) in courses.items()}
     without, *rest = outcomes.values()
     advice = list(advise(traffic, service, without, rest[0] if rest else without))
-    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(make_page(traffic, service, courses, advice), "utf-8")
     if json:
         told = {name: asdict(outcome) for name, outcome in outcomes.items()}
@@ -90,12 +97,16 @@ def simulate(  # noqa: PLR0913 each is an option of the command
     origin = "measured on this machine" if measured else "assumed; make bench measures them"
     origin = "as given" if warm_ms and cold_ms else origin
     typer.echo(
-        f"{traffic.name}: {traffic.rates.sum() / 1e6:,.1f} million requests, up to "
+        f"{traffic.name}: {_tell_requests(traffic.rates.sum())}, up to "
         f"{traffic.rates.max():,.0f} a second; warm {service.warm_ms:.1f} ms, cold start "
         f"{service.cold_ms:,.0f} ms more ({origin})\n"
     )
     _print_table(outcomes)
     typer.echo("\n" + "\n".join(f"- {line}" for line in advice) + f"\n\nWrote {output}")
+
+
+def _tell_requests(count: float) -> str:
+    return f"{count / 1e6:,.1f} million requests" if count >= 1e6 else f"{count:,.0f} requests"  # noqa: PLR2004 a million
 
 
 def _print_table(outcomes: "dict[str, Outcome]") -> None:

@@ -1,8 +1,9 @@
 """Traffic to come: requests per second over time."""
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +33,11 @@ BLACK_FRIDAY = (
 )
 DAY = datetime(2026, 11, 27, tzinfo=UTC)  # of that sale, and of times without a date
 LONGEST = timedelta(days=7)
+COLUMNS = {
+    "time": "a time of UTC, such as 2026-11-27T06:00 or 06:00",
+    "rps": "requests per second, 0 or more",
+}
+SHOWN = 20  # characters of a wrong value
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,50 @@ def read_curve(name: str) -> Curve:
     if name == "black-friday":
         return draw_curve(name, ((read_time(time), rate) for time, rate in BLACK_FRIDAY))
     try:
-        with Path(name).open(encoding="utf-8", newline="") as file:
-            points = [(read_time(row["time"]), float(row["rps"])) for row in csv.DictReader(file)]
+        with Path(name).open(encoding="utf-8-sig", newline="") as file:
+            points = list(_read_points(name, csv.DictReader(file)))
     except OSError as error:
         raise SimulationError(f"{name}: {error.strerror}; or use black-friday") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SimulationError(f"{name} is no CSV file of UTF-8 text") from error
+    return replace(draw_curve(name, points), name=Path(name).name)
+
+
+def _read_points(name: str, reader: "csv.DictReader[str]") -> Iterator[tuple[datetime, float]]:
+    header = reader.fieldnames
+    if not header:
+        raise SimulationError(f"{name} is empty: expected the columns {' and '.join(COLUMNS)}")
+    if missing := [column for column in COLUMNS if column not in header]:
         raise SimulationError(
-            f"{name}: expected the columns time (UTC, such as 2026-11-27T06:00 or 06:00) and rps: "
-            f"{error}"
-        ) from error
-    return draw_curve(Path(name).name, points)
+            f"{name} has no column {' and no column '.join(missing)}: expected the columns "
+            f"{' and '.join(COLUMNS)}"
+        )
+    before = None
+    for row in reader:
+        place = f"{name}, line {reader.line_num}"
+        time = _read_cell(place, row, "time", read_time)
+        if before and time <= before:
+            raise SimulationError(f"{place}: expected a time after that of the line before")
+        before = time
+        yield time, _read_cell(place, row, "rps", _read_rate)
+
+
+def _read_cell[T](
+    place: str, row: Mapping[str, str | None], column: str, read: Callable[[str], T]
+) -> T:
+    text = (row[column] or "").strip()
+    try:
+        return read(text)
+    except (ValueError, OverflowError):
+        found = f"'{text:.{SHOWN}}{'...' if len(text) > SHOWN else ''}'" if text else "empty"
+        raise SimulationError(f"{place}: {column} is {found}, expected {COLUMNS[column]}") from None
+
+
+def _read_rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate < math.inf:
+        raise ValueError(text)
+    return rate
 
 
 def draw_curve(name: str, points: Iterable[tuple[datetime, float]]) -> Curve:
@@ -76,10 +116,11 @@ def draw_curve(name: str, points: Iterable[tuple[datetime, float]]) -> Curve:
     rates = np.array([rate for _, rate in points])
     if len(points) <= 1 or np.any(np.diff(times) <= 0):
         raise SimulationError(f"{name}: expected two times or more, each after the one before")
-    if not np.all((rates >= 0) & np.isfinite(rates)):
-        raise SimulationError(f"{name}: expected rates of 0 or more")
+    if not np.all((rates >= 0) & np.isfinite(rates)) or not rates.any():
+        raise SimulationError(f"{name}: expected rates of 0 or more, and one above 0")
     if not 1 <= times[-1] - times[0] <= LONGEST.total_seconds():
-        raise SimulationError(f"{name}: expected a second to {LONGEST.days} days")
+        found = points[-1][0] - points[0][0]
+        raise SimulationError(f"{name}: expected a second to {LONGEST.days} days, got {found}")
     middles = np.arange(times[0], times[-1]) + 0.5
     return Curve(name, points[0][0], np.interp(middles, times, rates))
 
@@ -88,6 +129,8 @@ def read_time(text: str) -> datetime:
     """Read a time as UTC; without a date it is of Black Friday. Raises ValueError."""
     if len(text) <= len("HH:MM:SS"):
         hours, minutes, *seconds = (int(part) for part in text.split(":"))
+        if not (0 <= hours <= 24 and all(0 <= part < 60 for part in (minutes, *seconds))):  # noqa: PLR2004 a clock's
+            raise ValueError(f"no time of a day: {text}")
         return DAY + timedelta(hours=hours, minutes=minutes, seconds=sum(seconds))
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -105,7 +105,6 @@ def make_bill(course: Course, service: Service, plan: Sequence[Provisioned]) -> 
     answered, provisioned = course.answered.sum(), course.provisioned.sum()
     in_provisioned = provisioned * run * PROVISIONED_RUN_GB_SECOND[service.processor]
     through = (course.offered - course.refused).sum()
-    last = len(course.offered)
     return Bill(
         requests=float(through * HTTP_API_REQUEST + answered * LAMBDA_REQUEST),
         running=float((answered - provisioned) * run * on_demand + in_provisioned),
@@ -115,7 +114,7 @@ def make_bill(course: Course, service: Service, plan: Sequence[Provisioned]) -> 
                 service.memory_mb,
                 service.processor,
                 one.environments,
-                min(last, one.end) - one.begin,
+                one.end - one.begin,  # beyond the curve, too
             )
             for one in plan
         ),

@@ -60,7 +60,7 @@ def make_page(
         Panel(Widget("text", "", None, None, 24, 2, {}), markdown="\n\n".join(advice)),
     ]
     source = (
-        f"warm {service.warm_ms:g} ms, cold start {service.cold_ms:g} ms more, "
+        f"warm {service.warm_ms:,.1f} ms, cold start {service.cold_ms:,.0f} ms more, "
         f"{service.memory_mb} MB {service.processor}, prices of {REGION}, {AS_OF}"
     )
     return render(f"Simulation: {curve.name}", source, panels, curve.begin, curve.end)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -30,7 +30,7 @@ RARE = 0.01  # share of a minute's requests that its p99 does not see
 
 MOST_RATE, MOST_BURST = 10_000, 5000  # that the parameters of template.yaml take
 CLOCK = r"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d"
-OPTION = re.compile(rf"(\d+)@({CLOCK})-({CLOCK})")
+OPTION = re.compile(rf"([1-9]\d*)@({CLOCK})-({CLOCK})")
 
 
 def plan(curve: Curve, service: Service) -> Provisioned | None:
@@ -53,7 +53,7 @@ def plan(curve: Curve, service: Service) -> Provisioned | None:
     return Provisioned(environments, begin, end)
 
 
-def read_plan(text: str, curve: Curve, service: Service) -> Provisioned:
+def read_plan(text: str, curve: Curve) -> Provisioned:
     """Read N@START-END, as UTC; without dates the next such times of the curve.
 
     Raises SimulationError.
@@ -61,11 +61,6 @@ def read_plan(text: str, curve: Curve, service: Service) -> Provisioned:
     match = OPTION.fullmatch(text)
     if not match:
         raise SimulationError(f"{text}: expected N@START-END, such as 200@05:30-23:00")
-    environments = int(match[1])
-    if not 1 <= environments <= service.concurrency - KEPT_FREE:
-        raise SimulationError(
-            f"{text}: of a quota of {service.concurrency}, {KEPT_FREE} cannot be provisioned"
-        )
     try:
         begin = _read_clock(match[2], curve.begin)
         end = _read_clock(match[3], begin)
@@ -74,8 +69,20 @@ def read_plan(text: str, curve: Curve, service: Service) -> Provisioned:
     if end <= begin:
         raise SimulationError(f"{text}: expected an end after the begin")
     return Provisioned(
-        environments, *(int((time - curve.begin).total_seconds()) for time in (begin, end))
+        int(match[1]), *(int((time - curve.begin).total_seconds()) for time in (begin, end))
     )
+
+
+def check_quota(plans: Sequence[Provisioned], service: Service) -> None:
+    """Raise SimulationError if the plans that overlap are more than the quota allows of."""
+    for one in plans:
+        at_once = sum(other.environments for other in plans if other.begin <= one.begin < other.end)
+        if at_once > service.concurrency - KEPT_FREE:
+            raise SimulationError(
+                f"{at_once:,} environments at one time: at most "
+                f"{max(0, service.concurrency - KEPT_FREE):,} can be provisioned of a quota of "
+                f"{service.concurrency:,} ({KEPT_FREE} stay unreserved)"
+            )
 
 
 def _read_clock(text: str, after: datetime) -> datetime:
@@ -89,44 +96,64 @@ def _read_clock(text: str, after: datetime) -> datetime:
 def advise(curve: Curve, service: Service, without: Outcome, planned: Outcome) -> Iterator[str]:
     """Say what to change before the day."""
     peak = float(curve.rates.max())
+    rate = min(MOST_RATE, math.ceil(1.2 * peak))
+    burst = min(MOST_BURST, rate)
+    is_refused = without.refused > RARE * without.requests
     if without.refused >= 1:
-        rate = min(MOST_RATE, math.ceil(1.2 * peak))
+        yield _tell_refused(service, without, rate, burst)
+    if is_refused and rate > service.throttle_rate:
         yield (
-            f"The API refuses {without.refused / without.requests:.1%} of the requests: deploy "
-            f"with ThrottleRate={rate} ThrottleBurst={min(MOST_BURST, rate)}, then simulate again."
+            f"Then simulate again, with --throttle-rate {rate} --throttle-burst {burst}: what "
+            "is told here is of the requests that are let through, so plan nothing by it."
         )
+        return
     if without.throttled >= 1:
         free = replace(service, concurrency=10**6)
         concurrency = float(simulate(curve.rates, free).concurrency.max())
         needed = math.ceil(1.2 * max(concurrency, peak / REQUESTS_PER_CONCURRENCY))
         if needed > service.concurrency:
-            yield f"Ask AWS for a quota of {needed} concurrent executions, weeks before the day."
+            yield f"Ask AWS for a quota of {needed:,} concurrent executions, weeks before the day."
         else:
             yield (
                 "Traffic grows faster than Lambda starts environments: only provisioned ones, or "
                 "letting people in more slowly, keep it from turning requests away."
             )
     if not planned.plan:
-        yield f"A quota of {service.concurrency} leaves none to provision; ask AWS for more."
+        yield f"A quota of {service.concurrency:,} leaves none to provision; ask AWS for more."
         return
     usd = planned.usd - without.usd
     avoided = without.cold - planned.cold
-    if without.worst_minute_cold <= RARE and without.throttled < 1:
+    if without.worst_minute_cold <= RARE and without.throttled < 1 and not is_refused:
         yield (
             f"It works without provisioning: in the worst minute {without.worst_minute_cold:.2%} "
             f"of the requests wait {service.cold_ms:,.0f} ms more."
         )
     if avoided >= 1:
-        yield (
-            f"Provisioning costs {usd:,.2f} USD and spares {avoided:,.0f} requests a cold start of "
-            f"{service.cold_ms:,.0f} ms: {usd / avoided:,.2f} USD each."
-        )
+        spared = f"{avoided:,.0f} requests a cold start of {service.cold_ms:,.0f} ms"
+        if usd < 0:
+            yield f"Provisioning saves {-usd:,.2f} USD, and {spared}."
+        else:
+            each = usd / avoided
+            yield f"Provisioning costs {usd:,.2f} USD and spares {spared}: {each:,.2f} USD each."
     for one in planned.plan:
         begin, end = (tell(curve, second) for second in (one.begin, one.end))
         yield (
             f"To provision, deploy infra/black-friday.yaml with Environments={one.environments} "
             f"Begin={begin} End={end} Timezone=UTC."
         )
+
+
+def _tell_refused(service: Service, without: Outcome, rate: int, burst: int) -> str:
+    refused = f"which refuses {without.refused / without.requests:.1%} of the requests"
+    if rate > service.throttle_rate:
+        return (
+            f"First raise the API's throttle, {refused}: infra deploy "
+            f"--parameter ThrottleRate={rate} --parameter ThrottleBurst={burst}"
+        )
+    return (
+        f"The traffic is too much for the API's throttle, {refused}: {MOST_RATE:,} a second is "
+        "the most that it takes. Let people in more slowly."
+    )
 
 
 def tell(curve: Curve, second: int) -> str:

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["promoted"] is True
+    assert found["answers"].startswith("the same to ")
+    assert found["next"].startswith(f"infra model add {MODEL} --name purchase-propensity --version")
     assert found["requests"]["sent"] > 0
     assert found["requests"]["lost"] == found["requests"]["failed"] == 0
     assert found["versions"].keys() == {"1", "2"}
@@ -88,6 +91,10 @@ def test_a_corrupted_file_is_refused_when_it_is_packaged(tmp_path: Path) -> None
     [
         (["none.onnx"], "Error: none.onnx is no file: expected an ONNX model"),
         ([MODEL, "--samples", "none.csv"], "Error: none.csv cannot be read: No such file"),
+        (
+            [MODEL, "--labels", "a,b,c"],
+            "Error: --labels names 3 columns, and no output has so many",
+        ),
         ([MODEL, "--type", "Sudden"], "Error: parameter DeploymentType is Sudden, allowed: "),
     ],
 )
@@ -99,16 +106,46 @@ def test_a_mistake_of_the_user_is_one_line(arguments: list[str | Path], message:
     assert done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--parameter", "MaxSlowness=2"], "the template has no parameter MaxSlowness"),
+        (["--parameter", "MaxSlowdown"], "is not KEY=VALUE"),
+        (["--output", "/proc/page.html"], "cannot be written"),
+        (["--output", MODEL / "page.html"], "cannot be written"),
+    ],
+)
+def test_a_usage_error_is_told_before_the_work(arguments: list[str | Path], message: str) -> None:
+    done = rehearse(MODEL, *arguments)
+
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert not done.stdout
+
+
+def test_a_change_of_the_contract_can_be_rehearsed(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(logistic().SerializeToString())
+
+    done = rehearse(
+        *(tmp_path / "other.onnx", "--parameter", "AllowContractChange=true", "--json"),
+        *("--type", "AllAtOnce", "--minute", "2", "--output", tmp_path / "page.html"),
+    )
+
+    found = json.loads(done.stdout)
+    assert found["caught"] != "gate", found["reason"]
+
+
+@pytest.mark.parametrize("moment", ["Starting the function", "Gate began"])
+def test_ctrl_c_leaves_nothing_behind(moment: str) -> None:
     process = subprocess.Popen([*COMMAND, MODEL], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     with process:
         assert process.stdout
         for line in process.stdout:
-            if "Gate began" in line:
+            if moment in line:
                 break
+        while not list_folders():
+            time.sleep(0.01)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert children
-        assert list_folders()
 
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate()

@@ -388,6 +388,63 @@ async def test_an_optional_input_keeps_its_own_value(tmp_path: Path) -> None:
     assert np.allclose(golden["outputs"]["y"], np.array(golden["inputs"]["x"]) / 2)
 
 
+async def test_without_samples_the_requests_of_the_version_before_are_asked_anew(
+    tmp_path: Path,
+) -> None:
+    # GIVEN a model that was added with samples
+    layer, samples = tmp_path / "layer", tmp_path / "s.csv"
+    samples.write_text("a,b\n1,4\n9,16\n")
+    source = save(model("Abs"), tmp_path / "m.onnx")
+    await add(source, layer, Wishes(name="m", samples=samples))
+    before = json.loads((layer / "model.json").read_text())["golden"]
+    # WHEN another one follows it without any
+    added = await add(save(model("Sqrt"), source), layer, Wishes(name="m"))
+    # THEN it has answered the same requests its own way, and no number was made up
+    golden = json.loads((layer / "model.json").read_text())["golden"]
+    assert [one["inputs"] for one in golden] == [one["inputs"] for one in before]
+    assert [one["outputs"]["y"] for one in golden] == [[[1, 2]], [[3, 4], [1, 2]]]
+    assert added.notes[0] == "its golden requests are those of version 1, answered anew"
+    assert not any("made-up" in note for note in added.notes)
+
+
+async def test_a_model_whose_every_answer_is_nan_is_refused_without_samples_too(
+    tmp_path: Path,
+) -> None:
+    layer = tmp_path / "layer"
+    source = save(model("Abs"), tmp_path / "m.onnx")
+    await add(source, layer, Wishes(name="m"))
+    before = read(layer)
+    save(model("Abs", "Neg", "Log"), source)
+    text = r"^golden\[0\] of the version before: output 'y' holds NaN or infinity"
+    with pytest.raises(ModelError, match=text):
+        await add(source, layer, Wishes(name="m"))
+    assert read(layer) == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [identity("FP64", [None, 2]), identity("FP32", [None, 3]), identity("UINT8", [None, 2])],
+)
+async def test_requests_that_do_not_fit_are_not_asked_anew(
+    other: ModelProto, tmp_path: Path
+) -> None:
+    layer = tmp_path / "layer"
+    source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
+    await add(source, layer, Wishes())
+    added = await add(save(other, source), layer, Wishes())
+    assert (added.version, added.golden) == ("2", 2)
+    assert added.notes == ["only made-up numbers were tried, which prove little: give --samples"]
+
+
+async def test_a_model_of_another_name_takes_the_place_with_a_note(tmp_path: Path) -> None:
+    source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
+    await add(source, tmp_path / "layer", Wishes(name="churn"))
+    added = await add(source, tmp_path / "layer", Wishes())
+    assert added.notes[-1] == (
+        "it takes the place of churn, whose callers will not find it: --name churn keeps the name"
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "wishes", "text"),
     [
@@ -498,5 +555,5 @@ def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) 
         "directory": str(tmp_path / "layer"),
         "files": contract["files"],
         "golden": 2,
-        "notes": ["only made-up numbers were tried, which prove little: give --samples"],
+        "notes": ["its golden requests are those of version 1, answered anew"],
     }

@@ -60,9 +60,30 @@ def test_is_the_same_again(page: Path) -> None:
 
 def test_takes_a_curve_from_a_file(page: Path, tmp_path: Path) -> None:
     file = tmp_path / "sale.csv"
-    file.write_text("time,rps\n08:00,10\n09:00,10\n09:01,500\n10:00,100\n")
-    assert "sale.csv: " in run(page, "--curve", str(file))
+    file.write_text("time,rps\n08:00,1\n09:00,1\n09:01,5\n10:00,1\n")
+    assert "sale.csv: 14,400 requests, up to 5 a second" in run(page, "--curve", str(file))
     assert "Simulation: sale.csv" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("output", ["/proc/page.html", f"{__file__}/page.html"])
+def test_a_page_that_cannot_be_written_is_told_before_the_work(output: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--output", output])
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+    assert "Answered" not in result.output
+
+
+@pytest.mark.parametrize("option", ["--cold-ms", "--warm-ms"])
+def test_no_request_takes_longer_than_lambda_allows(page: Path, option: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--output", str(page), option, "inf"])
+    assert result.exit_code == 2
+    assert option in result.output
+
+
+def test_a_page_cannot_be_a_folder(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--output", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "--output" in result.output
 
 
 def test_a_small_quota_is_simulated_without_provisioning(page: Path) -> None:

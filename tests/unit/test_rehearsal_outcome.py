@@ -3,12 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infra.local.code_deploy import Event
+from infra.model.package import Wishes
+from infra.model.samples import Array
+from infra.rehearsal.answers import tell_differences
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Caught, Count, Rehearsal, tally
+from infra.rehearsal.page import render
+from infra.rehearsal.plan import tell_next
 from infra.rehearsal.report import tell_event, tell_lines, to_dict
 
 BEGUN = 1000.0
@@ -84,7 +92,7 @@ def test_times_from_bad_answer_to_alarm_to_last_answer() -> None:
     assert tallied.alarm_seconds == pytest.approx(9 - 4.5)
     assert tallied.rollback_seconds == pytest.approx(8.75 + 0.5 - 9)
     lines = dict(tell_lines(rehearsal(answers), tallied))
-    assert lines["Rollback"] == "the new version's last answer came 0.25 s after the alarm"
+    assert lines["Rollback"] == "0.25 s after the alarm came the new version's last answer"
 
 
 def test_rollback_takes_no_time_if_nothing_was_under_way() -> None:
@@ -113,8 +121,46 @@ def test_tells_what_came_out() -> None:
         ("Version 5 (new)", "1 request, 1 failed (100.0%)"),
         ("Customers", "1 of 3 saw an error"),
         ("Alarm", "4.5 s (1.5 minutes of the clock) after the new version's first bad answer"),
-        ("Rollback", "the new version's last answer came before the alarm"),
+        ("Rollback", "after the alarm no customer got an answer of the new version"),
     ]
+
+
+def test_tells_what_to_do_after_a_promotion() -> None:
+    command = "infra model add a.onnx && make build && infra deploy"
+    one = rehearsal([answer(1, "4")], caught=Caught.NOWHERE, reason="", next=command)
+
+    assert ("Next", command) in tell_lines(one, tally(one))
+    assert to_dict(one, tally(one))["next"] == command
+    page = render("a.onnx", one, tally(one))
+    assert page.count(f"Next: <code>{escape(command)}</code>") == 1
+
+
+def test_the_next_command_takes_what_was_rehearsed() -> None:
+    wishes = Wishes(name="m", samples=Path("my rows.csv"), features=["a", "b"])
+
+    told = tell_next(Path("good.onnx"), wishes, {"MaxErrorPercent": "5"})
+
+    assert told == (
+        "infra model add good.onnx --name m --samples 'my rows.csv' --features a,b && make build "
+        "&& infra deploy --parameter MaxErrorPercent=5"
+    )
+
+
+def test_tells_by_how_much_answers_differ() -> None:
+    def answers(label: str, *scores: float) -> dict[str, Array]:
+        return {"label": np.array([label], object), "scores": np.array(scores)}
+
+    pairs = [
+        (answers("yes", 0.5, 0.5), answers("yes", 0.5, 0.5)),
+        (answers("yes", 0.5, 0.5), answers("no", 0.1, 0.9)),
+    ]
+
+    assert tell_differences(pairs) == (
+        "label differs in 1 of 2 requests; "
+        "scores differs in 1 of 2 requests, by 0.2 on average (0.4 at most)"
+    )
+    assert tell_differences(pairs[:1]) == "the same to 1 request"
+    assert not tell_differences([])
 
 
 def test_tells_requests_that_got_to_no_version() -> None:

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from infra.model.samples import Samples
-from infra.rehearsal.requests import RehearsalError, list_features, make_requests
+from infra.rehearsal.requests import MOST_ROWS, RehearsalError, list_features, make_requests
 
 FEATURES: dict[str, Any] = {"name": "features", "datatype": "FP32", "shape": [-1, 2]}
 GOLDEN = {"inputs": {"features": [[1.5, 2], [3, 4]]}, "outputs": {}}
 
 
 def contract(*inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"name": "tiny", "inputs": list(inputs or [FEATURES]), "golden": [], **fields}
+    tensors = {"inputs": list(inputs or [FEATURES]), "outputs": []}
+    return {"name": "tiny", "golden": [], **tensors, **fields}
 
 
 def tensors(body: bytes) -> Any:
@@ -54,6 +55,22 @@ def test_a_model_without_golden_samples_is_asked_with_zeros() -> None:
 def test_refuses_a_model_whose_inputs_have_no_json_form() -> None:
     with pytest.raises(RehearsalError, match="input 'x' is BF16, which the load's JSON"):
         make_requests(contract({"name": "x", "datatype": "BF16", "shape": [1]}))
+
+
+def test_refuses_a_model_whose_outputs_have_no_json_form() -> None:
+    output = {"name": "y", "datatype": "BF16", "shape": [-1]}
+    with pytest.raises(RehearsalError, match="output 'y' is BF16, which the load's JSON"):
+        make_requests(contract(outputs=[output]))
+
+
+def test_of_very_many_rows_as_many_are_taken_as_a_rehearsal_can_send() -> None:
+    rows = np.arange(2.0 * 3 * MOST_ROWS).reshape(-1, 2)
+
+    requests = make_requests(contract(), Samples([FEATURES], {"features": rows}))
+
+    # THEN from the first to the last
+    first = [tensors(body)[0]["data"][0][0] for body in requests.bodies]
+    assert first == list(range(0, 6 * MOST_ROWS, 6))
 
 
 def test_lists_the_features_that_a_model_knows() -> None:

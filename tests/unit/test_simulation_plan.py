@@ -10,7 +10,7 @@ from infra.prices import price_million_predictions, price_provisioned
 from infra.simulation.curve import Curve, draw_curve, read_curve
 from infra.simulation.errors import SimulationError
 from infra.simulation.outcome import find_latency, find_outcome
-from infra.simulation.plan import advise, plan, read_plan
+from infra.simulation.plan import advise, check_quota, plan, read_plan
 from infra.simulation.scaling import Provisioned, Service, simulate
 from infra.simulation.service import read_bench, read_template
 
@@ -44,14 +44,29 @@ def test_a_curve_is_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("time,rate\n06:00,1\n07:00,1\n", "expected the columns time"),
-        ("time,rps\n06:00,1\nnoon,1\n", "expected the columns time"),
+        ("", r"traffic\.csv is empty: expected the columns time and rps"),
+        ("time,rate\n06:00,1\n07:00,1\n", r"traffic\.csv has no column rps: expected"),
+        ("a,b\n06:00,1\n", "has no column time and no column rps: expected"),
+        (
+            "time,rps\n06:00,1\nnoon,1\n",
+            r"traffic\.csv, line 3: time is 'noon', expected a time of UTC, such as 2026-11-27T",
+        ),
+        (f"time,rps\n{'x' * 99},1\n", "line 2: time is 'x{20}...', expected"),
+        ("time,rps\n06:00,\n", "line 2: rps is empty, expected requests per second, 0 or more"),
+        ("time,rps\n06:00\n", "line 2: rps is empty, expected"),
+        ("time,rps\n,1\n", "line 2: time is empty, expected"),
+        ("time,rps\n06:00,many\n", "line 2: rps is 'many', expected"),
         ("time,rps\n06:00,1\n", "two times or more"),
-        ("time,rps\n06:00,1\n06:00,2\n", "each after the one before"),
-        ("time,rps\n06:00,1\n07:00,-2\n", "rates of 0 or more"),
-        ("time,rps\n06:00,1\n07:00,nan\n", "rates of 0 or more"),
-        ("time,rps\n2026-01-01T00:00,1\n2026-02-01T00:00,1\n", "a second to 7 days"),
-        ("time,rps\n06:00:00:00,1\n07:00,1\n", "expected the columns time"),
+        ("time,rps\n06:00,1\n25:00,1\n", "line 3: time is '25:00'"),
+        ("time,rps\n06:00,1\n06:99,1\n", "line 3: time is '06:99'"),
+        ("time,rps\n06:00,0\n07:00,0\n", "one above 0"),
+        ("time,rps\n06:00,1\n06:00,2\n", "line 3: expected a time after that of the line before"),
+        ("time,rps\n06:00,1\n07:00,-2\n", "line 3: rps is '-2'"),
+        ("time,rps\n06:00,1\n07:00,nan\n", "line 3: rps is 'nan'"),
+        ("time,rps\n06:00,1\n07:00,1e999\n", "line 3: rps is '1e999'"),
+        ("time,rps\n06:00,\0\n", "line 2: rps is"),
+        ("time,rps\n2026-01-01T00:00,1\n2026-02-01T00:00,1\n", "a second to 7 days, got 31 days"),
+        ("time,rps\n06:00:00:00,1\n07:00,1\n", "line 2: time is '06:00:00:00'"),
     ],
 )
 def test_refuses_a_file_that_is_no_curve(tmp_path: Path, text: str, message: str) -> None:
@@ -59,6 +74,20 @@ def test_refuses_a_file_that_is_no_curve(tmp_path: Path, text: str, message: str
     file.write_text(text)
     with pytest.raises(SimulationError, match=message):
         read_curve(str(file))
+
+
+def test_refuses_a_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "traffic.csv"
+    file.write_bytes(b"time,rps\n\xff,1\n")
+    with pytest.raises(SimulationError, match=f"{file} is no CSV file of UTF-8 text"):
+        read_curve(str(file))
+
+
+def test_reads_what_a_spreadsheet_saves(tmp_path: Path) -> None:
+    # GIVEN UTF-8 with a byte order mark
+    file = tmp_path / "traffic.csv"
+    file.write_text("time,rps\n08:00,10\n09:00,20\n", "utf-8-sig")
+    assert len(read_curve(str(file)).rates) == 3600
 
 
 def test_names_the_built_in_curve_when_there_is_no_such_file() -> None:
@@ -96,8 +125,8 @@ def test_a_new_accounts_quota_leaves_none_to_provision() -> None:
 
 def test_reads_a_plan_by_the_clock_and_by_date() -> None:
     curve = read_curve("black-friday")
-    assert read_plan("30@05:30-02:00", curve, FAST) == Provisioned(30, 19_800, 93_600)
-    by_date = read_plan("30@2026-11-26T23:00-2026-11-27T12:00", curve, FAST)
+    assert read_plan("30@05:30-02:00", curve) == Provisioned(30, 19_800, 93_600)
+    by_date = read_plan("30@2026-11-26T23:00-2026-11-27T12:00", curve)
     assert by_date == Provisioned(30, -3600, 43_200)
 
 
@@ -106,15 +135,24 @@ def test_reads_a_plan_by_the_clock_and_by_date() -> None:
     [
         ("30", "expected N@START-END"),
         ("30@05:30", "expected N@START-END"),
-        ("0@05:30-06:00", "quota of 1000, 100 cannot"),
-        ("901@05:30-06:00", "quota of 1000, 100 cannot"),
+        ("0@05:30-06:00", "expected N@START-END"),
         ("9@2026-11-27T06:00-2026-11-27T05:00", "an end after the begin"),
         ("9@2026-13-27T06:00-2026-11-27T05:00", "month must be in 1..12"),
     ],
 )
 def test_refuses_a_plan_that_makes_no_sense(text: str, message: str) -> None:
     with pytest.raises(SimulationError, match=message):
-        read_plan(text, read_curve("black-friday"), FAST)
+        read_plan(text, read_curve("black-friday"))
+
+
+def test_plans_at_one_time_share_the_quota() -> None:
+    plans = [Provisioned(500, 0, 100), Provisioned(401, 99, 200), Provisioned(900, 200, 300)]
+    check_quota([plans[0], plans[2]], FAST)
+    text = r"at most 900 can be provisioned of a quota of 1,000 \(100 stay unreserved\)"
+    with pytest.raises(SimulationError, match=text):
+        check_quota([Provisioned(901, 0, 100)], FAST)
+    with pytest.raises(SimulationError, match="901 environments at one time: at most 900 can"):
+        check_quota(plans, FAST)
 
 
 def test_the_bill_without_provisioning_is_the_price_of_its_requests() -> None:
@@ -130,8 +168,9 @@ def test_the_bill_without_provisioning_is_the_price_of_its_requests() -> None:
 
 def test_the_bill_with_provisioning_has_the_waiting_and_cheaper_running() -> None:
     curve = hold((3600, 100))
-    _, outcome = find_outcome(curve.rates, FAST, [Provisioned(50, -600, 3600)])
-    assert outcome.bill.provisioned == pytest.approx(price_provisioned(1769, "x86_64", 50, 4200))
+    # GIVEN environments that are there before the traffic, and after it
+    _, outcome = find_outcome(curve.rates, FAST, [Provisioned(50, -600, 4500)])
+    assert outcome.bill.provisioned == pytest.approx(price_provisioned(1769, "x86_64", 50, 5100))
     assert outcome.bill.running == pytest.approx(360_000 * 0.005 * 1769 / 1024 * 9.7222e-6)
 
 
@@ -173,7 +212,22 @@ def advise_on(curve: Curve, service: Service) -> str:
 
 def test_says_to_raise_the_throttle_that_refuses_the_traffic() -> None:
     advice = advise_on(hold((600, 1000)), Service(5, 400))
-    assert "The API refuses 90.0% of the requests: deploy with ThrottleRate=1200" in advice
+    assert advice.startswith(
+        "First raise the API's throttle, which refuses 90.0% of the requests: infra deploy "
+        "--parameter ThrottleRate=1200 --parameter ThrottleBurst=1200\n"
+    )
+    # AND plans nothing for the rest of the traffic
+    assert "--throttle-rate 1200 --throttle-burst 1200" in advice
+    assert "Environments=" not in advice
+    assert "works without" not in advice
+
+
+def test_says_that_no_throttle_takes_so_much() -> None:
+    advice = advise_on(
+        hold((60, 20_000)), Service(5, 400, throttle_rate=10_000, throttle_burst=5000)
+    )
+    assert "10,000 a second is the most that it takes" in advice
+    assert "works without" not in advice
 
 
 def test_says_to_ask_for_the_quota_that_the_traffic_takes() -> None:
