@@ -24,7 +24,4 @@ StackName = Annotated[
     str | None, typer.Option(help="The stack; by default the local run's, or samconfig.toml's.")
 ]
 Region = Annotated[str | None, typer.Option(help="AWS Region; by default the environment's.")]
-Page = Annotated[
-    Path,
-    typer.Option(dir_okay=False, writable=True, callback=_try_to_write, help="The page to write."),
-]
+Page = Annotated[Path, typer.Option(callback=_try_to_write, help="The page to write.")]

@@ -139,7 +139,7 @@ def test_a_page_that_cannot_be_written_is_a_usage_error(
         arguments = ["dashboard", "--stack-name", "shop", "--region", REGION, "--output"]
         result = CliRunner().invoke(app, [*arguments, str(output)], env={"COLUMNS": "300"})
         assert result.exit_code == 2
-        assert f"Invalid value for --output: {output} cannot be written: {why}" in result.output
+        assert f"Invalid value for '--output': {output} cannot be written: {why}" in result.output
 
 
 def test_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
