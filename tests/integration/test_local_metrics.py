@@ -1,6 +1,7 @@
 """Metrics of the local run in CloudWatch, with the dimensions that AWS gives them."""
 
 import json
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from mypy_boto3_cloudwatch import CloudWatchClient
 
+from infra.local.cloud import Cloud
 from infra.local.serve import LocalStack
 from tests.integration.conftest import Starter
 
@@ -178,3 +180,18 @@ async def test_metrics_are_listed_once(
         for one in cloudwatch.list_metrics(Namespace="AWS/Lambda")["Metrics"]
     ]
     assert len(listed) == len(set(listed)) == 5 * 3
+
+
+def test_the_cloud_stops_though_its_server_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a server that is down before it could be woken
+    cloud = Cloud("eu-west-1")
+    cloud.start(0)
+    start = threading.Thread.start
+
+    def start_and_wait(thread: threading.Thread) -> None:
+        start(thread)
+        thread.join()
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_wait)
+    # WHEN it is stopped THEN nothing fails
+    cloud.stop()
