@@ -106,6 +106,14 @@ class Golden(_Strict, frozen=True):
     absolute_tolerance: Annotated[float, Meta(ge=0)] = 1e-6
 
 
+class Quality(_Strict, frozen=True):
+    """Figures on rows whose outcome, the column `target`, was known when the model was packaged."""
+
+    target: str
+    rows: Annotated[int, Meta(ge=1)]
+    figures: dict[str, float]
+
+
 class Manifest(_Strict, frozen=True):
     """The whole of model.json; `files` maps each file of the model to its sha256."""
 
@@ -119,6 +127,7 @@ class Manifest(_Strict, frozen=True):
     limits: Limits = Limits()
     non_finite_outputs: Literal["refuse", "null"] = "refuse"  # NaN or infinity in an answer
     golden: list[Golden] = []
+    quality: Quality | None = None
     provenance: dict[str, Any] = {}
 
     def __post_init__(self) -> None:

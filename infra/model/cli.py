@@ -27,6 +27,13 @@ Samples = Annotated[
 Features = Annotated[
     str, typer.Option(help="Names of the input's columns, a,b,c; those to take of the samples.")
 ]
+Target = Annotated[
+    str,
+    typer.Option(help="Column of the samples with the known outcome: measures how good it is."),
+]
+AllowWorse = Annotated[
+    bool, typer.Option("--allow-worse", help="Take a model that is worse than the one before.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -58,19 +65,31 @@ def add(  # noqa: PLR0913 each is an option of the command
     samples: Samples = None,
     features: Features = "",
     labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
+    target: Target = "",
+    allow_worse: AllowWorse = False,
     to: Annotated[Path, typer.Option(help="Folder of the layer.")] = Path("layers/model"),
     as_json: Json = False,
 ) -> None:
     """Put a model into the layer that is built and deployed, in the place of the one there."""
     from infra.model import package
 
-    wishes = package.Wishes(name, version, description, samples, _split(features), _split(labels))
+    wishes = package.Wishes(
+        name,
+        version,
+        description,
+        samples,
+        _split(features),
+        _split(labels),
+        target,
+        allow_worse,
+    )
     with _progress("Packaging it, and proving it as Lambda would run it"):
         added = asyncio.run(package.add(file, to, wishes))
     if as_json:
         typer.echo(json.dumps(asdict(added), indent=2))
         return
     rows = [("Files", ", ".join(added.files)), ("Golden", f"requests with answers: {added.golden}")]
+    rows += [("Quality", line) for line in (added.quality.describe() if added.quality else ())]
     rows += [("Note", note) for note in added.notes]
     rows += [("Next", "make run serves it on this machine, make deploy sends it to AWS")]
     _show(f"{added.name} version {added.version} is in {added.directory}", rows)

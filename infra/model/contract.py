@@ -91,6 +91,11 @@ def name_features(
             ]
 
 
+def list_features(contract: Contract) -> list[str]:
+    """Return the names of the features that a model knows."""
+    return [feature["name"] for one in contract["inputs"] for feature in one.get("features", [])]
+
+
 def describe_values(values: Array) -> dict[str, Any]:
     """Return the range, and a histogram of about equally full bins: equal values share one."""
     if values.dtype.kind not in "fiu":

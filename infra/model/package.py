@@ -21,6 +21,7 @@ from infra.model.contract import (
 )
 from infra.model.doctor import Examination, check_size, examine, read_onnxruntime_version
 from infra.model.errors import AnswerError, ModelError, WishError
+from infra.model.evaluation import Incumbent, Labelled, Quality, evaluate
 from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
 from infra.model.sample_file import choose_columns, read_samples
@@ -47,6 +48,8 @@ class Wishes:
     samples: Path | None = None
     features: Sequence[str] = ()
     labels: Sequence[str] = ()
+    target: str = ""  # the column of the samples with the known outcome
+    allow_worse: bool = False  # than the version before, on those rows
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Added:
     files: Mapping[str, str]  # sha256
     golden: int  # requests
     notes: Sequence[str]
+    quality: Quality | None = None
 
 
 async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
@@ -72,9 +76,11 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         raise ModelError(*problems)
     previous = read_contract(directory)
     contract = _describe(graph, previous, wishes)
-    samples = None
+    samples, quality = None, None
+    if wishes.target and not wishes.samples:
+        raise WishError(f"--target '{wishes.target}' is a column of the samples: give --samples")
     if wishes.samples:
-        samples = read_samples(wishes.samples, graph.inputs, wishes.features)
+        samples = read_samples(wishes.samples, graph.inputs, wishes.features, wishes.target)
         name_features(contract, samples.columns, samples)
         contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
     elif wishes.features:
@@ -87,6 +93,17 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         examined = await examine(trial, contract, _recall(contract, former) or samples)
         if examined.measured.repeatable:
             contract["golden"] = former or await _ask_golden(trial, examined.samples)
+        if samples and wishes.samples and wishes.target:
+            quality = await evaluate(
+                bench,
+                trial,
+                contract,
+                samples,
+                labelled=Labelled(wishes.samples, wishes.target),
+                incumbent=Incumbent(directory, previous),
+            )
+            _refuse_worse(quality, allow_worse=wishes.allow_worse)
+            contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
         notes = [*graph.changes, *examined.notes, *_compare_with(contract, previous, former)]
@@ -96,7 +113,19 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             notes.append(note)
         install(layer / "model", directory)
     files, golden = read_contract(directory)["files"], len(contract["golden"])
-    return Added(contract["name"], contract["version"], str(directory), files, golden, notes)
+    return Added(
+        contract["name"], contract["version"], str(directory), files, golden, notes, quality
+    )
+
+
+def _refuse_worse(quality: Quality, *, allow_worse: bool) -> None:
+    """Raise ModelError if the model is worse than the one it replaces, unless that is allowed."""
+    if quality.worse and not allow_worse:
+        figures = "; ".join(map(str, quality.worse))
+        raise ModelError(
+            f"worse than version {quality.old_version} on the same {quality.rows:,} rows: "
+            f"{figures}. To take it all the same, add --allow-worse"
+        )
 
 
 def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:

@@ -39,8 +39,10 @@ class Cell(str):
     __slots__ = ()
 
 
-def read_samples(path: Path, inputs: Sequence[Tensor], features: Sequence[str] = ()) -> Samples:
-    """Read every row of a file.
+def read_samples(
+    path: Path, inputs: Sequence[Tensor], features: Sequence[str] = (), target: str = ""
+) -> Samples:
+    """Read every row of a file, and its outcome from the column `target` if one is named.
 
     The columns of a CSV file, and the names in each line of JSON, are inputs, or the `features`
     of the one input that is a table (default: all the columns there are). The arrays of an NPZ
@@ -49,11 +51,11 @@ def read_samples(path: Path, inputs: Sequence[Tensor], features: Sequence[str] =
     try:
         match path.suffix.lower():
             case ".csv":
-                return _read_records(path.name, _read_csv(path), inputs, features)
+                return _read_records(path.name, _read_csv(path), inputs, features, target)
             case ".jsonl":
-                return _read_records(path.name, _read_jsonl(path), inputs, features)
+                return _read_records(path.name, _read_jsonl(path), inputs, features, target)
             case ".npz":
-                return _read_npz(path, inputs, features)
+                return _read_npz(path, inputs, features, target)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -88,8 +90,11 @@ def _read_jsonl(path: Path) -> Iterator[Record]:
         yield place, record
 
 
-def _read_npz(path: Path, inputs: Sequence[Tensor], features: Sequence[str]) -> Samples:
+def _read_npz(
+    path: Path, inputs: Sequence[Tensor], features: Sequence[str], target: str
+) -> Samples:
     arrays: dict[str, Array] = {}
+    outcomes: list[Any] = []
     try:
         with np.load(path, allow_pickle=False) as file:
             for tensor in inputs:
@@ -100,13 +105,25 @@ def _read_npz(path: Path, inputs: Sequence[Tensor], features: Sequence[str]) -> 
                     raise ModelError(
                         f"{path.name} has no array '{name}'; it has: {', '.join(file)}"
                     )
+            if target:
+                if target not in file:
+                    raise ModelError(
+                        f"{path.name} has no array '{target}' for --target; it has: "
+                        f"{', '.join(file)}"
+                    )
+                outcomes = file[target].ravel().tolist()
     except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path.name} is not an NPZ file of plain arrays") from error
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) > 1 or 0 in lengths:
         raise ModelError(f"{path.name}: expected as many rows of each input, got {sorted(lengths)}")
     tables = [name for name, array in arrays.items() if features and array.ndim == TABLE]
-    return Samples(inputs, arrays, dict.fromkeys(tables[:1], features))
+    samples = Samples(inputs, arrays, dict.fromkeys(tables[:1], features), outcomes)
+    if target and len(outcomes) != len(samples):
+        raise ModelError(
+            f"{path.name}: '{target}' has {len(outcomes)} values, the inputs {len(samples)} rows"
+        )
+    return samples
 
 
 def _read_array(array: Array, tensor: Tensor, place: str) -> Array:
@@ -125,12 +142,17 @@ def _read_array(array: Array, tensor: Tensor, place: str) -> Array:
 
 
 def _read_records(
-    name: str, stream: Iterable[Record], inputs: Sequence[Tensor], features: Sequence[str]
+    name: str,
+    stream: Iterable[Record],
+    inputs: Sequence[Tensor],
+    features: Sequence[str],
+    target: str,
 ) -> Samples:
     records = list(stream)
     if not records:
         raise ModelError(f"{name} holds no rows")
-    columns = choose_columns(name, list(records[0][1]), inputs, features)
+    header = [column for column in records[0][1] if column != target]
+    columns = choose_columns(name, header, inputs, features)
     arrays = {}
     for tensor in inputs:
         chosen, shape = columns.get(tensor["name"]), row_shape(tensor)
@@ -139,7 +161,20 @@ def _read_records(
         elif chosen:
             table = [_read_column(records, column, tensor, []) for column in chosen]
             arrays[tensor["name"]] = np.stack(table, axis=1)
-    return Samples(inputs, arrays, columns)
+    return Samples(inputs, arrays, columns, _read_target(records, target) if target else ())
+
+
+def _read_target(records: Sequence[Record], target: str) -> list[Any]:
+    """Read the known outcome of every row: a text, a number or a boolean."""
+    outcomes = []
+    for place, record in records:
+        if target not in record:
+            raise ModelError(f"{place} has no '{target}' for --target; it has: {', '.join(record)}")
+        outcome = record[target]
+        if not isinstance(outcome, str | int | float) or not str(outcome).strip():
+            raise ModelError(f"{place}, '{target}': expected the outcome of the row, got none")
+        outcomes.append(outcome)
+    return outcomes
 
 
 def choose_columns(

@@ -20,12 +20,14 @@ MADE_UP_ROWS = 8
 class Samples:
     """`arrays[name][i]` is row i of an input, or all of it in request i of a model without batches.
 
-    `columns` names the columns of the inputs that were read from columns.
+    `columns` names the columns of the inputs that were read from columns. `target` is the known
+    outcome of each row, as the file has it; empty if none was asked for.
     """
 
     inputs: Sequence[Tensor]
     arrays: Mapping[str, Array]
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    target: Sequence[Any] = ()
 
     def __len__(self) -> int:
         return max(map(len, self.arrays.values()), default=1)

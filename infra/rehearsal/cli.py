@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.model.cli import AllowWorse, Target
 from infra.options import Page
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     ] = None,
     features: Annotated[str, typer.Option(help="Columns to take of the samples, a,b,c.")] = "",
     labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
+    target: Target = "",
+    allow_worse: AllowWorse = False,
     version: Annotated[str | None, typer.Option(help="By default the next number.")] = None,
     rate: Annotated[float, typer.Option(min=1, max=200, help="Requests a second.")] = 50,
     minute: Annotated[
@@ -58,7 +61,12 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
 
     console = Console(stderr=as_json, highlight=False)
     wishes = Wishes(
-        version=version, samples=samples, features=_split(features), labels=_split(labels)
+        version=version,
+        samples=samples,
+        features=_split(features),
+        labels=_split(labels),
+        target=target,
+        allow_worse=allow_worse,
     )
     parameters = _read_parameters(parameter or ())
     if type_:

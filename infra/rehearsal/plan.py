@@ -16,13 +16,14 @@ from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
 from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
 from infra.local.stack import Stack, read_stack
+from infra.model.contract import list_features
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.outcome import Caught, Rehearsal
 from infra.rehearsal.rehearse import open_service, rehearse
-from infra.rehearsal.requests import RehearsalError, Requests, list_features, make_requests
+from infra.rehearsal.requests import RehearsalError, Requests, make_requests
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> st
         "--samples": wishes.samples and str(wishes.samples),
         "--features": ",".join(wishes.features),
         "--labels": ",".join(wishes.labels),
+        "--target": wishes.target,
     }
     given = [part for key, value in options.items() if value for part in (key, value)]
+    given += ["--allow-worse"] if wishes.allow_worse else []
     sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
     add = shlex.join(["infra", "model", "add", str(source), *given])
     return f"{add} && make build && {shlex.join(['infra', 'deploy', *sets])}"
@@ -111,7 +114,7 @@ def _read_samples(wishes: Wishes, current: Stack) -> tuple[Wishes, Requests]:
     if wishes.samples is None:
         return wishes, make_requests(contract)
     features = wishes.features or list_features(contract)
-    samples = read_samples(wishes.samples, contract["inputs"], features)
+    samples = read_samples(wishes.samples, contract["inputs"], features, wishes.target)
     return replace(wishes, features=features), make_requests(contract, samples)
 
 

@@ -45,11 +45,6 @@ def make_requests(contract: Contract, samples: Samples | None = None) -> Request
     return Requests(f"/v2/models/{contract['name']}/infer", bodies)
 
 
-def list_features(contract: Contract) -> list[str]:
-    """Return the names of the features that a model knows."""
-    return [feature["name"] for one in contract["inputs"] for feature in one.get("features", [])]
-
-
 def _take_row(samples: Samples, row: int) -> dict[str, Any]:
     return {name: plain(array) for name, array in samples.request([row]).items()}
 

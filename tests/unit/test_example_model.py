@@ -181,6 +181,16 @@ def test_card_shows_the_calibration_of_the_contract(card: str, provenance: dict[
     ]
 
 
+def test_quality_is_that_of_the_held_out_customers(
+    manifest: Manifest, provenance: dict[str, Any]
+) -> None:
+    assert manifest.quality
+    assert manifest.quality.rows == provenance["split"]["held_out"]["customers"]
+    scores = provenance["held_out"][provenance["model"]]
+    for figure, name in (("auc", "roc_auc"), ("brier", "brier")):
+        assert round(manifest.quality.figures[figure], 4) == scores[name]
+
+
 def test_card_explains_the_features_of_the_contract(card: str, manifest: Manifest) -> None:
     [features] = manifest.inputs
 

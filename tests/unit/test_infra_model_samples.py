@@ -69,6 +69,42 @@ def test_lines_of_json_hold_features_or_whole_rows(tmp_path: Path) -> None:
     assert lists(by_feature) == lists(by_input) == {"X": [[1, 2]]}
 
 
+def test_the_known_outcome_is_no_feature(tmp_path: Path) -> None:
+    # GIVEN files whose rows have an outcome
+    (tmp_path / "s.csv").write_text("a,bought,b\n1,yes,2\n")
+    (tmp_path / "s.jsonl").write_text('{"X": [1, 2], "bought": true}\n')
+    np.savez(tmp_path / "s.npz", X=np.array([[1, 2]], np.float32), bought=np.array([1]))
+    # WHEN it is named as the target
+    read = [
+        read_samples(tmp_path / name, TABLE, target="bought")
+        for name in ("s.csv", "s.jsonl", "s.npz")
+    ]
+    # THEN it comes with the rows, and is not among the features
+    assert [samples.target for samples in read] == [["yes"], [True], [1]]
+    assert [lists(samples) for samples in read] == [{"X": [[1, 2]]}] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "s.csv line 2 has no 'bought' for --target; it has: a, b"),
+        ("a,b,bought\n1,2,\n", "s.csv line 2, 'bought': expected the outcome of the row, got none"),
+    ],
+)
+def test_a_row_without_its_outcome_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        read_samples(tmp_path / "s.csv", TABLE, target="bought")
+
+
+def test_an_array_of_outcomes_has_one_for_each_row(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", X=np.ones((2, 2), np.float32), y=np.array([1]))
+    with pytest.raises(ModelError, match="'y' has 1 values, the inputs 2 rows"):
+        read_samples(tmp_path / "s.npz", TABLE, target="y")
+    with pytest.raises(ModelError, match="has no array 'bought' for --target; it has: X, y"):
+        read_samples(tmp_path / "s.npz", TABLE, target="bought")
+
+
 def test_an_optional_input_is_read_where_it_is_given(tmp_path: Path) -> None:
     inputs = [*TABLE, {"name": "k", "datatype": "FP32", "shape": [1], "optional": True}]
     without = read(tmp_path, "a.csv", "a,b\n1,2\n", inputs)

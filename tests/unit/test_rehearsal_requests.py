@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.model.contract import list_features
 from infra.model.samples import Samples
-from infra.rehearsal.requests import MOST_ROWS, RehearsalError, list_features, make_requests
+from infra.rehearsal.requests import MOST_ROWS, RehearsalError, make_requests
 
 FEATURES: dict[str, Any] = {"name": "features", "datatype": "FP32", "shape": [-1, 2]}
 GOLDEN = {"inputs": {"features": [[1.5, 2], [3, 4]]}, "outputs": {}}

@@ -37,7 +37,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
@@ -151,6 +151,17 @@ def references(train: Customers, fitted: bg_nbd.Parameters, test: Customers) -> 
         "P(alive) of BG/NBD, fitted": bg_nbd.alive(fitted, *history),
         "base rate": np.full(len(test.ids), train.bought.mean()),
     }
+
+
+def measure(test: Customers, label: Array, probability: Array) -> dict[str, Any]:
+    """Return the quality that the next model is compared with, as `infra model add` measures it."""
+    figures = {
+        "auc": roc_auc_score(test.bought, probability),
+        "brier": brier_score_loss(test.bought, probability),
+        "accuracy": accuracy_score(test.bought, label),
+    }
+    rounded = {name: round(float(value), 6) for name, value in figures.items()}
+    return {"target": "bought", "rows": len(test.ids), "figures": rounded}
 
 
 def score_parts(test: Customers, probability: Array) -> dict[str, dict[str, float]]:
@@ -305,13 +316,15 @@ def main() -> None:
     classifier = CANDIDATES[CHOSEN]().fit(train.features, train.bought)
     content = convert(classifier)
     session = open_session(content)
-    probability = session.run(["probabilities"], {"features": test.features})[0][:, 1]
+    label, probabilities = session.run(["label", "probabilities"], {"features": test.features})
+    probability = probabilities[:, 1]
     predicted = {CHOSEN: probability} | references(train, fitted, test)
     scores = {name: score(test.bought, p) for name, p in predicted.items()}
 
     golden = choose_golden(test.features, probability)
     contract = describe_model(content, train) | {
         "golden": [answer(session, request) for request in golden],
+        "quality": measure(test, label, probability),
         "provenance": describe_origin(train, test)
         | {
             "conversion": compare(classifier, session, test.features),
