@@ -135,6 +135,13 @@ def scaled() -> ModelProto:
     return _model(nodes, inputs, {"y": ("FP32", [None, 2])}, [two])
 
 
+def normalizer(**attributes: Any) -> ModelProto:
+    """y = x in lower case, as skl2onnx's text models begin: no locale is named."""
+    named: dict[str, Any] = {"case_change_action": "LOWER", "is_case_sensitive": 0} | attributes
+    nodes = [helper.make_node("StringNormalizer", ["x"], ["y"], **named)]
+    return _model(nodes, {"x": ("BYTES", [None])}, {"y": ("BYTES", [None])})
+
+
 def random() -> ModelProto:
     """y = x plus noise, other noise each time."""
     nodes = [

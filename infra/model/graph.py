@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from infra.model.errors import ModelError
+from infra.model.locales import make_portable
 
 type Tensor = dict[str, Any]  # an input or output as model.json has it
 
@@ -81,13 +82,14 @@ def read_graph(source: Path) -> Graph:
     source = source.resolve()
     model = _load(source)
     classes = _remove_zipmaps(model)
+    locales, strange_locales = make_portable([*_walk(model, NodeProto)])
     typed = _infer_shapes(model)
     values, optional = _inputs(typed)
     problems: list[str] = []
     inputs = _each(lambda value: _tensor("input", value), values, problems)
     outputs = _each(lambda value: _tensor("output", value), typed.graph.output, problems)
     files = _each(lambda name: (name, _find(source.parent, name)), _locations(model), problems)
-    problems += _custom_operators(model)
+    problems += [*_custom_operators(model), *strange_locales]
     if not values:
         problems.append("the model has no inputs: its answer never changes")
     return Graph(
@@ -102,10 +104,13 @@ def read_graph(source: Path) -> Graph:
         ),
         operators=_count_operators(model),
         external=dict(files),
-        changes=tuple(
-            f"output '{name}' is a sequence of maps made by ZipMap: removed automatically, the "
-            f"output is the tensor of {len(labels)} columns before it"
-            for name, labels in classes.items()
+        changes=(
+            *(
+                f"output '{name}' is a sequence of maps made by ZipMap: removed automatically, the "
+                f"output is the tensor of {len(labels)} columns before it"
+                for name, labels in classes.items()
+            ),
+            *locales,
         ),
         problems=tuple(problems),
     )
