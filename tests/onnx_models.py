@@ -25,6 +25,7 @@ DATATYPES = {
 }
 
 
+CITIES = ["Graz", "Wien"]
 CLASSES = ["setosa", "versicolor", "virginica"]
 
 
@@ -122,6 +123,55 @@ def tree_classifier() -> ModelProto:
         post_transform="NONE",
     )
     return _classifier([tree], TensorProto.INT64, {"classlabels_int64s": [0, 1]})
+
+
+def customers() -> ModelProto:
+    """An input for each column, as scikit-learn's pipelines have them; an unknown city is an error.
+
+    score = log(amount) + visits; place is 1 in the column of the city; echo = note.
+    """
+    cities: dict[str, Any] = {"cats_strings": CITIES, "zeros": 0}
+    nodes = [
+        helper.make_node("Log", ["amount"], ["log"]),
+        helper.make_node("Cast", ["visits"], ["count"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["log", "count"], ["score"]),
+        helper.make_node("OneHotEncoder", ["city"], ["place"], domain="ai.onnx.ml", **cities),
+        helper.make_node("Identity", ["note"], ["echo"]),
+    ]
+    inputs: dict[str, tuple[str, list[int | None]]] = {
+        "amount": ("FP32", [None, 1]),
+        "visits": ("INT64", [None, 1]),
+        "city": ("BYTES", [None, 1]),
+        "note": ("BYTES", [None, 1]),
+    }
+    outputs: dict[str, tuple[str, list[int | None]]] = {
+        "score": ("FP32", [None, 1]),
+        "place": ("FP32", [None, 1, 2]),
+        "echo": ("BYTES", [None, 1]),
+    }
+    return _model(nodes, inputs, outputs)
+
+
+def misdeclared() -> ModelProto:
+    """Give `label`, `table` and `sums` of x other shapes than they have: onnxmltools' label is [1].
+
+    label = x > 0.5 of the first column [rows]; table = x [rows, 4]; sums = of each row [rows].
+    """
+    zero = helper.make_tensor("zero", TensorProto.INT64, [], [0])
+    half = helper.make_tensor("half", TensorProto.FLOAT, [], [0.5])
+    nodes = [
+        helper.make_node("Gather", ["x", "zero"], ["first"], axis=1),
+        helper.make_node("Greater", ["first", "half"], ["label"]),
+        helper.make_node("Relu", ["x"], ["table"]),
+        helper.make_node("ReduceSum", ["x", "one"], ["sums"], keepdims=0),
+    ]
+    one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+    outputs: dict[str, tuple[str, list[int | None]]] = {
+        "label": ("BOOL", [1]),
+        "table": ("FP32", [None, 5]),
+        "sums": ("FP32", [None, 1]),
+    }
+    return _model(nodes, {"x": ("FP32", [None, 4])}, outputs, [zero, half, one])
 
 
 def scaled() -> ModelProto:

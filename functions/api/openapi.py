@@ -137,7 +137,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
         f"{i}. `{feature.name}`: {feature.description or 'no description'}"
         + (f", in {feature.unit}" if feature.unit else "")
         + (
-            f"; {feature.minimum:g} to {feature.maximum:g} in training"
+            f"; mostly {feature.minimum:g} to {feature.maximum:g} in training"
             if feature.minimum is not None and feature.maximum is not None
             else ""
         )

@@ -24,7 +24,10 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Histogram(_Strict, frozen=True):
-    """How often a feature's training values fell between neighbouring `edges`."""
+    """How often a feature's training values fell between neighbouring `edges`.
+
+    The first and last bin also count what lies below the first edge and above the last one.
+    """
 
     edges: list[float]
     counts: list[Annotated[int, Meta(ge=0)]]
@@ -40,7 +43,10 @@ class Histogram(_Strict, frozen=True):
 
 
 class Feature(_Strict, frozen=True):
-    """One column of a two-dimensional input; the range is what training saw, not a limit."""
+    """One column of a two-dimensional input.
+
+    The range is where nearly all training values were: no limit, and no single row's values.
+    """
 
     name: Label
     unit: str = ""
@@ -98,10 +104,15 @@ class Limits(_Strict, frozen=True):
 
 
 class Golden(_Strict, frozen=True):
-    """Nested lists by tensor name, and what the model answered when it was packaged."""
+    """Nested lists by tensor name, and what the model answered when it was packaged.
+
+    `source` says whose data the inputs are: rows of somebody's samples, never to be shown to
+    callers, or made up.
+    """
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    source: Literal["samples", "synthetic"] = "samples"
     relative_tolerance: Annotated[float, Meta(ge=0)] = 1e-5
     absolute_tolerance: Annotated[float, Meta(ge=0)] = 1e-6
 
@@ -115,7 +126,10 @@ class Quality(_Strict, frozen=True):
 
 
 class Manifest(_Strict, frozen=True):
-    """The whole of model.json; `files` maps each file of the model to its sha256."""
+    """The whole of model.json; `files` maps each file of the model to its sha256.
+
+    `example` is a made-up request, nested lists by input name, for everybody to see.
+    """
 
     schema: Literal[1]
     name: Name
@@ -127,6 +141,7 @@ class Manifest(_Strict, frozen=True):
     limits: Limits = Limits()
     non_finite_outputs: Literal["refuse", "null"] = "refuse"  # NaN or infinity in an answer
     golden: list[Golden] = []
+    example: dict[str, Any] = {}
     quality: Quality | None = None
     provenance: dict[str, Any] = {}
 
@@ -140,10 +155,15 @@ class Manifest(_Strict, frozen=True):
             names = {tensor.name for tensor in tensors}
             if len(names) != len(tensors):
                 raise ValueError(f"`{field}` names a tensor twice")
-            for i, golden in enumerate(self.golden):
-                unknown = set(getattr(golden, field)) - names
+            told = {
+                f"golden[{i}].{field}": getattr(one, field) for i, one in enumerate(self.golden)
+            }
+            if field == "inputs":
+                told["example"] = self.example
+            for place, values in told.items():
+                unknown = set(values) - names
                 if unknown:
-                    raise ValueError(f"`golden[{i}].{field}` names no tensor: {sorted(unknown)}")
+                    raise ValueError(f"`{place}` names no tensor: {sorted(unknown)}")
 
     @property
     def sha256(self) -> str:

@@ -68,17 +68,30 @@ class Model:
         return tensor
 
     def example(self) -> dict[str, Array]:
-        """Return inputs that fit the contract: the first golden sample, or one row of zeros."""
-        golden = self.manifest.golden[0].inputs if self.manifest.golden else {}
+        """Return made-up inputs, to show to callers: the manifest's, or one row of zeros."""
+        if self.manifest.example:
+            return self.read(self.manifest.example)
         return {
-            name: np.array(golden[name], DATATYPES[tensor.datatype].dtype)
-            if name in golden
-            else np.zeros(
+            name: np.zeros(
                 [abs(length) for length in tensor.shape], DATATYPES[tensor.datatype].dtype
             )
             for name, tensor in self.inputs.items()
-            if name in golden or not tensor.optional
+            if not tensor.optional
         }
+
+    def read(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Read inputs that model.json holds as nested lists.
+
+        Raises RequestError, which repeats none of their values.
+        """
+        arrays = {}
+        for name, values in inputs.items():
+            datatype = self.inputs[name].datatype
+            try:
+                arrays[name] = np.array(values, DATATYPES[datatype].dtype)
+            except (ValueError, TypeError, OverflowError):  # numpy's messages quote the value
+                raise RequestError(f"input '{name}': expected an array of {datatype}") from None
+        return arrays
 
     def rows(self, inputs: Mapping[str, Array]) -> int:
         """Count the rows: the longest dynamic first dimension, or one."""
@@ -159,13 +172,24 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
     _compare("outputs", manifest.outputs, session.get_outputs(), [])
     _check_servable(manifest)
     model = Model(manifest, session, 0.0)
-    if manifest.golden:  # the first run allocates memory that later runs reuse
-        try:
-            model.predict(model.example())
-        except (RequestError, ValueError, TypeError, OverflowError) as error:
-            raise ManifestError(f"model.json: golden[0].inputs: {error}") from error
+    _warm_up(model)
     model.load_milliseconds = (time.perf_counter() - started) * 1e3
     return model
+
+
+def _warm_up(model: Model) -> None:
+    """Run the model once: the first run allocates memory that later runs reuse."""
+    manifest = model.manifest
+    if manifest.example:
+        place, inputs = "example", manifest.example
+    elif manifest.golden:
+        place, inputs = "golden[0].inputs", manifest.golden[0].inputs
+    else:
+        return
+    try:
+        model.predict(model.read(inputs))
+    except RequestError as error:
+        raise ManifestError(f"model.json: {place}: {error}") from error
 
 
 def simplify(source: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -133,9 +133,11 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
         from infra.model.layer import derive
 
         try:
-            derive(model, MODEL_LAYER / MODEL.parent)
+            contract = derive(model, MODEL_LAYER / MODEL.parent)
         except ModelError as error:
             raise LocalRunError(str(error)) from error
+        for change in contract["provenance"].get("changes", ()):
+            _print(console, f"Note: {change}")
     with _progress(console, "Building with sam build"):
         building = asyncio.create_task(_build(console))
         await asyncio.sleep(0)
@@ -148,7 +150,18 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
     check_machine(function.runtime, function.architecture)
     if not model:
         return stack
+    _warn_of_size(contract["files"], console)
     return _use_model(stack)
+
+
+def _warn_of_size(files: Iterable[str], console: Console) -> None:
+    """Warn of a model that runs here and that Lambda would refuse."""
+    from infra.model.doctor import check_size
+    from infra.model.sizing import measure_size
+
+    size = sum((MODEL_LAYER / MODEL.parent / name).stat().st_size for name in files)
+    for problem in check_size(measure_size(size, BUILD)):
+        _print(console, f"Warning: Lambda would refuse it: {problem}", style="yellow")
 
 
 def _use_model(stack: "Stack") -> "Stack":
@@ -275,20 +288,22 @@ def _print(console: Console, text: str, style: str = "") -> None:
 
 
 def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Make an Open Inference request for a model: its first golden sample, or zeros."""
-    golden = manifest["golden"][0]["inputs"] if manifest.get("golden") else {}
+    """Make an Open Inference request for a model: its example, or zeros."""
+    example = manifest.get("example", {})
     inputs = []
     for tensor in manifest["inputs"]:
         name, datatype = tensor["name"], tensor["datatype"]
-        if tensor.get("optional") and name not in golden:
+        if name not in example and (example or tensor.get("optional")):
             continue
         shape = [abs(length) for length in tensor["shape"]]
         zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
-        data = golden[name] if name in golden else [zero] * math.prod(shape)
-        shape = _shape(data) if name in golden else shape
+        data = [zero] * math.prod(shape)
+        if name in example:
+            data, shape = example[name], _shape(example[name])
+        data = data if isinstance(data, list) else [data]
         inputs.append({"name": name, "shape": shape, "datatype": datatype, "data": data})
     return {"inputs": inputs}
 
 
 def _shape(data: Any) -> list[int]:
-    return [len(data), *_shape(data[0])] if isinstance(data, list) else []
+    return [len(data), *(_shape(data[0]) if data else [])] if isinstance(data, list) else []

@@ -34,6 +34,12 @@ Target = Annotated[
 AllowWorse = Annotated[
     bool, typer.Option("--allow-worse", help="Take a model that is worse than the one before.")
 ]
+GoldenSynthetic = Annotated[
+    bool,
+    typer.Option(
+        "--golden-synthetic", help="Make golden requests of made-up rows, not of samples."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -67,6 +73,7 @@ def add(  # noqa: PLR0913 each is an option of the command
     labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
     target: Target = "",
     allow_worse: AllowWorse = False,
+    golden_synthetic: GoldenSynthetic = False,
     to: Annotated[Path, typer.Option(help="Folder of the layer.")] = Path("layers/model"),
     as_json: Json = False,
 ) -> None:
@@ -82,6 +89,7 @@ def add(  # noqa: PLR0913 each is an option of the command
         _split(labels),
         target,
         allow_worse,
+        golden_synthetic,
     )
     with _progress("Packaging it, and proving it as Lambda would run it"):
         added = asyncio.run(package.add(file, to, wishes))

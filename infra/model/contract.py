@@ -3,19 +3,22 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from infra.model.errors import WishError
 from infra.model.graph import Graph
-from infra.model.samples import Array, Samples
+from infra.model.samples import LEAST_ROWS, Array, Samples
 
 type Contract = dict[str, Any]
 
 ROWS, ELEMENTS = 10_000, 1_000_000
 BINS = 10  # of a feature's histogram
+LEAST_SHARE = 0.005  # of the rows, in each bin and at or beyond each end of a range
+FEW = 20 * LEAST_ROWS  # rows: of fewer, the outermost are too many to leave out
 KEPT = ("unit", "description")  # what a person wrote of a feature
 LINE = 96  # characters of JSON
 
@@ -39,7 +42,9 @@ def describe(graph: Graph) -> Contract:
         "outputs": [dict(tensor) for tensor in graph.outputs],
         "limits": {"rows": ROWS, "elements": max(ELEMENTS, *sizes)},
         "golden": [],
-        "provenance": {"producer": graph.producer, "opsets": graph.opsets},
+        "example": {},
+        "provenance": {"producer": graph.producer, "opsets": graph.opsets}
+        | ({"changes": [*graph.changes]} if graph.changes else {}),
     }
 
 
@@ -91,26 +96,62 @@ def name_features(
             ]
 
 
-def list_features(contract: Contract) -> list[str]:
-    """Return the names of the features that a model knows."""
-    return [feature["name"] for one in contract["inputs"] for feature in one.get("features", [])]
-
-
 def describe_values(values: Array) -> dict[str, Any]:
-    """Return the range, and a histogram of about equally full bins: equal values share one."""
+    """Return the range, and a histogram of about equally full bins: equal values share one.
+
+    No single row shows: each bin holds LEAST_ROWS or more, the outer ones those beyond the range,
+    too, and the range is rounded.
+    """
     if values.dtype.kind not in "fiu":
         return {}
-    numbers = np.array(plain(values), np.float64)
-    distinct, counts = np.unique(numbers, return_counts=True)
-    ends = np.searchsorted(counts.cumsum(), np.arange(1, BINS) * len(numbers) / BINS)
-    ends = ends[ends < len(distinct) - 1]
-    cuts = map(_separate, distinct[ends], distinct[ends + 1])
-    edges = np.unique([distinct[0], *cuts, distinct[-1]])
-    described = {"minimum": distinct[0].item(), "maximum": distinct[-1].item()}
-    if len(edges) == 1:  # a constant has no distribution
+    numbers = np.sort(np.array(plain(values), np.float64))
+    least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * len(numbers)))
+    low, high = _find_ends(numbers, least)
+    bounds = np.iinfo(values.dtype) if values.dtype.kind in "iu" else np.finfo(values.dtype)
+    low, high = max(low, float(bounds.min)), min(high, float(bounds.max))
+    described: dict[str, Any] = {"minimum": low, "maximum": high}
+    if low == high:  # a constant has no distribution
         return described
-    counts, _ = np.histogram(numbers, edges)
-    return described | {"baseline": {"edges": edges.tolist(), "counts": counts.tolist()}}
+    cuts = _cut(numbers, least)
+    counts = np.bincount(np.searchsorted(cuts, numbers), minlength=len(cuts) + 1)
+    return described | {"baseline": {"edges": [low, *cuts, high], "counts": counts.tolist()}}
+
+
+def _find_ends(numbers: Array, least: int) -> tuple[float, float]:
+    """Return the range of sorted numbers, rounded outwards to two digits of its width.
+
+    At each end `least` rows are at or beyond it. A range of few rows holds all of them and is
+    rounded to one digit.
+    """
+    is_few = len(numbers) < FEW
+    beyond = 0 if is_few else least - 1
+    low, high = numbers[beyond].item(), numbers[-1 - beyond].item()
+    if low == high and len(numbers) >= LEAST_ROWS:  # a value that many share is nobody's own
+        return low, high
+    width = min(high - low, sys.float_info.max) or abs(low)
+    digits = (not is_few) - math.floor(math.log10(width)) if width else 0
+    return min(low, _round(math.floor, low, digits)), max(high, _round(math.ceil, high, digits))
+
+
+def _round(to: Callable[[float], int], number: float, digits: int) -> float:
+    """Round by `math.floor` or `math.ceil` to so many decimals, or tens if `digits` is below 0."""
+    if digits <= 0:
+        return to(number / 10.0**-digits) * 10.0**-digits
+    step = 10.0 ** min(digits, sys.float_info.max_10_exp)
+    return to(number * step) / step
+
+
+def _cut(numbers: Array, least: int) -> list[float]:
+    """Cut sorted numbers into at most BINS bins of `least` rows or more."""
+    distinct, counts = np.unique(numbers, return_counts=True)
+    until = counts.cumsum()
+    cuts, before = [], 0
+    for share in range(1, BINS):
+        end = np.searchsorted(until, share * len(numbers) / BINS)
+        if until[end] - before >= least <= len(numbers) - until[end]:
+            cuts.append(_separate(*distinct[end : end + 2].tolist()))
+            before = until[end]
+    return cuts
 
 
 def _separate(low: float, high: float) -> float:
@@ -136,12 +177,18 @@ def choose_golden(samples: Samples, row_elements: int) -> list[list[int]]:
     return [[0], *([row] for row in rows)]
 
 
-def make_golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, Any]:
-    """Return a golden request: inputs, and what production's own runtime answered to them."""
+def make_golden(
+    inputs: Mapping[str, Array], outputs: Mapping[str, Array], source: str
+) -> dict[str, Any]:
+    """Return a golden request: inputs, and what production's own runtime answered to them.
+
+    `source` says whose data the inputs are: "samples" or "synthetic".
+    """
     loose = any(array.dtype == np.float16 for array in outputs.values())
     return {
         "inputs": {name: plain(array) for name, array in inputs.items()},
         "outputs": {name: plain(array) for name, array in outputs.items()},
+        "source": source,
         "relative_tolerance": HALF if loose else RELATIVE,
         "absolute_tolerance": HALF if loose else ABSOLUTE,
     }
@@ -157,8 +204,8 @@ def plain(array: Array) -> Any:
 def to_json(value: Any, indent: str = "") -> str:
     """Write JSON with a line for whatever fits on one, or is a list of numbers."""
     flat = json.dumps(value)
-    is_nested = isinstance(value, dict) or "[" in flat[1:]
-    if not is_nested or len(indent) + len(flat) <= LINE:
+    is_list = isinstance(value, list) and any(isinstance(part, dict | list) for part in value)
+    if not (is_list or isinstance(value, dict)) or len(indent) + len(flat) <= LINE:
         return flat
     inner = f"{indent}  "
     if isinstance(value, dict):

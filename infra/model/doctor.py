@@ -13,6 +13,7 @@ from infra.model.contract import Contract, describe
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.graph import Graph, Tensor, read_graph
 from infra.model.layer import digest, write
+from infra.model.outputs import Shapes, declare, find_shapes
 from infra.model.sample_file import read_samples
 from infra.model.samples import Array, Samples, make_up
 from infra.model.sizing import Size, Suggestion, measure_size, suggest
@@ -21,6 +22,7 @@ from infra.model.trial import Trial, open_bench
 REQUIREMENTS = Path("layers/runtime/requirements.txt")
 REPEATS = 5
 BATCH = 100  # rows
+FEW = (1, 2, 3)  # rows of the requests that show which lengths follow them
 # Lengths for dimensions that have none, and whether all is zero: the first that the model takes.
 MADE_UP = ((64, False), (1, False), (64, True), (1, True))
 
@@ -70,6 +72,7 @@ class Examination:
     samples: Samples | None
     measured: Measurement
     notes: Sequence[str]
+    shapes: Shapes  # of the outputs that the graph declares otherwise
 
 
 async def check(source: Path, samples: Path | None, features: Sequence[str]) -> Diagnosis:
@@ -82,9 +85,11 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
     except ModelError as error:
         return Diagnosis(source.name, error.problems)
     size = measure_size(graph.bytes, BUILD)
-    problems, notes, measured = [*graph.problems, *check_size(size)], [*graph.changes], None
+    problems, measured = [*graph.problems, *check_size(size)], None
+    notes: list[str] = []
     if not graph.problems:
         rows = read_samples(samples, graph.inputs, features) if samples else None
+        notes += rows.notes if rows else ()
         try:
             examination = await _run(graph, rows)
         except ModelError as error:
@@ -92,10 +97,11 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         else:
             notes += examination.notes
             measured = examination.measured
+            graph = declare(graph, examination.shapes)
     return Diagnosis(
         file=source.name,
         problems=problems,
-        notes=notes,
+        notes=[*graph.changes, *notes],
         sha256=digest(graph.source),
         producer=graph.producer,
         ir_version=graph.model.ir_version,
@@ -111,15 +117,22 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
     )
 
 
-async def examine(trial: Trial, contract: Contract, samples: Samples | None) -> Examination:
+async def examine(
+    trial: Trial,
+    contract: Contract,
+    samples: Samples | None,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> Examination:
     """Measure a model that was loaded; without samples of the user's own with made up ones.
+
+    `texts` are those that made-up rows have, by input.
 
     Raises ModelError if it fails on the first row of the user's samples, or crashes.
     """
     cold_start_ms, notes = trial.environment.init_milliseconds or 0.0, []
     row_ms = batch_ms = repeatable = None
     if samples is None:
-        samples, note = await _make_up(trial, contract["inputs"])
+        samples, note = await find_made_up(trial, contract["inputs"], texts)
         notes.append(note)
     if samples is not None:
         try:
@@ -137,6 +150,9 @@ async def examine(trial: Trial, contract: Contract, samples: Samples | None) -> 
             peak_memory_mb = trial.environment.peak_memory_mb()
         except (AnswerError, SlowError) as error:
             notes.append(f"{BATCH} rows in one request fail: {error}")
+    shapes = find_shapes(
+        contract["inputs"], contract["outputs"], await _ask_few(trial, samples) if samples else []
+    )
     measured = Measurement(
         cold_start_ms=cold_start_ms,
         load_ms=max(trial.read("ModelLoadTime"), default=0.0),
@@ -145,7 +161,7 @@ async def examine(trial: Trial, contract: Contract, samples: Samples | None) -> 
         batch_ms=batch_ms,
         repeatable=repeatable,
     )
-    return Examination(samples, measured, notes)
+    return Examination(samples, measured, notes, shapes)
 
 
 def check_size(size: Size) -> list[str]:
@@ -180,11 +196,25 @@ async def _ask_often(
     return answers, statistics.median(trial.read("RequestLatency")[-REPEATS:])
 
 
-async def _make_up(trial: Trial, inputs: Sequence[Tensor]) -> tuple[Samples | None, str]:
+async def _ask_few(trial: Trial, samples: Samples) -> list[dict[str, list[int]]]:
+    """Return the shapes of the answers to requests of few rows, those that are answered."""
+    shapes = []
+    for rows in FEW if samples.batched else FEW[:1]:
+        try:
+            answer = await trial.ask(samples.request([i % len(samples) for i in range(rows)]))
+        except (AnswerError, SlowError):
+            break
+        shapes.append({name: list(array.shape) for name, array in answer.items()})
+    return shapes
+
+
+async def find_made_up(
+    trial: Trial, inputs: Sequence[Tensor], texts: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Samples | None, str]:
     """Return made-up samples that the model takes, if it takes any, and what to say of them."""
     reason = ""
     for length, zeros in MADE_UP:
-        samples = make_up(inputs, length, zeros=zeros)
+        samples = make_up(inputs, length, zeros=zeros, texts=texts)
         try:
             await trial.ask(samples.request([0]))
         except AnswerError as error:

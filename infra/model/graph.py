@@ -41,6 +41,9 @@ DATATYPES: dict[int, str] = {
     TensorProto.STRING: "BYTES",
 }
 
+# Attributes of ai.onnx.ml's OneHotEncoder, LabelEncoder and CategoryMapper.
+CATEGORIES = ("cats_strings", "keys_strings")
+
 # Domains of the operators that onnxruntime brings along.
 DOMAINS = ("", ML, "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft")
 
@@ -113,6 +116,17 @@ def read_graph(source: Path) -> Graph:
             *locales,
         ),
         problems=tuple(problems),
+    )
+
+
+def read_categories(model: ModelProto) -> frozenset[str]:
+    """Return the texts that the encoders of a model know as the values of a column."""
+    return frozenset(
+        text.decode(errors="replace")
+        for node in _walk(model, NodeProto)
+        for attribute in node.attribute
+        if attribute.name in CATEGORIES
+        for text in attribute.strings
     )
 
 

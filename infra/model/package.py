@@ -10,22 +10,32 @@ from typing import Any
 import numpy as np
 
 from infra.local.run import BUILD
+from infra.model.columns import choose_columns
 from infra.model.contract import (
+    MOST_ELEMENTS,
     Contract,
     choose_golden,
     describe,
     label,
     make_golden,
     name_features,
+    plain,
     succeed,
 )
-from infra.model.doctor import Examination, check_size, examine, read_onnxruntime_version
+from infra.model.doctor import (
+    Examination,
+    check_size,
+    examine,
+    find_made_up,
+    read_onnxruntime_version,
+)
 from infra.model.errors import AnswerError, ModelError, WishError
 from infra.model.evaluation import Incumbent, Labelled, Quality, evaluate
-from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
+from infra.model.graph import DYNAMIC, GRAPH, Graph, read_categories, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
-from infra.model.sample_file import choose_columns, read_samples
-from infra.model.samples import DTYPES, Array, Samples, has_rows
+from infra.model.outputs import correct, declare
+from infra.model.sample_file import read_samples
+from infra.model.samples import DTYPES, Array, Samples, find_texts, has_rows
 from infra.model.sizing import measure_size, suggest
 from infra.model.trial import Bench, Trial, open_bench
 
@@ -50,6 +60,7 @@ class Wishes:
     labels: Sequence[str] = ()
     target: str = ""  # the column of the samples with the known outcome
     allow_worse: bool = False  # than the version before, on those rows
+    golden_synthetic: bool = False  # golden requests hold no rows of the samples
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     if wishes.target and not wishes.samples:
         raise WishError(f"--target '{wishes.target}' is a column of the samples: give --samples")
     if wishes.samples:
-        samples = read_samples(wishes.samples, graph.inputs, wishes.features, wishes.target)
+        samples = read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
         name_features(contract, samples.columns, samples)
         contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
     elif wishes.features:
@@ -89,10 +100,26 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         trial = await bench.load(layer, contract["name"])
-        former = [] if samples else await _ask_former(trial, contract, previous)
-        examined = await examine(trial, contract, _recall(contract, former) or samples)
+        is_new = bool(samples or wishes.golden_synthetic)
+        former = [] if is_new else await _ask_former(trial, contract, previous)
+        texts = (
+            find_texts(samples, read_categories(graph.model))
+            if samples
+            else _recall_texts(contract, previous)
+        )
+        examined = await examine(trial, contract, _recall(contract, former) or samples, texts)
+        if examined.shapes:
+            graph = declare(graph, examined.shapes)
+            contract["outputs"] = [correct(one, examined.shapes) for one in contract["outputs"]]
+            contract["provenance"]["changes"] = [*graph.changes]
+            write(graph, contract, layer / "model")
+            await trial.load()
+        made_up = await _make_up(trial, contract, texts)
+        contract["example"] = _show(made_up)
         if examined.measured.repeatable:
-            contract["golden"] = former or await _ask_golden(trial, examined.samples)
+            is_real = bool(samples) and not wishes.golden_synthetic
+            asked = samples if is_real else made_up
+            contract["golden"] = former or await _ask_golden(trial, asked, is_real=is_real)
         if samples and wishes.samples and wishes.target:
             quality = await evaluate(
                 bench,
@@ -106,7 +133,8 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
-        notes = [*graph.changes, *examined.notes, *_compare_with(contract, previous, former)]
+        notes = [*(samples.notes if samples else ()), *graph.changes, *examined.notes]
+        notes += _compare_with(contract, previous, former)
         notes += _advise(contract, samples, examined, bench.function.memory_mb)
         if contract["golden"] and examined.measured.load_ms >= WORTHWHILE_MS:
             layer, note = await simplify(bench, trial, layer, contract)
@@ -154,7 +182,7 @@ def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
 
 def _choose_features(graph: Graph, features: Sequence[str]) -> Mapping[str, Sequence[str]]:
     try:
-        return choose_columns("--features", features, graph.inputs, features)
+        return choose_columns("--features", features, graph.inputs, features).features
     except ModelError as error:
         raise WishError(*error.problems) from error
 
@@ -172,6 +200,13 @@ def _advise(
         yield "the features' histograms are those of the version before: give --samples"
     if not contract["golden"]:
         yield "it has no golden request, which would prove a release"
+    if any(golden["source"] == "samples" for golden in contract["golden"]):
+        yield (
+            "its golden requests hold rows of samples, which go with model.json into git and every "
+            "layer version: --golden-synthetic makes rows up instead"
+        )
+    if not contract["example"]:
+        yield "it has no example for callers: no small made-up request in JSON is answered"
     suggested = suggest(examined.measured.peak_memory_mb, examined.measured.row_ms)
     if suggested.memory_mb > memory_mb:
         yield f"set MemorySize: {suggested.memory_mb} in template.yaml ({suggested.reason})"
@@ -209,7 +244,7 @@ async def _ask_former(trial: Trial, contract: Contract, previous: Contract) -> l
         except ModelError as error:
             raise ModelError(f"golden[{index}] of the version before: {error}") from error
         if _has_json(answers):
-            asked.append(make_golden(inputs, answers))
+            asked.append(make_golden(inputs, answers, golden.get("source", "samples")))
     return asked
 
 
@@ -248,7 +283,36 @@ def _recall(contract: Contract, former: Sequence[Golden]) -> Samples | None:
     return Samples(contract["inputs"], rows)
 
 
-async def _ask_golden(trial: Trial, samples: Samples | None) -> list[Golden]:
+async def _make_up(
+    trial: Trial, contract: Contract, texts: Mapping[str, Sequence[str]]
+) -> Samples | None:
+    """Return made-up rows that the model takes, if there are any."""
+    try:
+        made_up, _ = await find_made_up(trial, contract["inputs"], texts)
+    except ModelError:  # they may take too long, or crash a model that takes real ones
+        return None
+    return made_up
+
+
+def _recall_texts(contract: Contract, previous: Contract) -> dict[str, list[str]]:
+    """Return the texts of the example that callers of the model before are shown."""
+    example = previous.get("example", {})
+    return {
+        tensor["name"]: np.array(example[tensor["name"]], object).ravel().tolist()
+        for tensor in contract["inputs"]
+        if tensor["datatype"] == "BYTES" and tensor["name"] in example
+    }
+
+
+def _show(made_up: Samples | None) -> dict[str, Any]:
+    """Return the example for callers, unless it is too large or JSON cannot hold it."""
+    inputs = made_up.request([0]) if made_up else {}
+    if not _has_json(inputs) or sum(array.size for array in inputs.values()) > MOST_ELEMENTS:
+        return {}
+    return {name: plain(array) for name, array in inputs.items()}
+
+
+async def _ask_golden(trial: Trial, samples: Samples | None, *, is_real: bool) -> list[Golden]:
     """Return golden requests, unless JSON cannot hold the answers."""
     if samples is None:
         return []
@@ -262,9 +326,10 @@ async def _ask_golden(trial: Trial, samples: Samples | None) -> list[Golden]:
         try:
             outputs = await trial.ask(inputs)
         except AnswerError as error:
-            raise ModelError(f"rows {rows} (from 0) of the samples fail: {error}") from error
+            which = "of the samples" if is_real else "that were made up"
+            raise ModelError(f"rows {rows} (from 0) {which} fail: {error}") from error
         if _has_json(outputs):
-            asked.append(make_golden(inputs, outputs))
+            asked.append(make_golden(inputs, outputs, "samples" if is_real else "synthetic"))
     return asked
 
 

@@ -170,8 +170,8 @@ def _read_classes(
     if classes is None:
         expected = ", ".join(named) or f"0 to {width - 1}"
         raise ModelError(
-            f"the target's {len(distinct)} classes ({', '.join(distinct[:5])}) are not the columns "
-            f"of the output: expected {expected}; name the columns with --labels"
+            f"the target's {len(distinct)} classes are not the columns of the output: expected "
+            f"{expected}; name the columns with --labels"
         )
     predicted = scores.argmax(axis=1)
     if labels is not None:

@@ -1,5 +1,6 @@
 """A file of samples: CSV with a header, JSON Lines, or NPZ."""
 
+import contextlib
 import csv
 import json
 import math
@@ -11,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from infra.model.columns import choose_arrays, choose_columns, known_features
 from infra.model.errors import ModelError
 from infra.model.graph import DYNAMIC, Tensor
-from infra.model.samples import DTYPES, Array, Samples, has_rows, kind_of, row_shape
+from infra.model.samples import DTYPES, TABLE, Array, Samples, has_rows, kind_of, row_shape
 
 type Record = tuple[str, Mapping[str, Any]]  # where in the file, and its values by name
 
-TABLE = 2  # dimensions: rows and columns
 # What a value may be, and the kinds of a numpy array, by the kind of the tensor.
 TYPES = {"f": (float, int), "i": (int,), "b": (bool,), "O": (str,)}
 KINDS = {"f": "fiu", "i": "iu", "b": "b", "O": "U"}
@@ -45,8 +46,9 @@ def read_samples(
     """Read every row of a file, and its outcome from the column `target` if one is named.
 
     The columns of a CSV file, and the names in each line of JSON, are inputs, or the `features`
-    of the one input that is a table (default: all the columns there are). The arrays of an NPZ
-    file are whole inputs. Raises ModelError, which names line and column.
+    of the one input that is a table (default: those of its contract, else all the columns there
+    are). The arrays of an NPZ file are whole inputs. Raises ModelError, which names line and column
+    and repeats no value: rows are somebody's data.
     """
     try:
         match path.suffix.lower():
@@ -67,6 +69,7 @@ def _read_csv(path: Path) -> Iterator[Record]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         header = next(reader, [])
+        _check_header(path.name, header)
         if len(set(header)) < len(header):
             raise ModelError(f"{path.name}: the header names a column twice")
         for cells in filter(None, reader):
@@ -74,6 +77,18 @@ def _read_csv(path: Path) -> Iterator[Record]:
             if len(cells) != len(header):
                 raise ModelError(f"{place}: {len(cells)} cells, the header has {len(header)}")
             yield place, dict(zip(header, map(Cell, cells), strict=True))
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    """Raise ModelError if a cell is a number; pandas numbers columns that have no names."""
+    if header == [str(i) for i in range(len(header))]:
+        return
+    for i, cell in enumerate(header, 1):
+        if any(map(str.isdigit, cell)) and isinstance(_parse(cell, "f"), float):
+            raise ModelError(
+                f"{name} has no header: column {i} of its first line is a number, expected the "
+                "names of the columns"
+            )
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:
@@ -97,14 +112,11 @@ def _read_npz(
     outcomes: list[Any] = []
     try:
         with np.load(path, allow_pickle=False) as file:
+            names = [name for name in file if name != target]
+            chosen = choose_arrays(path.name, names, inputs)
             for tensor in inputs:
-                name = tensor["name"]
-                if name in file:
-                    arrays[name] = _read_array(file[name], tensor, f"{path.name}: '{name}'")
-                elif not tensor.get("optional"):
-                    raise ModelError(
-                        f"{path.name} has no array '{name}'; it has: {', '.join(file)}"
-                    )
+                for name, found in chosen.of.get(tensor["name"], {}).items():
+                    arrays[name] = _read_array(file[found], tensor, f"{path.name}: '{found}'")
             if target:
                 if target not in file:
                     raise ModelError(
@@ -117,8 +129,10 @@ def _read_npz(
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) > 1 or 0 in lengths:
         raise ModelError(f"{path.name}: expected as many rows of each input, got {sorted(lengths)}")
-    tables = [name for name, array in arrays.items() if features and array.ndim == TABLE]
-    samples = Samples(inputs, arrays, dict.fromkeys(tables[:1], features), outcomes)
+    tables = [one for one in inputs if one["name"] in arrays and len(one["shape"]) == TABLE]
+    known = {one["name"]: known_features(one) for one in tables}
+    columns = known | {one["name"]: [*features] for one in tables[:1] if features}
+    samples = Samples(inputs, arrays, columns, outcomes, chosen.notes)
     if target and len(outcomes) != len(samples):
         raise ModelError(
             f"{path.name}: '{target}' has {len(outcomes)} values, the inputs {len(samples)} rows"
@@ -155,13 +169,14 @@ def _read_records(
     columns = choose_columns(name, header, inputs, features)
     arrays = {}
     for tensor in inputs:
-        chosen, shape = columns.get(tensor["name"]), row_shape(tensor)
-        if chosen == [tensor["name"]]:
-            arrays[tensor["name"]] = _read_column(records, tensor["name"], tensor, shape)
-        elif chosen:
-            table = [_read_column(records, column, tensor, []) for column in chosen]
-            arrays[tensor["name"]] = np.stack(table, axis=1)
-    return Samples(inputs, arrays, columns, _read_target(records, target) if target else ())
+        match [*columns.of.get(tensor["name"], {}).items()]:
+            case [(feature, column)] if feature == tensor["name"]:
+                arrays[feature] = _read_column(records, column, tensor, row_shape(tensor))
+            case [*chosen] if chosen:
+                table = [_read_column(records, column, tensor, []) for _, column in chosen]
+                arrays[tensor["name"]] = np.stack(table, axis=1)
+    outcomes = _read_target(records, target) if target else ()
+    return Samples(inputs, arrays, columns.features, outcomes, columns.notes)
 
 
 def _read_target(records: Sequence[Record], target: str) -> list[Any]:
@@ -175,30 +190,6 @@ def _read_target(records: Sequence[Record], target: str) -> list[Any]:
             raise ModelError(f"{place}, '{target}': expected the outcome of the row, got none")
         outcomes.append(outcome)
     return outcomes
-
-
-def choose_columns(
-    name: str, header: Sequence[str], inputs: Sequence[Tensor], features: Sequence[str]
-) -> dict[str, Sequence[str]]:
-    """Return the columns of each input: the one of its name, or those of the table's features."""
-    columns: dict[str, Sequence[str]] = {
-        tensor["name"]: [tensor["name"]] for tensor in inputs if tensor["name"] in header
-    }
-    rest = [one for one in inputs if one["name"] not in columns and not one.get("optional")]
-    tables = [one for one in rest if len(one["shape"]) == TABLE and has_rows(one)]
-    if len(rest) > 1 or tables != rest:
-        raise ModelError(f"{name} has no column '{rest[-1]['name']}'; it has: {', '.join(header)}")
-    for table in tables:
-        chosen = features or [column for column in header if column not in columns]
-        width = table["shape"][1]
-        if width not in {DYNAMIC, len(chosen)}:
-            advice = "" if features else ": choose them with --features"
-            raise ModelError(
-                f"{name}: input '{table['name']}' takes {width} columns, got {len(chosen)} "
-                f"({', '.join(chosen)}){advice}"
-            )
-        columns[table["name"]] = chosen
-    return columns
 
 
 def _read_column(
@@ -230,9 +221,24 @@ def _read_value(value: Any, tensor: Tensor, place: str) -> Any:
         value = _parse(str(value), kind)
     lowest, highest = RANGES.get(datatype, (value, value))
     if type(value) not in TYPES[kind] or not lowest <= value <= highest:
-        shown = "an empty cell" if value == "" else f"{value!r:.40}"
-        raise ModelError(f"{place}: expected {datatype}, got {shown}")
+        raise ModelError(f"{place}: expected {datatype}, got {_describe(value, kind)}")
     return value
+
+
+def _describe(value: Any, kind: str) -> str:
+    """Say what is wrong with a value without repeating it."""
+    match value:
+        case None:
+            return "null"
+        case "":
+            return "an empty cell"
+        case bool() | str() | dict():
+            return {bool: "a boolean", dict: "an object"}.get(type(value), "text")
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if kind == "i":
+            return "a number with a fraction"
+    return "a number" if kind in "bO" else "a number out of its range"
 
 
 def _read_row(value: Any, tensor: Tensor, shape: Sequence[int], place: str) -> Array:
@@ -258,7 +264,9 @@ def _parse(text: str, kind: str) -> Any:
     """Read a cell as a value of a kind; what is none of it stays text."""
     if kind == "b":
         return BOOLEANS.get(text.lower(), text)
-    try:
-        return text if kind == "O" or "_" in text else {"f": float, "i": int}[kind](text)
-    except ValueError:
+    if kind == "O" or "_" in text:
         return text
+    for read in (int, float) if kind == "i" else (float,):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return text

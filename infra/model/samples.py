@@ -1,6 +1,7 @@
 """Samples of a model's inputs: an array of rows for each, real or made up."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ type Array = npt.NDArray[Any]
 
 DTYPES = {name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) for kind, name in DATATYPES.items()}
 MADE_UP_ROWS = 8
+TABLE = 2  # dimensions: rows and columns
+LEAST_ROWS = 10  # that share a value which is nobody's own
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class Samples:
     """`arrays[name][i]` is row i of an input, or all of it in request i of a model without batches.
 
     `columns` names the columns of the inputs that were read from columns. `target` is the known
-    outcome of each row, as the file has it; empty if none was asked for.
+    outcome of each row, as the file has it; empty if none was asked for. `notes` say what a person
+    should look over.
     """
 
     inputs: Sequence[Tensor]
     arrays: Mapping[str, Array]
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     target: Sequence[Any] = ()
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return max(map(len, self.arrays.values()), default=1)
@@ -54,11 +59,18 @@ class Samples:
         }
 
 
-def make_up(inputs: Sequence[Tensor], length: int, *, zeros: bool) -> Samples:
+def make_up(
+    inputs: Sequence[Tensor],
+    length: int,
+    *,
+    zeros: bool,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> Samples:
     """Make up rows for every input that must be there, the same ones at each call.
 
-    `length` is that of the dimensions that have none. Numbers are below one, integers are one (an
-    index of any table, a mask that hides nothing) and texts "a", or all is zero and empty.
+    `length` is that of the dimensions that have none. Features lie where their histograms or ranges
+    are, the first row in the middle. Other numbers are below one, integers are one (an index of any
+    table, a mask that hides nothing), texts those of `texts` or "a"; or all is zero and empty.
     """
     random = np.random.default_rng(0)
     arrays = {}
@@ -69,12 +81,59 @@ def make_up(inputs: Sequence[Tensor], length: int, *, zeros: bool) -> Samples:
         shape, dtype = (MADE_UP_ROWS, *inner), DTYPES[tensor["datatype"]]
         match kind_of(tensor):
             case "f" if not zeros:
-                arrays[tensor["name"]] = random.random(shape).round(3).astype(dtype)
+                array = random.random(shape).round(3).astype(dtype)
             case "O":
-                arrays[tensor["name"]] = np.full(shape, "" if zeros else "a", dtype)
+                known = () if zeros else (texts or {}).get(tensor["name"], ())
+                fits = known and inner[-1:] in ([], [len(known)])
+                array = np.full(shape, known if fits else "" if zeros else "a", dtype)
             case _:
-                arrays[tensor["name"]] = np.full(shape, 0 if zeros else 1, dtype)
+                array = np.full(shape, 0 if zeros else 1, dtype)
+        if not zeros:
+            _fill(array, tensor.get("features", ()), random)
+        arrays[tensor["name"]] = array
     return Samples(inputs, arrays)
+
+
+def find_texts(samples: Samples, categories: Collection[str]) -> dict[str, list[str]]:
+    """Return a text for each column of text: the most frequent one that is nobody's own.
+
+    It is one that LEAST_ROWS rows share, or one of the model's `categories`; if there is none, "a".
+    """
+    return {
+        name: [
+            _find_text(column.tolist(), categories) for column in array.reshape(len(array), -1).T
+        ]
+        for name, array in samples.arrays.items()
+        if array.dtype.hasobject
+    }
+
+
+def _find_text(texts: Sequence[str], categories: Collection[str]) -> str:
+    ranked = Counter(texts).most_common()
+    shared = (text for text, count in ranked if count >= LEAST_ROWS or text in categories)
+    return next(shared, "a")
+
+
+def _fill(table: Array, features: Sequence[Mapping[str, Any]], random: np.random.Generator) -> None:
+    """Write numbers from the features' histograms, or ranges, into the columns of a table."""
+    for column, feature in enumerate(features):
+        low, high = feature.get("minimum"), feature.get("maximum")
+        if table.ndim != TABLE or low is None or high is None:
+            continue
+        baseline = feature.get("baseline") or {"edges": [low, high], "counts": [1]}
+        edges, until = baseline["edges"], np.cumsum(baseline["counts"])
+        spread = random.permutation(np.arange(1, MADE_UP_ROWS) / MADE_UP_ROWS)
+        places = until[-1] * np.array([0.5, *spread])
+        numbers = np.interp(places, [0, *until], edges).tolist()
+        bins = np.searchsorted(until, places).tolist()
+        short = [_shorten(one, *edges[i : i + 2]) for one, i in zip(numbers, bins, strict=True)]
+        table[:, column] = np.rint(short) if table.dtype.kind in "iu" else short
+
+
+def _shorten(number: float, low: float, high: float) -> float:
+    """Round a number to the fewest digits that leave it between two others."""
+    rounded = (round(number, digits) for digits in range(17))
+    return next((one for one in rounded if low <= one <= high), number)
 
 
 def kind_of(tensor: Tensor) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.model.cli import AllowWorse, Target
+from infra.model.cli import AllowWorse, GoldenSynthetic, Target
 from infra.options import Page
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
     target: Target = "",
     allow_worse: AllowWorse = False,
+    golden_synthetic: GoldenSynthetic = False,
     version: Annotated[str | None, typer.Option(help="By default the next number.")] = None,
     rate: Annotated[float, typer.Option(min=1, max=200, help="Requests a second.")] = 50,
     minute: Annotated[
@@ -67,6 +68,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         labels=_split(labels),
         target=target,
         allow_worse=allow_worse,
+        golden_synthetic=golden_synthetic,
     )
     parameters = _read_parameters(parameter or ())
     if type_:

@@ -16,7 +16,6 @@ from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
 from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
 from infra.local.stack import Stack, read_stack
-from infra.model.contract import list_features
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
@@ -53,13 +52,13 @@ async def play(
         exits.push_async_callback(_end_copies, directory)
         built = await build_stack(None, console)
         current = read_stack(BUILD, built.name, built.region, plan.parameters)
-        wishes, requests = _read_samples(plan.wishes, current)
+        requests = _read_requests(plan.wishes, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"
         try:
             with _progress(console, "Packaging the candidate"):
-                candidate = await package(plan.source, wishes, current, BUILD, to)
+                candidate = await package(plan.source, plan.wishes, current, BUILD, to)
         except WishError:
             raise
         except ModelError as error:
@@ -75,7 +74,7 @@ async def play(
             console.print(f"Note: {note}", markup=False)
         done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
     if done.is_promoted:
-        wishes = replace(wishes, name=candidate.name)
+        wishes = replace(plan.wishes, name=candidate.name)
         return replace(done, next=tell_next(plan.source, wishes, plan.parameters))
     return done
 
@@ -92,6 +91,7 @@ def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> st
     }
     given = [part for key, value in options.items() if value for part in (key, value)]
     given += ["--allow-worse"] if wishes.allow_worse else []
+    given += ["--golden-synthetic"] if wishes.golden_synthetic else []
     sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
     add = shlex.join(["infra", "model", "add", str(source), *given])
     return f"{add} && make build && {shlex.join(['infra', 'deploy', *sets])}"
@@ -108,14 +108,13 @@ def _remove_versions(directory: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_samples(wishes: Wishes, current: Stack) -> tuple[Wishes, Requests]:
-    """Return the wishes with the columns of the samples, and the requests that make the load."""
+def _read_requests(wishes: Wishes, current: Stack) -> Requests:
+    """Return the requests that make the load, in the columns that the current model takes."""
     contract = read_model(current)
     if wishes.samples is None:
-        return wishes, make_requests(contract)
-    features = wishes.features or list_features(contract)
-    samples = read_samples(wishes.samples, contract["inputs"], features, wishes.target)
-    return replace(wishes, features=features), make_requests(contract, samples)
+        return make_requests(contract)
+    samples = read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
+    return make_requests(contract, samples)
 
 
 def _refuse(reason: str, minute: float, tell: Callable[[Event], None]) -> Rehearsal:

@@ -28,7 +28,7 @@ class Requests:
 
 
 def make_requests(contract: Contract, samples: Samples | None = None) -> Requests:
-    """Make the requests of a model: its golden ones and the rows of `samples`, or zeros.
+    """Make the requests of a model: its golden ones and the rows of `samples`, or its example.
 
     Of more than MOST_ROWS, rows at equal distances. Raises RehearsalError if an output of the
     model, or an input that is sent, has no JSON form.
@@ -40,7 +40,8 @@ def make_requests(contract: Contract, samples: Samples | None = None) -> Request
         step = -(-len(samples) // MOST_ROWS)
         requests += [_take_row(samples, row) for row in range(0, len(samples), step)]
     if not requests:
-        requests = [_take_row(make_up(contract["inputs"], 1, zeros=True), 0)]
+        zeros = make_up(contract["inputs"], 1, zeros=True)
+        requests = [contract.get("example") or _take_row(zeros, 0)]
     bodies = tuple(_encode(contract, inputs) for inputs in requests)
     return Requests(f"/v2/models/{contract['name']}/infer", bodies)
 

@@ -62,8 +62,10 @@ def read_sample(model: Path) -> Sample:
     manifest = json.loads((model / "model.json").read_text())
     if not manifest["golden"]:
         raise AnswerError(f"{model}/model.json has no golden sample to measure with")
+    golden = manifest["golden"][0]
+    request = sample_request(manifest | {"example": golden["inputs"]})
     return Sample(
         path=f"/v2/models/{manifest['name']}/infer",
-        body=json.dumps(sample_request(manifest)).encode(),
-        golden=manifest["golden"][0],
+        body=json.dumps(request).encode(),
+        golden=golden,
     )

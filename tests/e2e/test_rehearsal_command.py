@@ -31,8 +31,9 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     # GIVEN real inputs in a file that has other columns, too
     names = [feature["name"] for feature in read_features()]
     rows = np.random.default_rng(0).uniform([0, 0, 27, 0], [9, 38, 38, 90], (50, 4)).round(1)
+    rows[0, 3] = 98765.4
     lines = [",".join(["customer", *names])]
-    lines += [",".join([f"c{i}", *map(str, row)]) for i, row in enumerate(rows.tolist())]
+    lines += [",".join([f"Erika {i}", *map(str, row)]) for i, row in enumerate(rows.tolist())]
     (tmp_path / "customers.csv").write_text("\n".join(lines))
     page, before = tmp_path / "page.html", MODEL.with_name("model.json").read_bytes()
 
@@ -54,6 +55,12 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     assert "<title>Release rehearsal: model.onnx</title>" in page.read_text()
     assert MODEL.with_name("model.json").read_bytes() == before
     assert list_folders() == []
+    # AND no row of the samples is in what was written and printed
+    logs = [path.read_text() for path in ROOT.glob("build/rehearsal/logs/*") if path.is_file()]
+    shown = "".join([done.stdout, done.stderr, page.read_text(), *logs])
+    assert "columns not read: customer" in shown
+    assert "Erika" not in shown
+    assert "98765" not in shown
 
 
 def read_features() -> list[dict[str, str]]:

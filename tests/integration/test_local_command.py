@@ -17,10 +17,13 @@ import httpx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.onnx_models import normalizer
+
 CONTRACT = {
     "name": "tiny",
     "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}],
-    "golden": [{"inputs": {"features": [[1.5, 2.5]]}, "outputs": {}}],
+    "golden": [{"inputs": {"features": [[7.5, 8.5]]}, "outputs": {}}],
+    "example": {"features": [[1.5, 2.5]]},
 }
 
 
@@ -157,6 +160,27 @@ async def test_serves_another_model(infra: Any, project: Path) -> None:
     processes = command.descendants()
     command.process.kill()
     await check_ended(processes)
+
+
+async def test_serves_a_model_that_lambda_would_refuse_with_a_warning(
+    infra: Any, project: Path
+) -> None:
+    # GIVEN a model that is too large for Lambda, and whose text has a locale that may be missing
+    model = normalizer()
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="w.bin")
+    model.graph.initializer.append(weight)
+    with (project / "w.bin").open("wb") as file:
+        file.truncate(250 * 2**20)
+    (project / "large.onnx").write_bytes(model.SerializeToString())
+    # WHEN it is run THEN both is said
+    command = await infra("run", "--port", "0", "--model", "large.onnx")
+    assert "replaced by C.UTF-8" in await command.line("Note: StringNormalizer asks for ")
+    warning = await command.line("Warning: Lambda would refuse it: the model is 250.0 MB, ")
+    assert "over the budget of 245 MB (Lambda's limit is 250 MB)" in warning
+    # AND it is served all the same
+    await command.line("Ready: large on ")
 
 
 async def test_stops_in_the_middle_of_a_build(infra: Any, project: Path) -> None:

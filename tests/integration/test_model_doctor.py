@@ -35,6 +35,7 @@ from tests.onnx_models import (
     identity,
     linear_classifier,
     logistic,
+    misdeclared,
     random,
     scaled,
 )
@@ -286,7 +287,9 @@ async def test_a_model_that_takes_no_made_up_number_can_still_be_served(tmp_path
     (tmp_path / "s.csv").write_text("a,b\n3,4\n")
     diagnosis = await check(tmp_path / "m.onnx", tmp_path / "s.csv", [])
     # THEN it is measured with them
-    assert diagnosis.notes == []
+    assert diagnosis.notes == [
+        "s.csv: columns read: a, b (input 'x' takes them in this order: check it)"
+    ]
     assert diagnosis.measured
     assert diagnosis.measured.row_ms
 
@@ -305,7 +308,7 @@ def test_samples_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b,c,d\n1,2,3,four\n")
     failed = run("add", EXAMPLE, "--samples", tmp_path / "s.csv", "--to", tmp_path / "layer")
     assert failed.returncode == 1
-    assert failed.stderr == "Error: s.csv line 2, 'd': expected FP32, got 'four'\n"
+    assert failed.stderr == "Error: s.csv line 2, 'd': expected FP32, got text\n"
     assert failed.stdout == ""
     assert not (tmp_path / "layer").exists()
 
@@ -321,6 +324,57 @@ def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     )
     assert failed.returncode == 1
     assert failed.stderr == "Error: .aws-sam/build holds no build: run `make build` first\n"
+
+
+async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path) -> None:
+    # GIVEN a model whose outputs have other shapes than it says
+    source = save(misdeclared(), tmp_path / "m.onnx")
+    shapes = {"label": [-1], "table": [-1, 4], "sums": [-1]}
+    notes = [
+        f"output '{name}' is declared with the shape {declared}, but the model returns "
+        f"{shapes[name]} (-1: any length): corrected"
+        for name, declared in (("label", [1]), ("table", [-1, 5]), ("sums", [-1, 1]))
+    ]
+    # WHEN it is checked THEN what it returns is told, and that it was declared otherwise
+    diagnosis = await check(source, None, [])
+    assert {one["name"]: one["shape"] for one in diagnosis.outputs} == shapes
+    assert [*diagnosis.notes[:3]] == notes
+    # WHEN it is added THEN contract and graph agree on what it returns
+    added = await add(source, tmp_path / "layer", Wishes())
+    assert [*added.notes[:3]] == notes
+    contract = json.loads((tmp_path / "layer/model.json").read_text())
+    assert {one["name"]: one["shape"] for one in contract["outputs"]} == shapes
+    session = onnxruntime.InferenceSession(tmp_path / "layer/model.onnx")
+    assert {
+        one.name: [n if isinstance(n, int) else -1 for n in one.shape]
+        for one in session.get_outputs()
+    } == shapes
+    # AND it answers as before
+    rows = np.random.default_rng(0).random((3, 4), np.float32)
+    answers = [
+        one.run(None, {"x": rows}) for one in (session, onnxruntime.InferenceSession(source))
+    ]
+    assert all(np.array_equal(*pair) for pair in zip(*answers, strict=True))
+
+
+async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    # GIVEN a model with named features
+    source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
+    await add(source, tmp_path / "layer", Wishes(features=["age", "spend"]))
+    # WHEN its next version is added with samples in another order
+    (tmp_path / "s.csv").write_text("id,Spend,age\nx,200,30\ny,100,40\n")
+    added = await add(source, tmp_path / "layer", Wishes(samples=tmp_path / "s.csv"))
+    # THEN each feature has its own column
+    contract = json.loads((tmp_path / "layer/model.json").read_text())
+    assert contract["golden"][0]["inputs"]["x"] == [[30, 200]]
+    assert [one["minimum"] for one in contract["inputs"][0]["features"]] == [30, 100]
+    assert added.notes[:3] == [
+        "s.csv: columns read: age, Spend",
+        "s.csv: column 'Spend' is taken for 'spend'",
+        "s.csv: columns not read: id",
+    ]
 
 
 async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> None:
@@ -556,4 +610,5 @@ def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) 
         "files": contract["files"],
         "golden": 2,
         "notes": ["its golden requests are those of version 1, answered anew"],
+        "quality": None,
     }

@@ -1,6 +1,7 @@
 """model.json: what samples and names add to what the graph tells."""
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,73 @@ def test_extremes_of_float32_are_counted_and_told_in_the_fewest_digits() -> None
     # GIVEN numbers that float32 holds a little above and below what is written
     described = describe_values(np.array([0.1, 0.2, 0.3], np.float32))
     assert (described["minimum"], described["maximum"]) == (0.1, 0.3)
-    assert sum(described["baseline"]["counts"]) == 3
+    assert described["baseline"] == {"edges": [0.1, 0.3], "counts": [3]}
 
 
 def test_a_constant_has_a_range_and_no_histogram() -> None:
     assert describe_values(np.array([2, 2, 2], np.float32)) == {"minimum": 2, "maximum": 2}
+    assert describe_values(np.full(10, 42.5)) == {"minimum": 42.5, "maximum": 42.5}
     assert describe_values(np.array(["a", "b"], object)) == {}
+
+
+SECRETS = (-87654.321, 987654.321)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 19, 50, 199, 200, 1_000, 10_000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_single_row_shows_in_a_range_or_a_histogram(rows: int, dtype: Any) -> None:
+    # GIVEN a column in which the first and the last are the values of two persons
+    usual = np.random.default_rng(rows).normal(40, 12, max(rows, 2)).round(3)
+    values = np.array([*usual[2:], *SECRETS][-rows:], dtype)
+    # WHEN it is described
+    described = describe_values(values)
+    # THEN neither these values nor any other is in it
+    edges = described["baseline"]["edges"]
+    assert (described["minimum"], described["maximum"]) == (edges[0], edges[-1])
+    assert not {float(str(value)) for value in values} & set(edges)
+    assert "7654" not in json.dumps(described)
+    # AND all rows are counted, none by itself
+    counts = described["baseline"]["counts"]
+    assert sum(counts) == rows
+    assert len(counts) == 1 or min(counts) >= 10
+    # AND with enough rows the range is that of nearly all of them
+    if rows >= 200:
+        assert -50 < edges[0] < edges[-1] < 150
+        assert len(counts) == 10
+        assert np.mean((values >= edges[0]) & (values <= edges[-1])) >= 0.89
+
+
+def test_rare_values_are_counted_with_others() -> None:
+    # GIVEN a value that three rows have, and one that thirty have
+    for rare, expected in ((3, None), (30, [970, 30])):
+        values = np.array([0] * (1000 - rare) + [1] * rare)
+        assert describe_values(values).get("baseline", {}).get("counts") == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ([18.3, 86.7], 10, 90),
+        ([42], 40, 50),
+        ([-0.0037], -0.004, -0.003),
+        ([0, 1], 0, 1),
+        ([0], 0, 0),
+        ([1e-310, 3e-310], 0, 1e-308),
+        ([-1.7e308, 1.7e308], -sys.float_info.max, sys.float_info.max),
+        (np.arange(1000), 0, 990),
+        ([7] * 990 + [8] * 10, 7, 8),
+        ([7] * 991 + [8] * 9, 7, 7),
+    ],
+)
+def test_ranges_are_rounded_outwards(values: Any, low: float, high: float) -> None:
+    described = describe_values(np.array(values, np.float64))
+    assert (described["minimum"], described["maximum"]) == (low, high)
+
+
+def test_a_range_is_within_its_datatype() -> None:
+    described = describe_values(np.array([3, 251], np.uint8))
+    assert (described["minimum"], described["maximum"]) == (0, 255)
+    assert describe_values(np.array([-65000, 65000], np.float16))["maximum"] == 65504
 
 
 def test_features_get_the_range_of_their_column_and_keep_what_a_person_wrote() -> None:
@@ -82,7 +144,7 @@ def test_features_get_the_range_of_their_column_and_keep_what_a_person_wrote() -
     assert age["description"] == "of the customer"
     assert (age["minimum"], age["maximum"]) == (20, 30)
     assert visits["name"] == "visits"
-    assert visits["baseline"] == {"edges": [1, 1.5, 2], "counts": [1, 1]}
+    assert visits["baseline"] == {"edges": [1, 2], "counts": [2]}
 
 
 def test_features_without_samples_are_only_named() -> None:
@@ -154,14 +216,19 @@ def test_golden_rows_of_a_model_without_batches_are_requests_of_their_own() -> N
 
 def test_golden_numbers_are_written_in_the_fewest_digits_that_give_them_back() -> None:
     inputs = {"x": np.array([0.1, 1 / 3], np.float32), "name": np.array(["a"], object)}
-    golden = make_golden(inputs, {"y": np.array([[True]]), "z": np.array(7, np.int64)})
+    golden = make_golden(inputs, {"y": np.array([[True]]), "z": np.array(7, np.int64)}, "samples")
     assert golden["inputs"] == {"x": [0.1, 0.33333334], "name": ["a"]}
     assert golden["outputs"] == {"y": [[True]], "z": 7}
     assert np.array(golden["inputs"]["x"], np.float32).tolist() == inputs["x"].tolist()
 
 
 def test_json_has_lists_of_numbers_on_one_line_and_is_what_it_was() -> None:
-    value = {"counts": list(range(100)), "text": {"a": ["[x", "]"] * 40}, "none": [], "empty": {}}
+    value = {
+        "counts": list(range(100)),
+        "text": {"a": ["[x", "]"] * 40, "b": ["[1] " * 40]},
+        "none": [],
+        "empty": {},
+    }
     text = to_json(value)
     assert json.loads(text) == value
     assert text.splitlines()[1] == f'  "counts": {list(range(100))},'

@@ -142,7 +142,7 @@ def test_rows_of_one_class_have_no_auc() -> None:
             [PROBABILITIES | {"labels": ["stays", "leaves"]}],
             {"p": [[0, 1], [1, 0]] * 2},
             ["a", "b", "c", "b"],
-            "the target's 3 classes (a, b, c) are not the columns of the output: expected stays, ",
+            "the target's 3 classes are not the columns of the output: expected stays, ",
         ),
         ([PROBABILITIES], {"p": [[0, np.nan], [1, 0]]}, [0, 1], "output 'p' holds NaN"),
         ([NUMBER], {"y": [[3], [4]]}, ["3", "n/a"], "the target is not a number in every row"),

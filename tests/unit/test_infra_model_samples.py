@@ -9,7 +9,7 @@ import pytest
 
 from infra.model.errors import ModelError
 from infra.model.sample_file import read_samples
-from infra.model.samples import Samples, make_up
+from infra.model.samples import Samples, find_texts, make_up
 
 TABLE = [{"name": "X", "datatype": "FP32", "shape": [-1, 2]}]
 COLUMNS = [
@@ -147,11 +147,15 @@ def test_inputs_without_rows_have_one_value_a_sample(tmp_path: Path) -> None:
         ("s.csv", "a,b\n", "s.csv holds no rows"),
         ("s.csv", "a,b\n1,2\n1,2,3\n", "s.csv line 3: 3 cells, the header has 2"),
         ("s.csv", "a,a\n1,2\n", "s.csv: the header names a column twice"),
-        ("s.csv", "a,b\n1,2\n1,many\n", "s.csv line 3, 'b': expected FP32, got 'many'"),
+        ("s.csv", "a,b\n1,2\n1,many\n", "s.csv line 3, 'b': expected FP32, got text"),
         ("s.csv", "a,b\n,2\n", "s.csv line 2, 'a': expected FP32, got an empty cell"),
-        ("s.csv", "a,b\n1_0,2\n", "s.csv line 2, 'a': expected FP32, got '1_0'"),
-        ("s.csv", "a,b\nnan,2\n", "s.csv line 2, 'a': expected FP32, got nan"),
-        ("s.csv", "a,b\n1,1e39\n", "s.csv line 2, 'b': expected FP32, got 1e+39"),
+        ("s.csv", "a,b\n1_0,2\n", "s.csv line 2, 'a': expected FP32, got text"),
+        ("s.csv", "a,b\nnan,2\n", "s.csv line 2, 'a': expected FP32, got NaN"),
+        (
+            "s.csv",
+            "a,b\n1,1e39\n",
+            "s.csv line 2, 'b': expected FP32, got a number out of its range",
+        ),
         (
             "s.csv",
             "a,b,c\n1,2,3\n",
@@ -160,13 +164,17 @@ def test_inputs_without_rows_have_one_value_a_sample(tmp_path: Path) -> None:
         ("s.jsonl", '{"a": 1, "b": 2}\n{"a": 1', "s.jsonl line 2 is not JSON"),
         ("s.jsonl", "[1, 2]\n", "s.jsonl line 1: expected an object with a value for each name"),
         ("s.jsonl", '{"a": 1, "b": 2}\n{"a": 1}', "s.jsonl line 2 has no 'b'; it has: a"),
-        ("s.jsonl", '{"a": 1, "b": "2"}', "s.jsonl line 1, 'b': expected FP32, got '2'"),
-        ("s.jsonl", '{"a": 1, "b": null}', "s.jsonl line 1, 'b': expected FP32, got None"),
-        ("s.jsonl", '{"a": 1, "b": true}', "s.jsonl line 1, 'b': expected FP32, got True"),
-        ("s.jsonl", '{"X": [1, "2"]}', "s.jsonl line 1, 'X'[1]: expected FP32, got '2'"),
+        ("s.jsonl", '{"a": 1, "b": "2"}', "s.jsonl line 1, 'b': expected FP32, got text"),
+        ("s.jsonl", '{"a": 1, "b": null}', "s.jsonl line 1, 'b': expected FP32, got null"),
+        ("s.jsonl", '{"a": 1, "b": true}', "s.jsonl line 1, 'b': expected FP32, got a boolean"),
+        ("s.jsonl", '{"X": [1, "2"]}', "s.jsonl line 1, 'X'[1]: expected FP32, got text"),
         ("s.jsonl", '{"X": [1, 2, 3]}', "s.jsonl line 1, 'X': expected shape [2], got [3]"),
         ("s.jsonl", '{"X": [[1], 2]}', "'X': the lists in it have different lengths"),
-        ("s.jsonl", '{"X": [1e999, 2]}', "s.jsonl line 1, 'X'[0]: expected FP32, got inf"),
+        (
+            "s.jsonl",
+            '{"X": [1e999, 2]}',
+            "s.jsonl line 1, 'X'[0]: expected FP32, got a number out of its range",
+        ),
         ("s.parquet", "", "s.parquet: samples are read from .csv, .jsonl and .npz files"),
         ("s.npz", "no zip", "s.npz is not an NPZ file of plain arrays"),
     ],
@@ -184,15 +192,19 @@ def test_wrong_samples_are_one_line_that_names_the_place(
     ("inputs", "text", "message"),
     [
         (COLUMNS, "age,city\n1,Graz\n", "s.csv has no column 'member'; it has: age, city"),
-        (COLUMNS, "age,city,member\n1.5,Graz,1\n", "line 2, 'age': expected INT64, got '1.5'"),
-        (COLUMNS, "age,city,member\n1,Graz,yes\n", "line 2, 'member': expected BOOL, got 'yes'"),
+        (
+            COLUMNS,
+            "age,city,member\n1.5,Graz,1\n",
+            "line 2, 'age': expected INT64, got a number with a fraction",
+        ),
+        (COLUMNS, "age,city,member\n1,Graz,yes\n", "line 2, 'member': expected BOOL, got text"),
         (
             [{"name": "x", "datatype": "INT8", "shape": [-1]}],
             "x\n7\n128\n",
-            "line 3, 'x': expected INT8, got 128",
+            "line 3, 'x': expected INT8, got a number out of its range",
         ),
         (SCALARS, "x\n1\n", "s.csv has no column 'matrix'; it has: x"),
-        (IMAGE, "a,b\n1,2\n", "s.csv has no column 'image'; it has: a, b"),
+        (IMAGE, "a,b\n1,2\n", "s.csv has no column 'image'"),
     ],
 )
 def test_wrong_columns_are_one_line_that_names_them(
@@ -203,15 +215,17 @@ def test_wrong_columns_are_one_line_that_names_them(
     assert message in str(error.value)
 
 
-def test_an_unknown_feature_is_named_at_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"s\.csv line 2 has no 'c'; it has: a, b"):
+def test_an_unknown_feature_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"^s\.csv has no column for the feature 'c'; it has: a, b$"
+    ):
         read(tmp_path, "s.csv", "a,b\n1,2\n", TABLE, ["a", "c"])
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"y": np.zeros((1, 2))}, "s.npz has no array 'X'; it has: y"),
+        ({"y": np.zeros((1, 2))}, "s.npz has no array 'X'"),
         ({"X": np.zeros((1, 3))}, "s.npz: 'X': expected shape [-1, 2], got [1, 3]"),
         ({"X": np.zeros((0, 2))}, "s.npz: expected as many rows of each input, got [0]"),
         ({"X": np.array([["a", "b"]])}, "s.npz: 'X': expected FP32, got <U1"),
@@ -273,3 +287,137 @@ def test_made_up_samples_fit_and_repeat() -> None:
     assert all((one[name] == two[name]).all() for name in one)
     assert one["ids"].tolist() == [[1] * 5]
     assert make_up(inputs, 5, zeros=True).request([0])["x"].tolist() == [[0, 0, 0]]
+
+
+KNOWN = [TABLE[0] | {"features": [{"name": "age"}, {"name": "mean_spend"}]}]
+
+
+def test_columns_of_another_spelling_are_found_and_named(tmp_path: Path) -> None:
+    # GIVEN a file whose columns are in another order, under other spellings, among others
+    text = "id,Mean Spend,bought,Age\nx1,20.5,1,33\n"
+    # WHEN it is read for a table whose features are known
+    samples = read(tmp_path, "s.csv", text, KNOWN)
+    # THEN each feature has its column, and what was guessed and left over is said
+    assert lists(samples) == {"X": [[33, 20.5]]}
+    assert samples.columns == {"X": ["age", "mean_spend"]}
+    assert samples.notes == [
+        "s.csv: columns read: Age, Mean Spend",
+        "s.csv: column 'Age' is taken for 'age'",
+        "s.csv: column 'Mean Spend' is taken for 'mean_spend'",
+        "s.csv: columns not read: id, bought",
+    ]
+
+
+def test_inputs_of_another_spelling_are_found_and_named(tmp_path: Path) -> None:
+    samples = read(tmp_path, "s.csv", "AGE,city,Member\n41,Graz,1\n", COLUMNS)
+    assert lists(samples) == {"age": [[41]], "city": [["Graz"]], "member": [True]}
+    assert samples.notes[1:] == [
+        "s.csv: column 'AGE' is taken for 'age'",
+        "s.csv: column 'Member' is taken for 'member'",
+    ]
+    np.savez(tmp_path / "s.npz", x=np.zeros((1, 2)), y=np.zeros(1))
+    assert read_samples(tmp_path / "s.npz", TABLE).notes == [
+        "s.npz: arrays read: x",
+        "s.npz: array 'x' is taken for 'X'",
+        "s.npz: arrays not read: y",
+    ]
+
+
+def test_columns_without_known_names_are_named_in_their_order(tmp_path: Path) -> None:
+    samples = read(tmp_path, "s.csv", "a,b\n1,2\n", TABLE)
+    assert samples.notes == [
+        "s.csv: columns read: a, b (input 'X' takes them in this order: check it)"
+    ]
+    wide = [{"name": "X", "datatype": "FP32", "shape": [-1, -1]}]
+    header = ",".join(f"c{i}" for i in range(25))
+    [note] = read(tmp_path, "s.csv", f"{header}\n{'1,' * 24}1\n", wide).notes
+    assert "c19 and 5 more (input 'X'" in note
+
+
+@pytest.mark.parametrize(
+    ("text", "features", "message"),
+    [
+        (
+            "aged,mean_spend\n1,2\n",
+            [],
+            "s.csv has no column for the feature 'age'; the nearest is 'aged'",
+        ),
+        (
+            "age,spend\n1,2\n",
+            [],
+            "s.csv has no column for the feature 'mean_spend'; the nearest is 'spend'",
+        ),
+        ("age,x\n1,2\n", [], "s.csv has no column for the feature 'mean_spend'; it has: age, x"),
+        ("Anna,Graz\n1,2\n", [], "s.csv has no column for the feature 'age'"),
+        ("Age,AGE,mean_spend\n1,2,3\n", [], "Age, AGE may each be 'age': rename one of them"),
+        ("a,b,c\n1,2,3\n", ["a"], "input 'X' takes 2 columns, got 1 (a)"),
+    ],
+)
+def test_a_missing_column_is_named_with_the_nearest(
+    text: str, features: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as error:
+        read(tmp_path, "s.csv", text, KNOWN, features)
+    assert str(error.value).startswith(message) or str(error.value).endswith(message)
+
+
+@pytest.mark.parametrize("first", ["33,20.5", "33,Graz", "x1,-1.5e3"])
+def test_a_file_without_a_header_is_refused_and_not_repeated(first: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        read(tmp_path, "s.csv", f"{first}\n1,2\n", TABLE)
+    assert str(error.value).startswith("s.csv has no header: column ")
+    assert not any(cell in str(error.value) for cell in first.split(","))
+
+
+def test_columns_that_pandas_numbered_are_a_header(tmp_path: Path) -> None:
+    assert lists(read(tmp_path, "s.csv", "0,1\n5,6\n", TABLE)) == {"X": [[5, 6]]}
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.jsonl"])
+def test_no_error_repeats_a_value(name: str, tmp_path: Path) -> None:
+    text = {"s.csv": "a,b\n1,Anna\n", "s.jsonl": '{"a": 1, "b": "Anna"}\n'}[name]
+    with pytest.raises(ModelError) as error:
+        read(tmp_path, name, text, TABLE)
+    assert "Anna" not in str(error.value)
+
+
+def test_made_up_rows_lie_where_the_features_do() -> None:
+    # GIVEN a table of a count, an amount, a constant, and a column of which nothing is known
+    count = {"edges": [0, 0.5, 1.5, 40], "counts": [40, 30, 30]}
+    amount = {"edges": [0.1, 11.774, 19.973, 624.74], "counts": [1, 8, 1]}
+    features: list[dict[str, Any]] = [
+        {"name": "count", "minimum": 0, "maximum": 40, "baseline": count},
+        {"name": "amount", "minimum": 0.1, "maximum": 624.74, "baseline": amount},
+        {"name": "constant", "minimum": 2.5, "maximum": 2.5},
+        {"name": "unknown"},
+    ]
+    tensor = {"name": "X", "datatype": "FP32", "shape": [-1, 4], "features": features}
+    # WHEN rows are made up
+    table = make_up([tensor], 1, zeros=False).arrays["X"]
+    # THEN the first is in the middle, in numbers of few digits, and the others are around it
+    assert table[0, :3].tolist() == [1, 16, 2.5]
+    assert len({*table[:, 0].tolist()}) >= 4
+    assert all(number == round(number) and 0 <= number <= 40 for number in table[:, 0].tolist())
+    assert all(0.1 <= number <= 625 for number in table[:, 1].tolist())
+    assert sum(11.774 <= number <= 19.973 for number in table[:, 1].tolist()) >= 5
+    assert ((table[:, 3] >= 0) & (table[:, 3] <= 1)).all()
+    # AND integers are whole
+    whole = tensor | {"datatype": "UINT8", "features": [{"name": "n", "minimum": 2, "maximum": 5}]}
+    assert make_up([whole | {"shape": [-1, 1]}], 1, zeros=False).arrays["X"][0].tolist() == [4]
+
+
+def test_made_up_texts_are_nobodys_own() -> None:
+    # GIVEN columns of text: one of shared values, one of everybody's own, one that the model knows
+    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in ("a", "b", "c")]
+    columns: dict[str, list[str]] = {
+        "a": ["Graz"] * 11 + ["Wien"],
+        "b": [f"Erika {i}" for i in range(12)],
+        "c": [*"xyxxy", *"uvwxyzx"],
+    }
+    arrays = {name: np.array(texts, object)[:, np.newaxis] for name, texts in columns.items()}
+    # WHEN texts are chosen THEN they are shared or known, or made up
+    texts = find_texts(Samples(inputs, arrays), {"y", "v"})
+    assert texts == {"a": ["Graz"], "b": ["a"], "c": ["y"]}
+    rows = make_up(inputs, 1, zeros=False, texts=texts)
+    assert lists(rows)["c"] == [["y"]] * 8
+    assert lists(make_up(inputs, 1, zeros=True, texts=texts))["c"] == [[""]] * 8

@@ -11,24 +11,27 @@ INPUTS: list[dict[str, Any]] = [
 ]
 
 
-def test_sample_is_the_first_golden_one() -> None:
-    golden = {"features": [[1.0, 2.0], [3.0, 4.0]], "flags": [True, False, True], "words": "a"}
-    request = sample_request({"inputs": INPUTS, "golden": [{"inputs": golden}]})
-    assert request["inputs"][0] == {
-        "name": "features",
-        "datatype": "FP32",
-        "shape": [2, 2],
-        "data": [[1.0, 2.0], [3.0, 4.0]],
-    }
+EXAMPLE = {"features": [[1.0, 2.0], [3.0, 4.0]], "flags": [True, False, True], "words": "a"}
+GOLDEN = {"features": [[7.0, 8.0]], "flags": [False, False, True], "words": "Anna"}
 
 
-def test_sample_is_zeros_without_a_golden_one() -> None:
-    request = sample_request({"inputs": INPUTS, "golden": []})
+def test_sample_is_the_example_of_the_contract() -> None:
+    request = sample_request({"inputs": INPUTS, "example": EXAMPLE, "golden": [{"inputs": GOLDEN}]})
+    assert request["inputs"] == [
+        {"name": "features", "datatype": "FP32", "shape": [2, 2], "data": EXAMPLE["features"]},
+        {"name": "flags", "datatype": "BOOL", "shape": [3], "data": [True, False, True]},
+        {"name": "words", "datatype": "BYTES", "shape": [], "data": ["a"]},
+    ]
+
+
+def test_sample_is_zeros_without_an_example_and_never_a_golden_one() -> None:
+    request = sample_request({"inputs": INPUTS, "golden": [{"inputs": GOLDEN}]})
     assert [tensor["shape"] for tensor in request["inputs"]] == [[1, 2], [3], []]
     assert [tensor["data"] for tensor in request["inputs"]] == [[0, 0], [False] * 3, [""]]
 
 
 def test_sample_leaves_out_what_may_be_absent() -> None:
     optional = {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True}
-    request = sample_request({"inputs": [*INPUTS, optional], "golden": []})
-    assert "divisor" not in {tensor["name"] for tensor in request["inputs"]}
+    for fields in ({}, {"example": EXAMPLE}):
+        request = sample_request({"inputs": [*INPUTS, optional], **fields})
+        assert "divisor" not in {tensor["name"] for tensor in request["inputs"]}

@@ -34,6 +34,15 @@ def test_reads_the_least_that_a_model_needs(tmp_path: Path) -> None:
     assert manifest.limits.rows > 0
 
 
+def test_golden_requests_that_do_not_say_otherwise_hold_samples(tmp_path: Path) -> None:
+    # GIVEN model.json as it was written before it said whose data it holds
+    golden = [{"inputs": {"x": [[1, 2]]}, "outputs": {}}]
+
+    [read] = read_manifest(write(tmp_path, VALID | {"golden": golden})).golden
+
+    assert read.source == "samples"
+
+
 @pytest.mark.parametrize("field", ["schema", "name", "version", "files", "inputs", "outputs"])
 def test_names_the_missing_field(tmp_path: Path, field: str) -> None:
     manifest = {name: value for name, value in VALID.items() if name != field}
@@ -68,6 +77,11 @@ def with_input(**fields: Any) -> dict[str, Any]:
         (with_input(labels=["no"]), "`labels` has 1 entries, so the last dimension"),
         ({"limits": {"rows": 0}}, r"`int` >= 1 - at `\$.limits.rows`"),
         ({"golden": [{"inputs": {"z": [1]}, "outputs": {}}]}, r"golden\[0\].inputs` names no"),
+        (
+            {"golden": [{"inputs": {}, "outputs": {}, "source": "customers"}]},
+            r"Invalid enum value 'customers' - at `\$.golden\[0\].source`",
+        ),
+        ({"example": {"z": [1]}}, r"`example` names no tensor: \['z'\]"),
     ],
 )
 def test_names_the_wrong_field_and_what_was_expected(

@@ -189,6 +189,52 @@ def test_an_empty_tensor_may_not_ask_for_a_huge_answer(tmp_path: Path) -> None:
         model.predict({"x": np.zeros((0, 10_000_000), np.float32)})
 
 
+SECRET = 987654.25
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, [[0, 0, 0, 0]]), ({"example": {"features": [[1, 2, 3, 4]]}}, [[1, 2, 3, 4]])],
+)
+def test_the_example_for_callers_is_no_golden_sample(
+    tmp_path: Path, fields: dict[str, Any], expected: list[list[float]]
+) -> None:
+    golden = [{"inputs": {"features": [[SECRET] * 4]}, "outputs": {}}]
+
+    model = load_model(package(tmp_path, logistic(), golden=golden, **fields))
+
+    assert {name: array.tolist() for name, array in model.example().items()} == {
+        "features": expected
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        (lambda inputs: {"example": inputs}, "example"),
+        (lambda inputs: {"golden": [{"inputs": inputs, "outputs": {}}]}, r"golden\[0\]\.inputs"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (["Anna", 2, 3, 4], "input 'features': expected an array of FP32"),
+        ([[SECRET], 2, 3, 4], "input 'features': expected an array of FP32"),
+        ([SECRET, 2, 3], "input 'features': expected shape"),
+    ],
+)
+def test_inputs_of_the_manifest_that_do_not_fit_are_named_and_not_repeated(
+    tmp_path: Path, field: Any, place: str, values: list[Any], reason: str
+) -> None:
+    fields = field({"features": [values]})
+
+    with pytest.raises(ManifestError, match=rf"^model\.json: {place}: {reason}") as refused:
+        load_model(package(tmp_path, logistic(), **fields))
+
+    assert "Anna" not in str(refused.value)
+    assert "98765" not in str(refused.value)
+
+
 def test_runs_the_first_golden_sample_before_the_first_request(tmp_path: Path) -> None:
     # GIVEN a golden sample on which the model fails
     golden = [{"inputs": {"x": [99]}, "outputs": {"y": [0]}}]

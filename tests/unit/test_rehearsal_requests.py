@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model.contract import list_features
 from infra.model.samples import Samples
 from infra.rehearsal.requests import MOST_ROWS, RehearsalError, make_requests
 
@@ -53,6 +52,12 @@ def test_a_model_without_golden_samples_is_asked_with_zeros() -> None:
     ]
 
 
+def test_a_model_without_golden_samples_is_asked_its_example() -> None:
+    [body] = make_requests(contract(example={"features": [[5, 6]]})).bodies
+
+    assert tensors(body)[0]["data"] == [[5, 6]]
+
+
 def test_refuses_a_model_whose_inputs_have_no_json_form() -> None:
     with pytest.raises(RehearsalError, match="input 'x' is BF16, which the load's JSON"):
         make_requests(contract({"name": "x", "datatype": "BF16", "shape": [1]}))
@@ -72,13 +77,3 @@ def test_of_very_many_rows_as_many_are_taken_as_a_rehearsal_can_send() -> None:
     # THEN from the first to the last
     first = [tensors(body)[0]["data"][0][0] for body in requests.bodies]
     assert first == list(range(0, 6 * MOST_ROWS, 6))
-
-
-def test_lists_the_features_that_a_model_knows() -> None:
-    named = FEATURES | {"features": [{"name": "age"}, {"name": "spend"}]}
-
-    assert list_features(contract({"name": "x", "datatype": "FP32", "shape": []}, named)) == [
-        "age",
-        "spend",
-    ]
-    assert list_features(contract()) == []

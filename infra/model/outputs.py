@@ -1,0 +1,87 @@
+"""The shapes that outputs really have, where a graph declares others.
+
+onnxmltools, for one, declares LightGBM's `label` as [1] for any number of rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from onnx import ModelProto
+
+from infra.model.graph import DYNAMIC, Graph, Tensor
+from infra.model.samples import row_shape
+
+type Shapes = Mapping[str, list[int]]  # by output
+
+UNKNOWN = -2  # a length of which the graph says nothing
+
+
+def find_shapes(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], answers: Sequence[Shapes]
+) -> dict[str, list[int]]:
+    """Return the shape of each output whose declared one contradicts the shapes of `answers`.
+
+    Each answer is to another number of rows, where the model takes more than one.
+    """
+    # A length that is the same in all answers is fixed, unless an input can still change it.
+    varied = [tensor["shape"] if len(answers) == 1 else row_shape(tensor) for tensor in inputs]
+    is_fixed = not any(DYNAMIC in shape for shape in varied)
+    found = {}
+    for tensor in outputs if answers else ():
+        seen = [answer[tensor["name"]] for answer in answers]
+        shape = _find_shape(tensor["shape"], seen, is_fixed=is_fixed)
+        if shape != tensor["shape"]:
+            found[tensor["name"]] = shape
+    return found
+
+
+def declare(graph: Graph, shapes: Shapes) -> Graph:
+    """Return the graph with the shapes of some outputs declared as they are."""
+    if not shapes:
+        return graph
+    model = ModelProto()
+    model.CopyFrom(graph.model)
+    for value in model.graph.output:
+        if value.name in shapes:
+            value.type.tensor_type.ClearField("shape")
+            for length in shapes[value.name]:
+                dimension = value.type.tensor_type.shape.dim.add()
+                if length != DYNAMIC:
+                    dimension.dim_value = length
+            value.type.tensor_type.shape.SetInParent()
+    declared = {tensor["name"]: tensor["shape"] for tensor in graph.outputs}
+    changes = [
+        f"output '{name}' is declared with the shape {declared[name]}, but the model returns "
+        f"{shape} (-1: any length): corrected"
+        for name, shape in shapes.items()
+    ]
+    return replace(
+        graph,
+        model=model,
+        outputs=tuple(correct(tensor, shapes) for tensor in graph.outputs),
+        changes=(*graph.changes, *changes),
+    )
+
+
+def correct(tensor: Tensor, shapes: Shapes) -> Tensor:
+    """Return the tensor with its shape; labels stay where there are as many columns."""
+    shape = shapes.get(tensor["name"], tensor["shape"])
+    left_out = () if shape[-1:] == [len(tensor.get("labels", ()))] else ("labels",)
+    return {key: value for key, value in tensor.items() if key not in left_out} | {"shape": shape}
+
+
+def _find_shape(declared: list[int], seen: Sequence[list[int]], *, is_fixed: bool) -> list[int]:
+    if len({len(shape) for shape in seen}) > 1:
+        return declared  # no contract can say that the rank varies
+    if len(declared) != len(seen[0]):
+        declared = [UNKNOWN] * len(seen[0])
+    return [
+        _find_length(length, set(lengths), is_fixed=is_fixed)
+        for length, lengths in zip(declared, zip(*seen, strict=True), strict=True)
+    ]
+
+
+def _find_length(declared: int, seen: set[int], *, is_fixed: bool) -> int:
+    if declared == DYNAMIC or seen == {declared}:
+        return declared
+    return seen.pop() if is_fixed and len(seen) == 1 else DYNAMIC
