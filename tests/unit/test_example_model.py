@@ -113,6 +113,17 @@ def test_golden_numbers_are_exact_in_float32(manifest: Manifest) -> None:
     assert numbers == [float(str(np.float32(number))) for number in numbers]
 
 
+def test_example_is_no_customer_of_the_samples(manifest: Manifest) -> None:
+    [example] = manifest.example["features"]
+
+    assert {golden.source for golden in manifest.golden} == {"samples"}
+    assert example not in [row for golden in manifest.golden for row in golden.inputs["features"]]
+    for number, feature in zip(example, manifest.inputs[0].features, strict=True):
+        assert feature.minimum is not None
+        assert feature.maximum is not None
+        assert feature.minimum <= number <= feature.maximum
+
+
 def test_serving_loads_it(manifest: Manifest) -> None:
     # GIVEN a golden request
     golden = manifest.golden[1]
@@ -137,6 +148,7 @@ def test_histograms_hold_every_training_customer(
     for feature in features.features:
         assert feature.baseline
         assert sum(feature.baseline.counts) == training
+        assert min(feature.baseline.counts) >= training / 200
         assert feature.baseline.edges[0] == feature.minimum
         assert feature.baseline.edges[-1] == feature.maximum
         assert feature.unit

@@ -13,6 +13,7 @@ NAME = "purchase-propensity"
 VERSION = "1"
 LABELS = ["no purchase", "purchase"]
 BINS = 10  # of a feature's histogram
+LEAST_ROWS, LEAST_SHARE = 10, 0.005  # in a bin, and at or beyond each end of a range
 LINE = 96  # characters of JSON
 
 
@@ -50,30 +51,39 @@ def describe_model(content: bytes, train: Customers) -> dict[str, Any]:
 def describe_feature(name: str, values: Array) -> dict[str, Any]:
     """Return a feature's unit, meaning, range and histogram, for people and for drift checks.
 
-    The range is rounded outwards to two decimals, so that it holds every float32 value.
+    No single customer shows in it: the range leaves out the outermost ones, which the outer bins
+    count, and is rounded outwards to two digits of its width.
     """
     unit, description = FEATURES[name]
-    minimum = math.floor(float(values.min()) * 100) / 100
-    maximum = math.ceil(float(values.max()) * 100) / 100
-    decimals = np.array([shorten(value) for value in values])
-    edges = [minimum, *choose_cuts(decimals), maximum]
+    decimals = np.sort([shorten(value) for value in values])
+    least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * len(values)))
+    low, high = decimals[[least - 1, -least]].tolist()
+    digits = 1 - math.floor(math.log10(high - low))
+    step = 10.0**-digits
+    minimum = round(math.floor(low / step) * step, digits)
+    maximum = round(math.ceil(high / step) * step, digits)
+    cuts = choose_cuts(decimals, least)
+    counts = np.bincount(np.searchsorted(cuts, decimals), minlength=len(cuts) + 1)
     return {
         "name": name,
         "unit": unit,
         "description": description,
         "minimum": minimum,
         "maximum": maximum,
-        "baseline": {"edges": edges, "counts": np.histogram(decimals, edges)[0].tolist()},
+        "baseline": {"edges": [minimum, *cuts, maximum], "counts": counts.tolist()},
     }
 
 
-def choose_cuts(values: Array) -> list[float]:
-    """Cut the values into about equally full bins; a frequent value fills one alone."""
+def choose_cuts(values: Array, least: int) -> list[float]:
+    """Cut the values into about equally full bins of `least` or more.
+
+    A frequent value fills one alone.
+    """
     distinct, counts = np.unique(values, return_counts=True)
     cuts, inside, left, bins = [], 0, len(values), BINS
     for value, following, count in zip(distinct, distinct[1:], counts, strict=False):
         inside += count
-        if bins > 1 and inside >= left / bins:
+        if bins > 1 and inside >= max(least, left / bins) and left - inside >= least:
             cuts.append(separate(float(value), float(following)))
             inside, left, bins = 0, left - inside, bins - 1
     return cuts
@@ -86,12 +96,27 @@ def separate(low: float, high: float) -> float:
     return next((number for number in rounded if low < number < high), middle)
 
 
+def make_example(contract: dict[str, Any]) -> dict[str, Any]:
+    """Make up a customer in the middle of all, for everybody to see."""
+    [table] = contract["inputs"]
+    return {table["name"]: [[find_middle(feature["baseline"]) for feature in table["features"]]]}
+
+
+def find_middle(histogram: dict[str, list[float]]) -> float:
+    """Return a number of few digits from the bin that holds the median."""
+    counts = np.cumsum(histogram["counts"])
+    low, high = histogram["edges"][np.searchsorted(counts, counts[-1] / 2) :][:2]
+    rounded = (round((low + high) / 2, digits) for digits in range(17))
+    return next(number for number in rounded if low <= number <= high)
+
+
 def answer(session: ort.InferenceSession, features: Array) -> dict[str, Any]:
     """Return a golden request with onnxruntime's answer."""
     label, probabilities = session.run(["label", "probabilities"], {"features": features})
     return {
         "inputs": {"features": shorten_rows(features)},
         "outputs": {"label": label.tolist(), "probabilities": shorten_rows(probabilities)},
+        "source": "samples",
         "relative_tolerance": 1e-5,
         "absolute_tolerance": 1e-6,
     }

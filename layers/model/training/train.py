@@ -32,7 +32,7 @@ from cdnow import (
     is_in_tenth,
     load_customers,
 )
-from contract import NAME, answer, describe_model, shorten_rows, to_json
+from contract import NAME, answer, describe_model, make_example, shorten_rows, to_json
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -322,8 +322,10 @@ def main() -> None:
     scores = {name: score(test.bought, p) for name, p in predicted.items()}
 
     golden = choose_golden(test.features, probability)
-    contract = describe_model(content, train) | {
+    contract = describe_model(content, train)
+    contract |= {
         "golden": [answer(session, request) for request in golden],
+        "example": make_example(contract),
         "quality": measure(test, label, probability),
         "provenance": describe_origin(train, test)
         | {
