@@ -284,6 +284,7 @@ def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
             continue
         shape = [abs(length) for length in tensor["shape"]]
         zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
+        [zero, *_] = tensor.get("categories", [zero])
         data = golden[name] if name in golden else [zero] * math.prod(shape)
         shape = _shape(data) if name in golden else shape
         inputs.append({"name": name, "shape": shape, "datatype": datatype, "data": data})

@@ -1,6 +1,6 @@
 """Samples of a model's inputs: an array of rows for each, real or made up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,27 @@ def make_up(inputs: Sequence[Tensor], length: int, *, zeros: bool) -> Samples:
                 arrays[tensor["name"]] = np.full(shape, "" if zeros else "a", dtype)
             case _:
                 arrays[tensor["name"]] = np.full(shape, 0 if zeros else 1, dtype)
+    for tensor in inputs:
+        if tensor["name"] in arrays:
+            _limit(arrays[tensor["name"]], tensor)
     return Samples(inputs, arrays)
+
+
+def _limit(array: Array, tensor: Tensor) -> None:
+    """Make made-up values such as the graph allows: 0 is in every index range."""
+    for part, (_, highest) in _limits(tensor, "index_range", "column_index_ranges"):
+        values = array[part]
+        values[values > highest] = 0
+    for part, categories in _limits(tensor, "categories", "column_categories"):
+        array[part] = categories[0]
+
+
+def _limits(tensor: Tensor, whole: str, by_column: str) -> Iterator[tuple[Any, Any]]:
+    """Yield each limit of an input, with the index of that part of its array."""
+    columns = (((..., i), limit) for i, limit in enumerate(tensor.get(by_column, ())))
+    for part, limit in ((..., tensor.get(whole)), *columns):
+        if limit:
+            yield part, limit
 
 
 def kind_of(tensor: Tensor) -> str:
