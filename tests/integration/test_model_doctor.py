@@ -562,4 +562,5 @@ def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) 
         "files": contract["files"],
         "golden": 2,
         "notes": ["its golden requests are those of version 1, answered anew"],
+        "quality": None,
     }
