@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api import compression
 from api.responses import BINARY, JSON, Response, media_type
 from serving.errors import EncodingError, LimitError, RequestError, UnknownModelError
-from serving.manifest import DYNAMIC
+from serving.manifest import DYNAMIC, Tensor
 from serving.model import Model
 from serving.strict_json import decode, refuse_repeated_keys
 from serving.telemetry import FUNCTION_VERSION, logger, record, timed
@@ -22,6 +22,7 @@ from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary,
 
 PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
+VALUES = ("index_range", "column_index_ranges", "categories", "column_categories")
 SHORT, MOST_BESIDES = 1000, 2**20  # bytes
 
 
@@ -130,10 +131,7 @@ def model_metadata(model: Model, name: str, version: str | None = None) -> Respo
     _select(model, name, version)
     manifest = model.manifest
     tensors = {
-        field: [
-            {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-            for tensor in getattr(manifest, field)
-        ]
+        field: [_describe(tensor) for tensor in getattr(manifest, field)]
         for field in ("inputs", "outputs")
     }
     body = {
@@ -144,6 +142,14 @@ def model_metadata(model: Model, name: str, version: str | None = None) -> Respo
         "properties": {"sha256": manifest.sha256, "function_version": FUNCTION_VERSION},
     }
     return Response(_encode(body))
+
+
+def _describe(tensor: Tensor) -> dict[str, Any]:
+    described = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    for field in VALUES:
+        if value := getattr(tensor, field):
+            described[field] = value
+    return described
 
 
 def model_ready(model: Model, name: str, version: str | None = None) -> Response:

@@ -15,7 +15,7 @@ ERROR = {
     "properties": {"error": {"type": "string", "description": "What was wrong, and where."}},
 }
 ERRORS = {
-    400: "The request does not fit the protocol or the model's contract.",
+    400: "The request does not fit the protocol or the model's contract, or its inputs each other.",
     404: "No such model or version.",
     405: "No such method here.",
     413: "More rows, elements or bytes than the model's limits allow.",
@@ -30,7 +30,12 @@ HEADER_LENGTH = {
     "schema": {"type": "integer", "minimum": 0},
 }
 BINARY_CONTENT = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-KINDS = {"b": {"type": "boolean"}, "O": {"type": "string"}}  # by numpy's kind of dtype
+KINDS = {  # by numpy's kind of dtype
+    "b": {"type": "boolean"},
+    "i": {"type": "integer"},
+    "u": {"type": "integer"},
+    "O": {"type": "string"},
+}
 
 
 def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str, Any]:
@@ -143,16 +148,31 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
         )
         for i, feature in enumerate(tensor.features)
     ] or [f"{i}. {label}" for i, label in enumerate(tensor.labels)]
-    if columns:
-        described["description"] = "\n".join(["Columns:", "", *columns])
+    lines = ["Columns:", "", *columns] if columns else []
+    lines += [
+        f"Column {column} is an index from {low} to {high}."
+        for column, (low, high) in tensor.index_ranges()
+        if column is not None
+    ] + [
+        f"Column {column} is one of {len(categories)} categories."
+        for column, categories in tensor.known_categories()
+        if column is not None
+    ]
+    if lines:
+        described["description"] = "\n".join(lines)
     return described
 
 
 def _element(tensor: Tensor) -> dict[str, Any]:
-    dtype = DATATYPES[tensor.datatype].dtype
-    if dtype.kind in "iu":
-        return {"type": "integer"}
-    return KINDS.get(dtype.kind, {"type": "number"})
+    kind = DATATYPES[tensor.datatype].dtype.kind
+    if tensor.categories is not None:
+        return {"enum": tensor.categories}
+    if tensor.index_range is None:
+        return KINDS.get(kind, {"type": "number"})
+    low, high = tensor.index_range
+    if kind == "f":  # the model cuts fractions off
+        return {"type": "number", "exclusiveMinimum": low - 1, "exclusiveMaximum": high + 1}
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:

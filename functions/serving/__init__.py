@@ -2,5 +2,6 @@
 
 manifest.py is the contract of the model and model.py runs it. tensors.py turns JSON and bytes into
 arrays and back, table.py rows and columns into arrays, strict_json.py decodes what strangers send.
-errors.py names what can go wrong and telemetry.py writes logs and metrics.
+errors.py names what can go wrong, mistake.py tells whether a failure of the model is the caller's,
+and telemetry.py writes logs and metrics.
 """

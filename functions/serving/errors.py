@@ -14,7 +14,7 @@ class ModelLoadError(ServingError):
 
 
 class RequestError(ServingError):
-    """The request does not fit the protocol or the model's contract."""
+    """The request does not fit the protocol or the model's contract, or its inputs each other."""
 
 
 class UnknownModelError(RequestError):
@@ -30,4 +30,4 @@ class EncodingError(RequestError):
 
 
 class InferenceError(ServingError):
-    """The model failed, or answered with NaN or infinity, on input that fits its contract."""
+    """The model failed, or answered with NaN or infinity, and no mistake of the caller shows."""

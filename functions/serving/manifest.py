@@ -1,6 +1,6 @@
 """model.json: the contract of one packaged model, read and checked once at start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Label = Annotated[str, Meta(pattern=r'^[^"\\\x00-\x1f]{1,200}$')]  # can be a key of JSON as it is
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Meta(ge=DYNAMIC)]
+Range = tuple[int, int]  # the lowest and the highest
+Categories = Annotated[list[int | str], Meta(min_length=1)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,19 +59,28 @@ class Feature(_Strict, frozen=True):
 
 
 class Tensor(_Strict, frozen=True):
-    """One input or output; a dimension of -1 may have any length."""
+    """One input or output; a dimension of -1 may have any length.
+
+    An element with an index range is an index of a table in the model, one with categories is one
+    of those: the model fails on any other. Of a number it cuts the fraction off.
+    """
 
     name: Label
     datatype: str
     shape: list[Dimension]
+    dimensions: list[Label | None] = []  # their names in the graph: equal names, equal lengths
     optional: bool = False  # an input for which the graph has a value of its own
+    index_range: Range | None = None  # of all elements
+    column_index_ranges: list[Range | None] = []  # of the elements of each column
+    categories: Categories | None = None
+    column_categories: list[Categories | None] = []
     features: list[Feature] = []
     labels: list[str] = []
 
     def __post_init__(self) -> None:
         if self.datatype not in DATATYPES:
             raise ValueError(f"`datatype` must be one of {', '.join(DATATYPES)}")
-        for field in ("features", "labels"):
+        for field in ("features", "labels", "column_index_ranges", "column_categories"):
             columns = len(getattr(self, field))
             if columns and self.shape[-1:] != [columns]:
                 raise ValueError(
@@ -78,6 +89,38 @@ class Tensor(_Strict, frozen=True):
                 )
         if len({feature.name for feature in self.features}) < len(self.features):
             raise ValueError("`features` names a feature twice")
+        if self.dimensions and len(self.dimensions) != len(self.shape):
+            raise ValueError(f"`dimensions` must be as long as `shape`, got {len(self.dimensions)}")
+        self._check_values()
+
+    def _check_values(self) -> None:
+        for _, (low, high) in self.index_ranges():
+            if DATATYPES[self.datatype].dtype.kind not in "iuf":
+                raise ValueError(f"{self.datatype} holds no index, so it can have no index range")
+            if not low <= 0 <= high:
+                raise ValueError(f"an index range must hold 0, got [{low}, {high}]")
+        kind = str if self.datatype == "BYTES" else int
+        for _, categories in self.known_categories():
+            if not all(isinstance(category, kind) for category in categories):
+                raise ValueError(
+                    f"the categories of {self.datatype} must be of type {kind.__name__}"
+                )
+
+    def index_ranges(self) -> Iterator[tuple[int | None, Range]]:
+        """Yield each index range, with the column for which it holds; None: for all elements."""
+        return _by_column(self.index_range, self.column_index_ranges)
+
+    def known_categories(self) -> Iterator[tuple[int | None, Categories]]:
+        """Yield all categories that the model knows, with the column for which they are those."""
+        return _by_column(self.categories, self.column_categories)
+
+    def place(self, indices: Iterable[int], column: int | None) -> str:
+        """Name an element of the tensor, or of a column of it, as errors do."""
+        data = "".join(f"[{i}]" for i in (*indices, *([] if column is None else [column])))
+        feature = ""
+        if column is not None and self.features:
+            feature = f" (column '{self.features[column].name}')"
+        return f"input '{self.name}': data{data}{feature}"
 
     def check(self, datatype: str, shape: Sequence[int]) -> None:
         """Raise RequestError unless a tensor of `datatype` and `shape` fits this one."""
@@ -169,6 +212,14 @@ class Manifest(_Strict, frozen=True):
     def sha256(self) -> str:
         """Digest of the graph, by which people know the model."""
         return self.files[MODEL_FILE]
+
+
+def _by_column[Part](
+    whole: Part | None, columns: Iterable[Part | None]
+) -> Iterator[tuple[int | None, Part]]:
+    for column, part in ((None, whole), *enumerate(columns)):
+        if part is not None:
+            yield column, part
 
 
 def _shown(shape: Sequence[int]) -> str:

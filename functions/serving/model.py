@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from serving.errors import InferenceError, LimitError, ManifestError, ModelLoadError, RequestError
-from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Tensor, read_manifest
+from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Range, Tensor, read_manifest
 from serving.telemetry import record
-from serving.tensors import DATATYPES, Array, is_finite
+from serving.tensors import DATATYPES, Array, is_finite, part
 
 # onnxruntime >= 1.29 records usage under HOME unless told otherwise before it is imported
 # (microsoft/onnxruntime, docs/Privacy.md).
@@ -45,6 +45,11 @@ class Model:
         self.inputs = {tensor.name: tensor for tensor in manifest.inputs}
         self.outputs = {tensor.name: tensor for tensor in manifest.outputs}
         self._session = session
+        self._index_ranges = [
+            (tensor, column, bounds)
+            for tensor in manifest.inputs
+            for column, bounds in tensor.index_ranges()
+        ]
         self._bfloat16_outputs = {
             tensor.name for tensor in manifest.outputs if tensor.datatype == "BF16"
         }
@@ -71,13 +76,7 @@ class Model:
         """Return made-up inputs, to show to callers: the manifest's, or one row of zeros."""
         if self.manifest.example:
             return self.read(self.manifest.example)
-        return {
-            name: np.zeros(
-                [abs(length) for length in tensor.shape], DATATYPES[tensor.datatype].dtype
-            )
-            for name, tensor in self.inputs.items()
-            if not tensor.optional
-        }
+        return {name: _zeros(tensor) for name, tensor in self.inputs.items() if not tensor.optional}
 
     def read(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Read inputs that model.json holds as nested lists.
@@ -109,8 +108,9 @@ class Model:
     ) -> dict[str, Array]:
         """Run the model on `inputs` and return the named `outputs`, or all of them.
 
-        Raises RequestError or LimitError for input outside the contract, and InferenceError when
-        the model fails or answers with NaN or infinity.
+        Raises RequestError or LimitError for input outside the contract, RequestError when the
+        model fails and the inputs show why, and InferenceError when they do not or when it answers
+        with NaN or infinity.
         """
         self._check_inputs(inputs)
         names = list(dict.fromkeys(outputs or self.outputs))  # onnxruntime takes [] for all
@@ -119,7 +119,12 @@ class Model:
         try:
             arrays = _run(self._session, names, inputs, self._bfloat16_outputs & set(names))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
-            raise InferenceError(_reason(error)) from None  # its message may quote the input
+            reason = _reason(error)  # its message may quote the input
+            from serving.mistake import find_mistake
+
+            if mistake := find_mistake(self.manifest, inputs):
+                raise RequestError(f"{mistake}, and {reason}") from None
+            raise InferenceError(reason) from None
         answer = dict(zip(names, arrays, strict=True))
         self._check_finite(answer, inputs)
         return answer
@@ -131,6 +136,13 @@ class Model:
         for name, tensor in self.inputs.items():
             if name not in inputs and not tensor.optional:
                 raise RequestError(f"input '{name}' is missing")
+        for tensor, column, bounds in self._index_ranges:
+            if tensor.name in inputs:
+                place = _find_outside(part(inputs[tensor.name], column), bounds)
+                if place is not None:
+                    low, high = bounds
+                    where = tensor.place(place, column)
+                    raise RequestError(f"{where}: Expected an index from {low} to {high}")
 
     def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
         """Refuse an answer that is no number, unless the manifest says that there may be some.
@@ -270,6 +282,29 @@ def _reason(error: Exception) -> str:
     return f"the model failed on this input: {type(error).__name__}" + (
         f" in a {node[1]} node" if node else ""
     )
+
+
+def _zeros(tensor: Tensor) -> Array:
+    """Make one row of zeros, or of empty text, or of the first category where there are such."""
+    array = np.zeros(list(map(abs, tensor.shape)), DATATYPES[tensor.datatype].dtype)
+    if array.dtype.hasobject:
+        array[...] = ""
+    for column, categories in tensor.known_categories():
+        part(array, column)[...] = categories[0]
+    return array
+
+
+def _find_outside(array: Array, bounds: Range) -> list[int] | None:
+    """Return the place of the first element that is outside `bounds` without its fraction."""
+    low, high = bounds
+    if array.dtype.kind == "f":
+        array = np.trunc(array, dtype=np.float64)
+    if not array.size or (low <= array.min() and array.max() <= high):
+        return None
+    outside = (array < low) | (array > high)  # NaN is not
+    if not outside.any():
+        return None
+    return list(map(int, np.unravel_index(outside.argmax(), array.shape)))
 
 
 def _verify(path: Path, sha256: str) -> None:

@@ -197,7 +197,7 @@ def _assemble(
         model.check_input(name, datatype.name, [len(parts[0]), len(columns)])
         arrays[name] = np.stack(
             [
-                _column(column, cells, datatype, len(parts[0]))
+                _column(column, cells, datatype, columns[0], len(parts[0]))
                 for column, cells in zip(columns, parts, strict=True)
             ],
             axis=1,
@@ -205,9 +205,11 @@ def _assemble(
     return arrays
 
 
-def _column(name: str, cells: Sequence[Any], datatype: Datatype, rows: int) -> Array:
+def _column(name: str, cells: Sequence[Any], datatype: Datatype, first: str, rows: int) -> Array:
     if len(cells) != rows:
-        raise RequestError(f"column '{name}': Expected {rows} rows, got {len(cells)}")
+        raise RequestError(
+            f"column '{name}': Expected {rows} rows, got {len(cells)}; column '{first}' has {rows}"
+        )
     if _cell(datatype) is Raw:
         return _read(_to_list(cells), datatype, [rows], f"column '{name}'")
     return np.fromiter(cells, datatype.dtype, rows)

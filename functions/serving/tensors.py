@@ -130,6 +130,11 @@ def to_binary(array: Array) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+def part(array: Array, column: int | None) -> Array:
+    """Return a column of the last dimension, or all of the array."""
+    return array if column is None else array[..., column]
+
+
 def is_finite(array: Array) -> bool:
     """Tell whether no element is NaN or infinity."""
     if array.dtype == DATATYPES["BF16"].dtype:

@@ -297,6 +297,7 @@ def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
             continue
         shape = [abs(length) for length in tensor["shape"]]
         zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
+        [zero, *_] = tensor.get("categories", [zero])
         data = [zero] * math.prod(shape)
         if name in example:
             data, shape = example[name], _shape(example[name])

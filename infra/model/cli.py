@@ -145,7 +145,22 @@ def _tell_tensor(tensor: dict[str, Any]) -> str:
     shape = " x ".join("any" if length < 0 else str(length) for length in tensor["shape"])
     labels = f" ({', '.join(tensor['labels'])})" if "labels" in tensor else ""
     optional = ", may be absent" if tensor.get("optional") else ""
-    return f"{tensor['name']}: {tensor['datatype']}, {shape or 'one value'}{labels}{optional}"
+    values = "".join(f", {phrase}" for phrase in _tell_values(tensor))
+    return (
+        f"{tensor['name']}: {tensor['datatype']}, {shape or 'one value'}{labels}{optional}{values}"
+    )
+
+
+def _tell_values(tensor: dict[str, Any]) -> Iterator[str]:
+    ranges = ("", tensor.get("index_range")), *_columns(tensor, "column_index_ranges")
+    yield from (f"{where}indices from {one[0]} to {one[1]}" for where, one in ranges if one)
+    categories = ("", tensor.get("categories")), *_columns(tensor, "column_categories")
+    yield from (f"{where}{len(one)} categories" for where, one in categories if one)
+
+
+def _columns(tensor: dict[str, Any], field: str) -> Iterator[tuple[str, Any]]:
+    for column, value in enumerate(tensor.get(field, ())):
+        yield f"column {column} (from 0) ", value
 
 
 def _show(title: str, rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> None:

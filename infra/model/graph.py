@@ -1,5 +1,6 @@
 """An ONNX file without its weights: what it takes and gives, what it needs and is made of."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from infra.model.errors import ModelError
 from infra.model.locales import make_portable
+from infra.model.values import find_values
 
 type Tensor = dict[str, Any]  # an input or output as model.json has it
 
@@ -21,6 +23,9 @@ DYNAMIC = -1
 ML = "ai.onnx.ml"
 MATRIX = 2  # dimensions
 PROTOBUF_LIMIT = 2**31  # bytes of one message
+LABEL = re.compile(r'[^"\\\x00-\x1f]{1,200}')  # as functions/serving/manifest.py has it
+# What exporters write where they know nothing: tf2onnx and onnx a number for each dimension.
+NAMELESS = re.compile(r"\W*|none|unknown|unk__\d+", re.IGNORECASE)
 OVERRIDABLE_SINCE = 4  # IR version; before that every weight had to be listed as an input
 
 # Element types that the Open Inference Protocol and onnxruntime's Python API both carry.
@@ -88,6 +93,7 @@ def read_graph(source: Path) -> Graph:
     locales, strange_locales = make_portable([*_walk(model, NodeProto)])
     typed = _infer_shapes(model)
     values, optional = _inputs(typed)
+    limited = find_values(model, values)
     problems: list[str] = []
     inputs = _each(lambda value: _tensor("input", value), values, problems)
     outputs = _each(lambda value: _tensor("output", value), typed.graph.output, problems)
@@ -99,7 +105,10 @@ def read_graph(source: Path) -> Graph:
         source=source,
         model=model,
         inputs=tuple(
-            one | ({"optional": True} if one["name"] in optional else {}) for one in inputs
+            one
+            | ({"optional": True} if one["name"] in optional else {})
+            | limited.get(one["name"], {})
+            for one in inputs
         ),
         outputs=tuple(
             one | ({"labels": classes[one["name"]]} if one["name"] in classes else {})
@@ -223,7 +232,14 @@ def _tensor(kind: str, value: ValueInfoProto) -> Tensor:
         dimension.dim_value if dimension.HasField("dim_value") else DYNAMIC
         for dimension in tensor.shape.dim
     ]
-    return {"name": value.name, "datatype": DATATYPES[tensor.elem_type], "shape": shape}
+    names = [_name(dimension.dim_param) for dimension in tensor.shape.dim]
+    named = {"dimensions": names} if any(names) else {}
+    return {"name": value.name, "datatype": DATATYPES[tensor.elem_type], "shape": shape, **named}
+
+
+def _name(dimension: str) -> str | None:
+    """Return the name of a dimension, unless it says no more than that the length is unknown."""
+    return None if NAMELESS.fullmatch(dimension) or not LABEL.fullmatch(dimension) else dimension
 
 
 def _count_operators(model: ModelProto) -> dict[str, int]:

@@ -64,9 +64,15 @@ def declare(graph: Graph, shapes: Shapes) -> Graph:
 
 
 def correct(tensor: Tensor, shapes: Shapes) -> Tensor:
-    """Return the tensor with its shape; labels stay where there are as many columns."""
-    shape = shapes.get(tensor["name"], tensor["shape"])
-    left_out = () if shape[-1:] == [len(tensor.get("labels", ()))] else ("labels",)
+    """Return the tensor with its shape; labels stay where there are as many columns.
+
+    The names of dimensions go with the declaration that was wrong.
+    """
+    if tensor["name"] not in shapes:
+        return tensor
+    shape = shapes[tensor["name"]]
+    keeps_labels = shape[-1:] == [len(tensor.get("labels", ()))]
+    left_out = ("dimensions",) if keeps_labels else ("dimensions", "labels")
     return {key: value for key, value in tensor.items() if key not in left_out} | {"shape": shape}
 
 

@@ -1,7 +1,7 @@
 """Samples of a model's inputs: an array of rows for each, real or made up."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,26 @@ def make_up(
                 array = np.full(shape, 0 if zeros else 1, dtype)
         if not zeros:
             _fill(array, tensor.get("features", ()), random)
+        _limit(array, tensor)
         arrays[tensor["name"]] = array
     return Samples(inputs, arrays)
+
+
+def _limit(array: Array, tensor: Tensor) -> None:
+    """Make made-up values such as the graph allows: 0 is in every index range."""
+    for part, (lowest, highest) in _limits(tensor, "index_range", "column_index_ranges"):
+        values = array[part]
+        values[(values < lowest) | (values > highest)] = 0
+    for part, categories in _limits(tensor, "categories", "column_categories"):
+        array[part] = categories[0]
+
+
+def _limits(tensor: Tensor, whole: str, by_column: str) -> Iterator[tuple[Any, Any]]:
+    """Yield each limit of an input, with the index of that part of its array."""
+    columns = (((..., i), limit) for i, limit in enumerate(tensor.get(by_column, ())))
+    for part, limit in ((..., tensor.get(whole)), *columns):
+        if limit:
+            yield part, limit
 
 
 def find_texts(samples: Samples, categories: Collection[str]) -> dict[str, list[str]]:

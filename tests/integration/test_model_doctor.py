@@ -141,6 +141,12 @@ def test_the_report_is_plain_lines_where_no_terminal_is(tmp_path: Path) -> None:
     assert lines["Output"] == ("output_probability: FP32, any x 3 (setosa, versicolor, virginica)")
 
 
+def test_the_report_tells_the_range_of_an_index(tmp_path: Path) -> None:
+    report = run("check", save(gather(), tmp_path / "table.onnx"))
+
+    assert "\nInput      x: INT64, any, indices from -3 to 2\n" in report.stdout
+
+
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
@@ -299,8 +305,8 @@ async def test_samples_that_the_model_does_not_take_are_a_problem(tmp_path: Path
     diagnosis = await diagnose(gather(), tmp_path, tmp_path / "s.csv")
     [problem] = diagnosis.problems
     assert problem == (
-        "the first row of the samples is not answered: the model failed on this input: "
-        "InvalidArgument in a Gather node"
+        "the first row of the samples is not answered: input 'x': data[0]: Expected an index "
+        "from -3 to 2"
     )
 
 

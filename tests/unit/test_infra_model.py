@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from infra.model.errors import ModelError
 from infra.model.layer import derive
+from serving.manifest import read_manifest
 from tests.onnx_models import CLASSES, linear_classifier, scaled, tree_classifier
 
 type Shape = Sequence[int | str | None] | None
@@ -64,8 +66,10 @@ def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
     # THEN the weight is no input, and the output's shape is inferred
     assert contract["name"] == "churn-model-v2"
     assert contract["version"] == "1"
-    assert contract["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, 4]}]
-    assert contract["outputs"] == [{"name": "scores", "datatype": "FP32", "shape": [-1, 2]}]
+    features = {"name": "features", "datatype": "FP32", "shape": [-1, 4]}
+    assert contract["inputs"] == [features | {"dimensions": ["N", None]}]
+    scores = {"name": "scores", "datatype": "FP32", "shape": [-1, 2]}
+    assert contract["outputs"] == [scores | {"dimensions": ["N", None]}]
     assert contract["golden"] == []
     assert contract["provenance"] == {"producer": "tests", "opsets": {"ai.onnx": 17}}
     # AND the folder holds the same bytes under the names that the runtime expects
@@ -73,6 +77,33 @@ def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
     assert json.loads((packaged / "model.json").read_text()) == contract
     assert (packaged / "model.onnx").read_bytes() == source.read_bytes()
     assert contract["files"] == {"model.onnx": hashlib.sha256(source.read_bytes()).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (["batch", "sequence"], {"dimensions": ["batch", "sequence"]}),
+        (["batch", 3], {"dimensions": ["batch", None]}),
+        (["past + sequence", None], {"dimensions": ["past + sequence", None]}),
+        ([None, 3], {}),
+        (["", 3], {}),
+        (["?", "?"], {}),  # two lengths that nobody knows are not the same one
+        (["None", "unknown"], {}),
+        (["unk__12", "unk__13"], {}),
+        (['say "hi"', "new\nline"], {}),  # no error could quote them
+        (["x" * 201, "batch"], {"dimensions": [None, "batch"]}),
+    ],
+)
+def test_names_of_dimensions_are_kept_if_they_say_anything(
+    tmp_path: Path, shape: Shape, expected: dict[str, Any]
+) -> None:
+    model = make_model([tensor("features", TensorProto.FLOAT, shape)])
+
+    contract = derive(save(model, tmp_path / "named.onnx"), tmp_path / "model")
+
+    found = contract["inputs"][0]
+    assert {key: value for key, value in found.items() if key == "dimensions"} == expected
+    assert read_manifest(tmp_path / "model" / "model.json").inputs[0].name == "features"
 
 
 @pytest.mark.parametrize(

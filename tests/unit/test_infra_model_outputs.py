@@ -46,3 +46,9 @@ def test_labels_stay_where_there_are_as_many_columns() -> None:
     assert correct(output, {"y": [-1, 2]}) == output | {"shape": [-1, 2]}
     assert "labels" not in correct(output, {"y": [-1, 3]})
     assert correct(output, {}) == output
+
+
+def test_names_of_dimensions_go_with_the_declaration() -> None:
+    output = {"name": "y", "datatype": "FP32", "shape": [1], "dimensions": ["N"]}
+    assert correct(output, {"y": [-1, 2]}) == {"name": "y", "datatype": "FP32", "shape": [-1, 2]}
+    assert correct(output, {}) == output

@@ -421,3 +421,27 @@ def test_made_up_texts_are_nobodys_own() -> None:
     rows = make_up(inputs, 1, zeros=False, texts=texts)
     assert lists(rows)["c"] == [["y"]] * 8
     assert lists(make_up(inputs, 1, zeros=True, texts=texts))["c"] == [[""]] * 8
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "row"),
+    [
+        ({"index_range": [-9, 8]}, [1, 1, 1]),
+        ({"index_range": [-1, 0]}, [0, 0, 0]),
+        ({"index_range": [-900, 899], "datatype": "UINT8"}, [1, 1, 1]),
+        ({"column_index_ranges": [None, [-1, 0], [-9, 8]]}, [1, 0, 1]),
+        ({"categories": [7, 8]}, [7, 7, 7]),
+        ({"column_categories": [None, [7, 8], [9]]}, [1, 7, 9]),
+        ({"categories": ["DE", "FR"], "datatype": "BYTES"}, ["DE", "DE", "DE"]),
+    ],
+)
+def test_made_up_values_are_such_as_the_graph_allows(
+    fields: dict[str, Any], row: list[Any], *, zeros: bool
+) -> None:
+    inputs = [{"name": "ids", "datatype": "INT64", "shape": [-1, 3], **fields}]
+
+    samples = make_up(inputs, 5, zeros=zeros)
+
+    expected = [0 if zeros and one == 1 else one for one in row]
+    assert samples.request([0])["ids"].tolist() == [expected]

@@ -477,7 +477,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "records": (scoring(dataframe_records=[RECORD] * 10_001), "at most 10000 rows"),
     "feature missing": (scoring(inputs={"age": [1]}), "column 'repeat_purchases' is missing"),
     "feature unknown": (scoring(inputs=BY_FEATURE | {"z": [1]}), "unknown field `z`"),
-    "feature ragged": (scoring(inputs=BY_FEATURE | {"age": [1]}), "'age': Expected 2 rows, got 1"),
+    "feature ragged": (
+        scoring(inputs=BY_FEATURE | {"age": [1]}),
+        "'age': Expected 2 rows, got 1; column 'repeat_purchases' has 2",
+    ),
     "feature nested": (
         scoring(inputs=BY_FEATURE | {"age": [1, [2]]}),
         "column 'age': data[1]: Expected `float`, got `array`",

@@ -30,6 +30,12 @@ def test_sample_is_zeros_without_an_example_and_never_a_golden_one() -> None:
     assert [tensor["data"] for tensor in request["inputs"]] == [[0, 0], [False] * 3, [""]]
 
 
+def test_sample_is_the_first_category_where_there_are_such() -> None:
+    country = {"name": "country", "datatype": "BYTES", "shape": [-1], "categories": ["DE", "FR"]}
+    request = sample_request({"inputs": [country], "golden": []})
+    assert request["inputs"][0]["data"] == ["DE"]
+
+
 def test_sample_leaves_out_what_may_be_absent() -> None:
     optional = {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True}
     for fields in ({}, {"example": EXAMPLE}):
