@@ -28,7 +28,7 @@ from serving.table import (
     read_split,
     read_tensor,
 )
-from serving.telemetry import record, timed
+from serving.telemetry import timed
 from serving.tensors import DATATYPES, Array, Datatype, from_binary, from_json
 
 MAX_NPY_HEADER = 256  # characters; numpy writes 118 for most arrays
@@ -61,19 +61,20 @@ def invoke(model: Model, body: bytes, headers: Mapping[str, str]) -> Response:
 
     Raises EncodingError, RequestError, LimitError or InferenceError.
     """
-    with timed("RequestLatency"):
+    measured: dict[str, float] = {}
+    with timed(measured, "RequestLatency"):
         content_type = media_type(headers)
         content_type = JSON if content_type is None else content_type
         if content_type not in _READERS:
             raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
         body = compression.expand(body, headers, model.manifest.limits.expanded_bytes)
         inputs, by_row = _READERS[content_type](model, body)
-        record(Rows=model.rows(inputs))
-        with timed("InferenceLatency"):
+        measured["Rows"] = model.rows(inputs)
+        with timed(measured, "InferenceLatency"):
             arrays = model.predict(inputs)
         predictions = _predictions(arrays, model.rows(inputs) if by_row else None)
         body, encoding = compression.compress(_encode({"predictions": predictions}), headers)
-        return Response(body, extra_headers=encoding)
+        return Response(body, extra_headers=encoding, measured=measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:

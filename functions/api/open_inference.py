@@ -17,7 +17,7 @@ from serving.errors import EncodingError, LimitError, RequestError, UnknownModel
 from serving.manifest import DYNAMIC, Tensor
 from serving.model import Model
 from serving.strict_json import decode, refuse_repeated_keys
-from serving.telemetry import FUNCTION_VERSION, logger, record, timed
+from serving.telemetry import FUNCTION_VERSION, logger, timed
 from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
 PLATFORM = "onnx_onnxv1"
@@ -167,7 +167,8 @@ def infer(
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
-    with timed("RequestLatency"):
+    measured: dict[str, float] = {}
+    with timed(measured, "RequestLatency"):
         _select(model, name, version)
         if media_type(headers) not in {None, JSON, BINARY}:  # tritonclient sends none
             raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
@@ -175,11 +176,11 @@ def infer(
         request, binary = _decode(model, body, headers)
         inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
-        record(Rows=model.rows(inputs))
+        measured["Rows"] = model.rows(inputs)
         logger.debug("inputs", shapes={name: array.shape for name, array in inputs.items()})
-        with timed("InferenceLatency"):
+        with timed(measured, "InferenceLatency"):
             arrays = model.predict(inputs, outputs)
-        return _respond(model, request, arrays, headers)
+        return _respond(model, request, arrays, headers, measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -329,7 +330,11 @@ def _read_input(tensor: RequestInput, datatype: str, binary: memoryview, size: i
 
 
 def _respond(
-    model: Model, request: InferRequest, arrays: dict[str, Array], headers: Mapping[str, str]
+    model: Model,
+    request: InferRequest,
+    arrays: dict[str, Array],
+    headers: Mapping[str, str],
+    measured: dict[str, float],
 ) -> Response:
     wanted = {
         output.name: output.parameters.binary_data
@@ -359,4 +364,4 @@ def _respond(
     extra_headers = {HEADER_LENGTH: str(len(header))} if parts else {}
     body = b"".join([header, *parts])
     body, encoding = compression.compress(body, headers)
-    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding)
+    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding, measured)

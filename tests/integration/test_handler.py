@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import ModelProto
 
-from tests.onnx_models import gather, logarithm, logistic
+from tests.onnx_models import gather, identity, logarithm, logistic
 
 Event = Callable[..., dict[str, Any]]
 
@@ -576,6 +578,61 @@ def test_one_record_of_metrics_a_request_for_dashboards_and_for_the_canary(
     assert first["RequestLatency"][0] >= first["InferenceLatency"][0] > 0
     assert second["ClientErrors"] == [1.0]
     assert not {"ColdStart", "Rows", "ServerErrors"} & second.keys()
+
+
+FLOATS = np.random.default_rng(1).random(400_000)  # 3 MB, and 8 as JSON
+BINARY = {"name": "x", "shape": [400_000], "datatype": "FP64"}
+INDEX = {"name": "x", "shape": [1], "datatype": "INT64", "data": [99]}
+NEGATIVE = {"name": "x", "shape": [1], "datatype": "FP32", "data": [-1]}
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "body"),
+    [
+        (logistic(), INFER, request(inputs=[tensor(data=[])])),
+        (logistic(), "/v2/models/other/infer", request()),
+        (logistic(), "/invocations", json.dumps({"inputs": [["a"] * 4]})),
+        (gather(), INFER, json.dumps({"inputs": [INDEX]})),
+        (gather(), "/invocations", json.dumps({"inputs": [99]})),
+        (logarithm(), INFER, json.dumps({"inputs": [NEGATIVE]})),
+        (logarithm(), "/invocations", json.dumps({"inputs": [-1.0]})),
+        (
+            identity("FP64", [None]),
+            INFER,
+            json.dumps({"inputs": [BINARY | {"data": FLOATS.tolist()}]}),
+        ),
+        (identity("FP64", [None]), "/invocations", json.dumps({"inputs": FLOATS.tolist()})),
+    ],
+    ids=[
+        "no data",
+        "unknown model",
+        "text for a number",
+        "failing in the model",
+        "failing in the model, scored",
+        "NaN",
+        "NaN, scored",
+        "too large an answer",
+        "too large an answer, scored",
+    ],
+)
+def test_only_an_answered_request_counts_in_latency_and_rows(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    model: ModelProto,
+    path: str,
+    body: str,
+) -> None:
+    api = load_handler(model)
+    capfd.readouterr()
+
+    answer = api.handler(http_event("POST", path, body), lambda_context)
+
+    recorded = emf(capfd.readouterr().out)
+    assert 400 <= answer["statusCode"] == recorded["status"]
+    assert recorded["Requests"] == [1.0]
+    assert not {"RequestLatency", "InferenceLatency", "Rows"} & recorded.keys()
 
 
 def test_no_payload_reaches_the_log(
