@@ -39,7 +39,7 @@ from moto.server import ThreadedMotoServer
 
 from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
-from infra.local.metrics import Sample, percentile
+from infra.local.metrics import Sample, extended_statistic
 from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
 from infra.local.versions import LATEST
 
@@ -47,6 +47,7 @@ from infra.local.versions import LATEST
 # them in another order than the metric did would find nothing.
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
 
+EXTENDED = ("p", "PR(")  # statistics begin so
 LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
@@ -90,7 +91,7 @@ class Datum(MetricAggregatedDatum):
 
 
 class Percentiles(Statistics):
-    """The statistics of one period, of which moto itself knows no percentiles.
+    """The statistics of one period; moto itself knows no percentiles and no percentile ranks.
 
     As on CloudWatch there are none if a value is negative, nor of a statistic set unless all its
     values are the same. Source: docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/
@@ -99,7 +100,7 @@ class Percentiles(Statistics):
 
     def get_statistics_for_type(self, stat: str) -> Any:
         """Return one statistic, None if there is none."""
-        if not stat.startswith("p"):
+        if not stat.startswith(EXTENDED):
             return super().get_statistics_for_type(stat)
         values: list[float] = []
         for datum in self.metric_data:
@@ -112,14 +113,13 @@ class Percentiles(Statistics):
                     values += [low] * int(datum.sample_count)
                 case _:
                     return None
-        return percentile(values, float(stat[1:])) if min(values) >= 0 else None
+        return extended_statistic(stat, values) if min(values) >= 0 else None
 
     @property
     def extended_statistics(self) -> dict[str, float] | None:
-        """The percentiles that GetMetricStatistics is asked for."""
-        values = {
-            stat: self.get_statistics_for_type(stat) for stat in self.stats if stat.startswith("p")
-        }
+        """What GetMetricStatistics is asked for besides moto's own statistics."""
+        asked = [stat for stat in self.stats if stat.startswith(EXTENDED)]
+        values = {stat: self.get_statistics_for_type(stat) for stat in asked}
         return {stat: value for stat, value in values.items() if value is not None} or None
 
 
@@ -133,6 +133,7 @@ def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
 
 
 CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
+CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # it takes a rule, but has no such action
 CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
 
@@ -218,12 +219,11 @@ class Cloud:
         held: Any = self._stacks.get_stack(stack)
         held.status, held.stack_status_reason = status, reason
 
-    def put_dashboards(self, stack: Stack, version: str) -> None:
-        """Let the dashboards show the alarms of a version that was just published."""
-        for properties in stack.resources(DASHBOARD, version).values():
-            cloudwatch_backends[ACCOUNT_ID][self._region].put_dashboard(
-                properties["DashboardName"], properties["DashboardBody"]
-            )
+    def put_dashboard(self, properties: Mapping[str, str]) -> None:
+        """Create or change a dashboard, from its CloudFormation properties."""
+        cloudwatch_backends[ACCOUNT_ID][self._region].put_dashboard(
+            properties["DashboardName"], properties["DashboardBody"]
+        )
 
     def publish(self, function: Function, archives: Archives) -> str:
         """Publish the next version of the function; return its number, which no other ever had."""

@@ -2,8 +2,11 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+PERCENTILE_RANK = re.compile(r"PR\(([\d.]*):([\d.]*)\)")
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -103,6 +106,19 @@ def platform_samples(
         for unit, values in (("Count", counts), ("Milliseconds", milliseconds)):
             for name, value in values.items():
                 yield Sample(Series(namespace, name, unit, dimensions), time, [value])
+
+
+def extended_statistic(stat: str, values: Sequence[float]) -> float:
+    """Return a percentile, as p99, or a percentile rank, as PR(:500), of values.
+
+    A rank is the percentage of the values above its first number and up to its second. Source:
+    docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html. Raises
+    ValueError for any other statistic.
+    """
+    if rank := PERCENTILE_RANK.fullmatch(stat):
+        low, high = float(rank[1] or -math.inf), float(rank[2] or math.inf)
+        return 100 * sum(low < value <= high for value in values) / len(values)
+    return percentile(values, float(stat.removeprefix("p")))
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -1,7 +1,7 @@
 """What `sam build` made, read as CloudFormation would read it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from infra.local.route import Route
 
@@ -98,6 +99,11 @@ class Stack:
         """Return the properties of every resource of one type, by its logical id."""
         return _resources(self.template, kind, self.resolvers(version))
 
+    def order(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the logical ids that CloudFormation changes before the alias, and those after."""
+        [alias] = _find(self.template["Resources"], "AWS::Lambda::Alias")
+        return order_around(self.template["Resources"], alias)
+
     def outputs(self, version: str) -> Mapping[str, tuple[str, str]]:
         """Return the stack's outputs as (value, description)."""
         resolve = self.resolvers(version)
@@ -125,6 +131,12 @@ class Stack:
             hook=policy.get("BeforeAllowTrafficHook"),
             properties=group,
         )
+
+    def is_gate(self, logical_id: str, version: str) -> bool:
+        """Tell whether a function is the hook that is deployed with a version."""
+        preference = self.preference(version)
+        name = self.resolvers(version)({"Ref": logical_id})
+        return preference is not None and preference.hook == name
 
     def gate(self, version: str) -> Function | None:
         """Return the hook that is deployed with a version; layers they share are the same files."""
@@ -363,7 +375,7 @@ def _name_alarms(
     resolve = _resolver({"Resources": resources}, known)
     references = {}
     for logical_id, resource in resources.items():
-        if resource["Type"] == "AWS::CloudWatch::Alarm":
+        if resource["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
             name = resolve(resource["Properties"].get("AlarmName", f"{stack}-{logical_id}"))
             arn = f"arn:aws:cloudwatch:{region}:{ACCOUNT_ID}:alarm:{name}"
             references[logical_id] = {"Ref": name, "Arn": arn}

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,15 +98,19 @@ async def test_percentiles_are_those_of_every_value(local: LocalStack) -> None:
 
     # WHEN either API is asked THEN it answers
     statistics = local.cloudwatch.get_metric_statistics(
-        **LATENCY, **window, Period=60, ExtendedStatistics=["p50", "p99", "p99.9"]
+        **LATENCY, **window, Period=60, ExtendedStatistics=["p50", "p99", "p99.9", "PR(:7)"]
     )["Datapoints"]
     assert [point["ExtendedStatistics"] for point in statistics] == [
-        {"p50": 50, "p99": 99, "p99.9": pytest.approx(99.9)},
-        {"p50": 7, "p99": 7, "p99.9": 7},
+        {"p50": 50, "p99": 99, "p99.9": pytest.approx(99.9), "PR(:7)": pytest.approx(800 / 101)},
+        {"p50": 7, "p99": 7, "p99.9": 7, "PR(:7)": 100},
     ]
     metric = Metric("Shop", "Latency", (("service", "shop"),), "p99", 60)
     assert read_data(local.cloudwatch, {"slow": metric}, START, START + 5 * MINUTE) == {
         "slow": {START: 99, START + MINUTE: 7}
+    }
+    rank = replace(metric, stat="PR(50:)", period=120)
+    assert read_data(local.cloudwatch, {"slow": rank}, START, START + 5 * MINUTE) == {
+        "slow": {START: pytest.approx(5000 / 102)}
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.metrics import Metrics, Sample, Series, read_emf
+from infra.local.metrics import Metrics, Sample, Series, extended_statistic, read_emf
 
 RECORD: dict[str, Any] = {
     "_aws": {
@@ -81,3 +81,27 @@ def test_flush_merges_the_values_of_a_series_by_second() -> None:
     metrics.flush()
     # THEN each second of each series arrives once, with all its values
     assert put == [Sample(a, 10, [1, 3, 4]), Sample(b, 10, [2]), Sample(a, 11, [5])]
+
+
+@pytest.mark.parametrize(
+    ("stat", "expected"),
+    [
+        ("PR(:300)", 60),  # a value at the upper bound is within
+        ("PR(:299.9)", 40),
+        ("PR(:1000)", 100),
+        ("PR(:1)", 0),
+        ("PR(100:300)", 40),  # one at the lower bound is not
+        ("PR(300:)", 40),
+        ("p50", 300),
+        ("p100", 500),
+    ],
+)
+def test_percentile_ranks_are_the_share_within_bounds(stat: str, expected: float) -> None:
+    """docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html."""
+    assert extended_statistic(stat, [500, 300, 100, 200, 400]) == expected
+
+
+@pytest.mark.parametrize("stat", ["TM(2%:98%)", "PR(100)", "PR(a:b)", "IQM"])
+def test_other_extended_statistics_are_not_known(stat: str) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        extended_statistic(stat, [1.0])
