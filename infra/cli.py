@@ -59,11 +59,14 @@ def run(
     concurrency: Annotated[
         int, typer.Option(min=1, help="Executions at a time; more are throttled.")
     ] = 10,
+    metric_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds until metrics are seen; on AWS 60 to 120.")
+    ] = 90,
 ) -> None:
     """Build the stack and serve it on this machine."""
     from infra.local.run import run as run_stack
 
-    asyncio.run(run_stack(port, aws_port, model, concurrency, Console()))
+    asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Console()))
 
 
 @app.command()

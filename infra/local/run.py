@@ -35,8 +35,13 @@ SHOWN_LOG_LINES = 20
 SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a terminal
 
 
-async def run(
-    port: int, aws_port: int, model: Path | None, concurrency: int, console: Console
+async def run(  # noqa: PLR0913, PLR0917 the command's options
+    port: int,
+    aws_port: int,
+    model: Path | None,
+    concurrency: int,
+    metric_delay: float,
+    console: Console,
 ) -> None:
     """Serve the stack on 127.0.0.1 until SIGINT or SIGTERM.
 
@@ -67,6 +72,7 @@ async def run(
                         listener=listener,
                         aws_port=aws_port,
                         concurrency=concurrency,
+                        metric_delay=metric_delay,
                         on_error=show,
                         read=_reader(stack, model),
                     )

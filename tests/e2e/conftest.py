@@ -25,7 +25,7 @@ class LocalRun:
 @pytest.fixture(scope="session")
 def local_run() -> Iterator[LocalRun]:
     process = subprocess.Popen(
-        [INFRA, "run", "--port", "0"],
+        [INFRA, "run", "--port", "0", "--metric-delay", "0"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"AWS_DEFAULT_REGION": "eu-west-1"},

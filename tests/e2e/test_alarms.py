@@ -210,6 +210,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
             directory=folder / "run",
             concurrency=1,
             clock=clock,
+            metric_delay=0,
             watch=False,
         ) as local,
         httpx.AsyncClient(base_url=local.url, timeout=60) as client,

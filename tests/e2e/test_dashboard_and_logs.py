@@ -49,6 +49,7 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
             replace(stack, function=function),
             python=await managed_runtime.prepare(),
             directory=folder / "run",
+            metric_delay=0,
         ) as local,
         httpx.AsyncClient(base_url=local.url) as client,
     ):

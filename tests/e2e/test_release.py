@@ -117,6 +117,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
             python=await managed_runtime.prepare(),
             directory=tmp_path / "run",
             read=read,
+            metric_delay=0,
             watch=False,
         ) as local,
         httpx.AsyncClient(base_url=local.url, timeout=60) as client,

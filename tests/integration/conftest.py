@@ -159,6 +159,7 @@ class Starter:
     async def __call__(self, **options: Any) -> LocalStack:
         stack = read_stack(self.build, STACK_NAME, REGION)
         rng = random.Random(1)  # noqa: S311 a test must repeat
+        options = {"metric_delay": 0} | options  # most tests want to see what they have measured
         local = serve(stack, python=self.python, directory=self.directory, rng=rng, **options)
         return await self.exits.enter_async_context(local)
 

@@ -1,6 +1,7 @@
 """What CloudWatch extracts from a log line, and how samples are gathered."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +82,24 @@ def test_flush_merges_the_values_of_a_series_by_second() -> None:
     metrics.flush()
     # THEN each second of each series arrives once, with all its values
     assert put == [Sample(a, 10, [1, 3, 4]), Sample(b, 10, [2]), Sample(a, 11, [5])]
+
+
+def test_values_are_handed_over_when_they_are_old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a cloud whose minute lasts two seconds, and values that take it a minute and a half
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    put: list[Sample] = []
+    metrics = Metrics(put.extend, lambda at: at * 30, delay=90)
+    series = Series("Shop", "a", "Count", ())
+    metrics.add([Sample(series, 999, [1]), Sample(series, 1000, [2])])
+    # WHEN three seconds are over for one of them THEN it alone is handed over
+    now = 1002.5
+    metrics.flush()
+    assert put == [Sample(series, 999 * 30, [1])]
+    # AND the other is when it is old enough, even if nothing else comes
+    now = 1003
+    metrics.flush()
+    assert put[1:] == [Sample(series, 1000 * 30, [2])]
 
 
 @pytest.mark.parametrize(
