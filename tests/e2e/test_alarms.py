@@ -307,6 +307,7 @@ async def test_an_environment_that_ends_in_mid_request(
     await service.each_minute(3, crash)
 
     assert service.ringing() == {"ReleaseFunctionErrorsAlarm", "ErrorRateAlarm"}
+    assert "Runtime exited" in (service.logs / "1.log").read_text()  # as the alarm says
 
 
 async def test_requests_that_time_out(service: Service, tmp_path: Path) -> None:
@@ -319,6 +320,7 @@ async def test_requests_that_time_out(service: Service, tmp_path: Path) -> None:
 
         assert service.ringing(version) == {"ReleaseFunctionErrorsAlarm", "ErrorRateAlarm"}
         assert service.ringing("1") == {"ErrorRateAlarm"}
+        assert "Task timed out" in (service.logs / f"{version}.log").read_text()
 
 
 async def test_throttled_requests(service: Service) -> None:

@@ -107,16 +107,16 @@ async def test_dashboard_tells_the_numbers_of_the_run(local: LocalStack, tmp_pat
     p50, p90, p99 = (float(legends["Latency (ms)"][name][1]) for name in ("p50", "p90", "p99"))
     assert 0 < p50 <= p90 <= p99
     assert float(legends["USD for a million predictions"]["USD"][0]) > 0
-    # AND every alarm of the template has a state
+    # AND every alarm that the template shows has a state
     states = [state for state, _ in read_tiles(page.read_text())]
-    assert len(states) == 9
+    assert len(states) == 6
     assert "Not there" not in states
 
 
 async def test_logs_show_each_request(local: LocalStack) -> None:
     result = await infra(local, "logs")
     statuses = re.findall(
-        r"INFO     v1   [0-9a-f]{8}  status=(\d+) .*RequestLatency=", result.output
+        r"INFO     v1   [0-9a-f]{8}  status=(\d+) .*(?:RequestLatency|Errors)=", result.output
     )
     assert sorted(statuses) == ["200"] * 4 + ["400"] * 3 + ["500"] * 2
 

@@ -17,6 +17,7 @@ import pytest
 
 from infra.alarm_rule import is_met, list_alarms
 from infra.local.dependencies import order_around
+from infra.logs import parse as parse_line
 from infra.metric_math import calculate
 from tests.onnx_models import gather, logarithm, logistic
 from tests.sam_template import (
@@ -527,6 +528,38 @@ def test_no_alarm_goes_off_for_want_of_data_and_all_tell_the_topic(
         [period] = {stat["Period"] for stat in stats or [alarm]}
         assert period in {60, 120}
         assert len(alarm["AlarmDescription"]) < 300
+
+
+# What Lambda writes of a request or a start that failed, in the log format that is no JSON:
+# docs.aws.amazon.com/lambda/latest/dg/python-logging.html and lambda-runtime-environment.html.
+LOG_LINES = {
+    "Task timed out": "2026-11-22T13:38:53.788Z 8f507cfc Task timed out after 20.00 seconds",
+    "Runtime exited": "RequestId: 8f507cfc Error: Runtime exited with error: signal: killed",
+    "INIT_REPORT": "INIT_REPORT Init Duration: 512.11 ms\tPhase: init\tStatus: error",
+}
+
+
+def test_alarms_name_lines_that_are_in_the_log(expand: Callable[..., Template]) -> None:
+    # GIVEN the lines that alarms quote
+    template = expand()
+    texts = [alarm["AlarmDescription"] for alarm in read_alarms(template).values()]
+    quoted = {line for text in texts for line in re.findall(r'"([^"]+)"', text)}
+
+    # THEN they are those of the log format, and `infra logs --errors` shows them
+    assert properties(template, "InferenceFunction")["LoggingConfig"]["LogFormat"] == "Text"
+    assert quoted == LOG_LINES.keys()
+    assert not any("platform." in text for text in texts)
+    assert {parse_line(line).level for line in LOG_LINES.values()} == {"ERROR"}
+
+
+def test_a_model_that_does_not_load_is_no_reason_to_roll_back_what_has_no_traffic(
+    expand: Callable[..., Template],
+) -> None:
+    text = read_alarms(expand())["ModelLoadFailuresAlarm"]["AlarmDescription"]
+
+    # The gate starts a version before it has traffic, so this rings without a caller's notice
+    assert "gate refused" in text
+    assert "nothing needs a rollback" in text
 
 
 def test_release_alarms_compare_the_new_version_with_all_versions(
