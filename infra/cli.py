@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.local.metrics import DELAY_SECONDS
 from infra.model import cli as model
 from infra.options import Page, Region, StackName
 from infra.rehearsal.cli import rehearse
@@ -61,7 +62,7 @@ def run(
     ] = 10,
     metric_delay: Annotated[
         float, typer.Option(min=0, help="Seconds until metrics are seen; on AWS 60 to 120.")
-    ] = 90,
+    ] = DELAY_SECONDS,
 ) -> None:
     """Build the stack and serve it on this machine."""
     from infra.local.run import run as run_stack

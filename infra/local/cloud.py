@@ -47,7 +47,7 @@ from infra.local.versions import LATEST
 # them in another order than the metric did would find nothing.
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
 
-EXTENDED = ("p", "PR(")  # statistics begin so
+EXTENDED = ("p", "PR(")  # what the names of percentiles and their ranks begin with
 LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
@@ -133,9 +133,10 @@ def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
 
 
 CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
-CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # it takes a rule, but has no such action
 CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
+# moto's PutMetricAlarm takes the rule of a composite alarm, but no action leads there.
+CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # as said
 
 
 type Archives = Mapping[Path, str]

@@ -155,10 +155,11 @@ class CloudFormation:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
             release = Release(version, deployment_id, status, reason, tuple(progress.events))
-            before, after = new.stack.order()
             if release.is_promoted:
+                _, after = new.stack.order()
                 await self._settle(await self._apply(new, after), old)
             else:
+                before, _ = old.stack.order()
                 await self._settle(await self._apply(old, before), new)
         except BaseException as error:
             self._end("UPDATE_ROLLBACK_FAILED", str(error))
@@ -185,10 +186,7 @@ class CloudFormation:
         return await self._apply(published, [*before, *after])
 
     async def _apply(self, published: Published, logical_ids: Iterable[str]) -> Published:
-        """Make resources, or put them back, one after the other, as a version's stack says.
-
-        Of those that are named only some kinds exist here.
-        """
+        """Make or put back resources of a version in this order, as far as they exist here."""
         stack, version = published.stack, published.version
         preference, names = stack.preference(version), name_alarms(stack, version)
         resolved = {kind: stack.resources(kind, version) for kind in (*ALARM_KINDS, DASHBOARD)}

@@ -741,10 +741,18 @@ def test_a_version_is_judged_by_the_others(
 
 @pytest.mark.parametrize(
     ("within", "all_within", "percent"),
-    [(100, 100, 0), (60, 96, 40), (60, 60, 0), (98, 99.8, 2), (99, 99.9, 0)],
+    [
+        (100, 100, 0),
+        (60, 96, 40),
+        (60, 60, 0),
+        (98, 99.8, 2),
+        (99, 99.9, 0),
+        (0, 90, 100),
+        (None, 90, 100),  # should CloudWatch have no rank where no value is within
+    ],
 )
 def test_latency_is_judged_by_the_share_of_slow_requests(
-    expand: Callable[..., Template], within: float, all_within: float, percent: float
+    expand: Callable[..., Template], within: float | None, all_within: float, percent: float
 ) -> None:
     counts = {"requests": 100, "all_requests": 1000}
     alarm = read_alarms(expand())["ReleaseLatencyAlarm"]
