@@ -34,6 +34,7 @@ PACKAGES = Path("RuntimeLayer/python")
 HANDLER = Path("InferenceFunction/api/handler.py")
 NAME, REGION = "serverless-onnx", "eu-west-1"
 TYPE = "Canary10Percent5Minutes"
+FAILING_CLIENT = "failing client"
 MINUTE = 3  # seconds of a minute of the clock
 RATE, RATE_AT_THE_GATE = 80, 40  # requests a second
 
@@ -313,18 +314,16 @@ def copy_links(build: Path, to: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theatre]:
-    async with open_theatre(tmp_path_factory.mktemp("matrix"), scoring()) as theatre:
-        yield theatre
-
-
-@pytest.fixture(scope="module")
-async def theatre_with_a_failing_client(
-    tmp_path_factory: pytest.TempPathFactory,
+async def theatre(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Theatre]:
-    """A model that raises on one request in five, whatever its version."""
-    folder = tmp_path_factory.mktemp("client")
-    async with open_theatre(folder, scoring(RAISES_BELOW_ZERO), failing=1 / 5) as theatre:
+    """The theatre of a good model, or of one that raises on one request in five in any version."""
+    folder = tmp_path_factory.mktemp("matrix")
+    if getattr(request, "param", None) == FAILING_CLIENT:
+        opening = open_theatre(folder, scoring(RAISES_BELOW_ZERO), failing=1 / 5)
+    else:
+        opening = open_theatre(folder, scoring())
+    async with opening as theatre:
         yield theatre
 
 
@@ -394,8 +393,9 @@ async def test_a_good_release_is_promoted(theatre: Theatre, tmp_path: Path) -> N
     assert is_near(canary.count(rehearsal.new), len(canary), 0.1)
 
 
+@pytest.mark.parametrize("theatre", [FAILING_CLIENT], indirect=True)
 async def test_a_client_that_fails_everywhere_takes_back_no_good_release(
-    theatre_with_a_failing_client: Theatre, tmp_path: Path
+    theatre: Theatre, tmp_path: Path
 ) -> None:
     case = Case(
         "good, next to a failing client",
@@ -404,15 +404,16 @@ async def test_a_client_that_fails_everywhere_takes_back_no_good_release(
         "",
     )
 
-    rehearsal, tallied = await theatre_with_a_failing_client.play(case, tmp_path, RATE)
+    rehearsal, tallied = await theatre.play(case, tmp_path, RATE)
 
     assert rehearsal.reason == ""
     new = tallied.versions[rehearsal.new]
     assert is_near(new.failed, new.answered, 1 / 5)
 
 
+@pytest.mark.parametrize("theatre", [FAILING_CLIENT], indirect=True)
 async def test_a_client_that_fails_everywhere_hides_no_bad_release(
-    theatre_with_a_failing_client: Theatre, tmp_path: Path
+    theatre: Theatre, tmp_path: Path
 ) -> None:
     case = Case(
         "bad, next to a failing client",
@@ -421,7 +422,7 @@ async def test_a_client_that_fails_everywhere_hides_no_bad_release(
         r"alarms are active: .*release-(server-errors|non-finite)-v{new}\b",
     )
 
-    rehearsal, tallied = await theatre_with_a_failing_client.play(case, tmp_path, RATE)
+    rehearsal, tallied = await theatre.play(case, tmp_path, RATE)
 
     new = tallied.versions[rehearsal.new]
     assert is_near(new.failed, new.answered, 3 / 5)
