@@ -18,6 +18,8 @@ Label = Annotated[str, Meta(pattern=r'^[^"\\\x00-\x1f]{1,200}$')]  # can be a ke
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Meta(ge=DYNAMIC)]
 Range = tuple[int, int]  # the lowest and the highest
+Length = Annotated[int, Meta(ge=0)]
+Lengths = tuple[Length, Length | None]  # the shortest and the longest; None: no end was found
 Categories = Annotated[list[int | str], Meta(min_length=1)]
 
 
@@ -69,6 +71,8 @@ class Tensor(_Strict, frozen=True):
     datatype: str
     shape: list[Dimension]
     dimensions: list[Label | None] = []  # their names in the graph: equal names, equal lengths
+    least_lengths: list[Length] = []  # of each dimension: a shorter one ends the whole process
+    answered_lengths: list[Lengths | None] = []  # by the model, when it was tried with others
     optional: bool = False  # an input for which the graph has a value of its own
     index_range: Range | None = None  # of all elements
     column_index_ranges: list[Range | None] = []  # of the elements of each column
@@ -89,8 +93,10 @@ class Tensor(_Strict, frozen=True):
                 )
         if len({feature.name for feature in self.features}) < len(self.features):
             raise ValueError("`features` names a feature twice")
-        if self.dimensions and len(self.dimensions) != len(self.shape):
-            raise ValueError(f"`dimensions` must be as long as `shape`, got {len(self.dimensions)}")
+        for field in ("dimensions", "least_lengths", "answered_lengths"):
+            entries = len(getattr(self, field))
+            if entries and entries != len(self.shape):
+                raise ValueError(f"`{field}` must be as long as `shape`, got {entries}")
         self._check_values()
 
     def _check_values(self) -> None:
@@ -136,6 +142,11 @@ class Tensor(_Strict, frozen=True):
                 f"input '{self.name}': expected shape {self.shape} (-1: any length), "
                 f"got {_shown(shape)}"
             )
+        for place, (least, length) in enumerate(zip(self.least_lengths, shape, strict=False)):
+            if length < least:
+                raise RequestError(
+                    f"input '{self.name}': shape[{place}]: expected at least {least}, got {length}"
+                )
 
 
 class Limits(_Strict, frozen=True):

@@ -157,6 +157,10 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
     if not model:
         return stack
     _warn_of_size(contract["files"], console)
+    from infra.model.doctor import add_lengths
+
+    with _progress(console, "Trying the model"):
+        await add_lengths(MODEL_LAYER)
     return _use_model(stack)
 
 

@@ -21,6 +21,7 @@ from infra.model.contract import (
     name_features,
     plain,
     succeed,
+    update_inputs,
 )
 from infra.model.doctor import (
     Examination,
@@ -108,6 +109,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             else _recall_texts(contract, previous)
         )
         examined = await examine(trial, contract, _recall(contract, former) or samples, texts)
+        update_inputs(contract, examined.lengths)
         if examined.shapes:
             graph = declare(graph, examined.shapes)
             contract["outputs"] = [correct(one, examined.shapes) for one in contract["outputs"]]

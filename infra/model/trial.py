@@ -90,7 +90,7 @@ class Trial:
             bench.function,
             Place("1", bench.function.code, bench.runtime),
             bench.python,
-            {"MODEL_DIR": str(directory)},
+            {"MODEL_DIR": str(directory.resolve())},  # it runs in a folder of its own
             self._read,
         )
         self._environment: Environment | None = None
