@@ -78,6 +78,7 @@ class Tensor(_Strict, frozen=True):
     column_index_ranges: list[Range | None] = []  # of the elements of each column
     categories: Categories | None = None
     column_categories: list[Categories | None] = []
+    sizes: bool = False  # their product is how many elements the model makes of it, or more
     features: list[Feature] = []
     labels: list[str] = []
 
@@ -100,6 +101,8 @@ class Tensor(_Strict, frozen=True):
         self._check_values()
 
     def _check_values(self) -> None:
+        if self.sizes and DATATYPES[self.datatype].dtype.kind not in "iuf":
+            raise ValueError(f"{self.datatype} holds no sizes")
         for _, (low, high) in self.index_ranges():
             if DATATYPES[self.datatype].dtype.kind not in "iuf":
                 raise ValueError(f"{self.datatype} holds no index, so it can have no index range")
@@ -154,6 +157,7 @@ class Limits(_Strict, frozen=True):
 
     rows: Annotated[int, Meta(ge=1)] = 10_000
     elements: Annotated[int, Meta(ge=1)] = 1_000_000
+    made_elements: Annotated[int, Meta(ge=1)] = 10_000_000  # of a tensor whose sizes are an input
     expanded_bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body
 
 

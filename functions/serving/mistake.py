@@ -54,12 +54,19 @@ def find_mistake(manifest: Manifest, inputs: Mapping[str, Array]) -> str | None:
     if rows and not any(rows):
         return "the request has no rows"
     for name, array in inputs.items():
-        if unknown := _find_nan_index(tensors[name], array) or _find_other(tensors[name], array):
-            return unknown
+        for find in (_find_nan_index, _find_other, _find_negative):
+            if unknown := find(tensors[name], array):
+                return unknown
     if length := _find_length(tensors, shapes):
         return length
     disagreement = _find_disagreement(manifest, tensors, shapes)
     return str(disagreement) if disagreement else None
+
+
+def _find_negative(tensor: Tensor, array: Array) -> str | None:
+    """No tensor has a size below zero."""
+    negative = tensor.sizes and bool((array < 0).any())
+    return f"input '{tensor.name}' has a negative size" if negative else None
 
 
 def _find_nan_index(tensor: Tensor, array: Array) -> str | None:

@@ -50,6 +50,7 @@ class Model:
             for tensor in manifest.inputs
             for column, bounds in tensor.index_ranges()
         ]
+        self._sizes = [tensor for tensor in manifest.inputs if tensor.sizes]
         self._bfloat16_outputs = {
             tensor.name for tensor in manifest.outputs if tensor.datatype == "BF16"
         }
@@ -143,6 +144,11 @@ class Model:
                     low, high = bounds
                     where = tensor.place(place, column)
                     raise RequestError(f"{where}: Expected an index from {low} to {high}")
+
+        most = self.manifest.limits.made_elements
+        for tensor in self._sizes:
+            if tensor.name in inputs and _multiply(inputs[tensor.name]) > most:
+                raise LimitError(f"input '{tensor.name}': its sizes make more than {most} elements")
 
     def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
         """Refuse an answer that is no number, unless the manifest says that there may be some.
@@ -292,6 +298,11 @@ def _zeros(tensor: Tensor) -> Array:
     for column, categories in tensor.known_categories():
         part(array, column)[...] = categories[0]
     return array
+
+
+def _multiply(sizes: Array) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.prod(sizes, dtype=np.float64))
 
 
 def _find_outside(array: Array, bounds: Range) -> list[int] | None:

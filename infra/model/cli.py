@@ -156,6 +156,8 @@ def _tell_values(tensor: dict[str, Any]) -> Iterator[str]:
     yield from (f"{where}indices from {one[0]} to {one[1]}" for where, one in ranges if one)
     categories = ("", tensor.get("categories")), *_columns(tensor, "column_categories")
     yield from (f"{where}{len(one)} categories" for where, one in categories if one)
+    if tensor.get("sizes"):
+        yield "sizes of what the model makes"
     for place, least in enumerate(tensor.get("least_lengths", ())):
         if least:
             yield f"shape[{place}] at least {least}"

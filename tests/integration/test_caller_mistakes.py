@@ -364,6 +364,48 @@ def test_a_length_that_failed_in_packaging_is_the_callers_mistake_if_the_model_f
     assert message in answer.get("error", "")
 
 
+FILL = graph({"x": (INT64, [None])}, node("ConstantOfShape", ["x"], ["y"]))
+COUNT = graph(
+    {"x": (INT64, [])},
+    node("Range", ["zero", "x", "one"], ["r"]),
+    node("Cast", ["r"], ["y"], to=FLOAT),
+    weights=[helper.make_tensor("zero", INT64, [], [0]), helper.make_tensor("one", INT64, [], [1])],
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes", "status", "message"),
+    [
+        (FILL, [10, 10], 200, ""),
+        (FILL, [0, 2**40], 200, ""),
+        (FILL, [101], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [11, 11], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [2**62, 2**62], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [2**62] * 100, 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [3141, -1], 400, "input 'x' has a negative size, and the model failed"),
+        (COUNT, 100, 200, ""),
+        (COUNT, -3141, 200, ""),
+        (COUNT, 2**40, 413, "input 'x': its sizes make more than 100 elements"),
+    ],
+)
+def test_sizes_that_would_take_the_memory_are_the_callers_mistake(
+    load: Callable[..., Ask],
+    capfd: pytest.CaptureFixture[str],
+    model: ModelProto,
+    sizes: Any,
+    status: int,
+    message: str,
+) -> None:
+    ask = load(model, limits={"made_elements": 100})
+
+    found, answer = ask(INFER, {"inputs": [tensor("x", sizes, np.int64)]})
+
+    assert found == status
+    assert answer.get("error", "").startswith(message)
+    assert "3141" not in str(answer)
+    assert "ServerErrors" not in capfd.readouterr().out
+
+
 INDEX: Inputs = {"x": (INT64, ["batch", 2])}
 LOOK_UP = node("Gather", ["table", "x"], ["y"])
 OUTSIDE = "input 'x': data[1][0]: Expected an index from -3 to 2"

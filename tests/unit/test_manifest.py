@@ -81,6 +81,7 @@ def with_input(**fields: Any) -> dict[str, Any]:
         (with_input(least_lengths=[1, -1]), r"`int` >= 0 - at `\$.inputs\[0\].least_lengths"),
         (with_input(answered_lengths=[None]), "`answered_lengths` must be as long as `shape`"),
         (with_input(answered_lengths=[None, [2]]), r"`array` of length 2"),
+        (with_input(datatype="BYTES", sizes=True), "BYTES holds no sizes"),
         (with_input(index_range=[1, 5]), r"an index range must hold 0, got \[1, 5\]"),
         (with_input(index_range=[0]), r"Expected `array` of length 2"),
         (with_input(column_index_ranges=[[0, 5]]), "`column_index_ranges` has 1 entries"),
