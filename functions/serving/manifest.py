@@ -78,7 +78,7 @@ class Tensor(_Strict, frozen=True):
     column_index_ranges: list[Range | None] = []  # of the elements of each column
     categories: Categories | None = None
     column_categories: list[Categories | None] = []
-    sizes: bool = False  # their product is how many elements the model makes of it, or more
+    sizes: bool = False  # its elements are sizes of a tensor that the model makes
     features: list[Feature] = []
     labels: list[str] = []
 
@@ -145,7 +145,11 @@ class Tensor(_Strict, frozen=True):
                 f"input '{self.name}': expected shape {self.shape} (-1: any length), "
                 f"got {_shown(shape)}"
             )
-        for place, (least, length) in enumerate(zip(self.least_lengths, shape, strict=False)):
+        if self.least_lengths:
+            self._check_least(shape)
+
+    def _check_least(self, shape: Sequence[int]) -> None:
+        for place, (least, length) in enumerate(zip(self.least_lengths, shape, strict=True)):
             if length < least:
                 raise RequestError(
                     f"input '{self.name}': shape[{place}]: expected at least {least}, got {length}"

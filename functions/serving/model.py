@@ -144,9 +144,8 @@ class Model:
                     low, high = bounds
                     where = tensor.place(place, column)
                     raise RequestError(f"{where}: Expected an index from {low} to {high}")
-
-        most = self.manifest.limits.made_elements
         for tensor in self._sizes:
+            most = self.manifest.limits.made_elements
             if tensor.name in inputs and _multiply(inputs[tensor.name]) > most:
                 raise LimitError(f"input '{tensor.name}': its sizes make more than {most} elements")
 

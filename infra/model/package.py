@@ -135,9 +135,13 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
-        notes = [*(samples.notes if samples else ()), *graph.changes, *examined.notes]
-        notes += _compare_with(contract, previous, former)
-        notes += _advise(contract, samples, examined, bench.function.memory_mb)
+        notes = [
+            *(samples.notes if samples else ()),
+            *graph.changes,
+            *examined.notes,
+            *_compare_with(contract, previous, former),
+            *_advise(contract, samples, examined, bench.function.memory_mb),
+        ]
         if contract["golden"] and examined.measured.load_ms >= WORTHWHILE_MS:
             layer, note = await simplify(bench, trial, layer, contract)
             notes.append(note)
