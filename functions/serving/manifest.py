@@ -1,5 +1,6 @@
 """model.json: the contract of one packaged model, read and checked once at start."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -12,6 +13,9 @@ from serving.tensors import DATATYPES
 
 MODEL_FILE = "model.onnx"
 DYNAMIC = -1
+# Bytes that a compressed body may expand to unless `limits` says: for a number in indented JSON,
+# for all but numbers and column names, and in all; only the last is for models that take strings.
+NUMBER, REST, EXPANDED = 48, 2**19, 25_000_000
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Label = Annotated[str, Meta(pattern=r'^[^"\\\x00-\x1f]{1,200}$')]  # can be a key of JSON as it is
@@ -131,6 +135,12 @@ class Tensor(_Strict, frozen=True):
             feature = f" (column '{self.features[column].name}')"
         return f"input '{self.name}': data{data}{feature}"
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table that make up this tensor: its features, or itself."""
+        is_table = len(self.shape) == 2  # noqa: PLR2004 rows and columns
+        return [feature.name for feature in self.features if is_table] or [self.name]
+
     def check(self, datatype: str, shape: Sequence[int]) -> None:
         """Raise RequestError unless a tensor of `datatype` and `shape` fits this one."""
         if datatype != self.datatype:
@@ -162,7 +172,7 @@ class Limits(_Strict, frozen=True):
     rows: Annotated[int, Meta(ge=1)] = 10_000
     elements: Annotated[int, Meta(ge=1)] = 1_000_000
     made_elements: Annotated[int, Meta(ge=1)] = 10_000_000  # of a tensor whose sizes are an input
-    expanded_bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body
+    expanded_bytes: Annotated[int, Meta(ge=1)] | None = None  # of a compressed body
 
 
 class Golden(_Strict, frozen=True):
@@ -231,6 +241,27 @@ class Manifest(_Strict, frozen=True):
     def sha256(self) -> str:
         """Digest of the graph, by which people know the model."""
         return self.files[MODEL_FILE]
+
+    @property
+    def expanded_bytes(self) -> int:
+        """The most bytes that a compressed body may expand to."""
+        if self.limits.expanded_bytes is not None:
+            return self.limits.expanded_bytes
+        if any(tensor.datatype == "BYTES" for tensor in self.inputs):
+            return EXPANDED
+        numbers = sum(map(self.most_elements, self.inputs))
+        columns = [name for tensor in self.inputs for name in tensor.columns]
+        names = sum(len(name) * (1 if name.isascii() else 6) for name in columns)  # or é is \u00e9
+        return min(EXPANDED, NUMBER * numbers + self.limits.rows * names + REST)
+
+    def most_elements(self, tensor: Tensor) -> int:
+        """Return how many elements of the input `tensor` one request may have."""
+        rows, *lengths = [max(1, length) for length in tensor.shape] or [1]
+        if DYNAMIC in tensor.shape[1:]:
+            return self.limits.elements
+        if tensor.shape[:1] == [DYNAMIC]:
+            rows = self.limits.rows
+        return min(self.limits.elements, rows * math.prod(lengths))
 
 
 def _by_column[Part](

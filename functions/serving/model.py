@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import InferenceError, LimitError, ManifestError, ModelLoadError, RequestError
+from serving.errors import (
+    InferenceError,
+    LimitError,
+    ManifestError,
+    ModelLoadError,
+    RequestError,
+    unknown,
+)
 from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Range, Tensor, read_manifest
 from serving.telemetry import record
 from serving.tensors import DATATYPES, Array, is_finite, part
@@ -44,6 +51,7 @@ class Model:
         self.load_milliseconds = load_milliseconds
         self.inputs = {tensor.name: tensor for tensor in manifest.inputs}
         self.outputs = {tensor.name: tensor for tensor in manifest.outputs}
+        self.expanded_bytes = manifest.expanded_bytes
         self._session = session
         self._index_ranges = [
             (tensor, column, bounds)
@@ -64,7 +72,7 @@ class Model:
         try:
             tensor = self.inputs[name]
         except KeyError:
-            raise RequestError(_unknown("input", self.inputs)) from None
+            raise RequestError(unknown("input", self.inputs)) from None
         tensor.check(datatype, shape)
         limits = self.manifest.limits
         if tensor.shape[:1] == [DYNAMIC] and shape[0] > limits.rows:
@@ -116,7 +124,7 @@ class Model:
         self._check_inputs(inputs)
         names = list(dict.fromkeys(outputs or self.outputs))  # onnxruntime takes [] for all
         if not self.outputs.keys() >= set(names):
-            raise RequestError(_unknown("output", self.outputs))
+            raise RequestError(unknown("output", self.outputs))
         try:
             arrays = _run(self._session, names, inputs, self._bfloat16_outputs & set(names))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
@@ -374,7 +382,3 @@ def _agree(inferred: list[int], told: list[int]) -> bool:
         len(inferred) == len(told)
         and all(DYNAMIC in pair or pair[0] == pair[1] for pair in zip(inferred, told, strict=True))
     )
-
-
-def _unknown(kind: str, known: Iterable[str]) -> str:
-    return f"unknown {kind}; the model has: {', '.join(known)}"

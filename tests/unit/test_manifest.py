@@ -138,6 +138,28 @@ def test_refuses_a_missing_file_without_telling_the_path(tmp_path: Path) -> None
         read_manifest(tmp_path / "model.json")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "limits", "expected"),
+    [
+        ([{"datatype": "FP32", "shape": [-1, 2]}], {}, 2**19 + 48 * 20_000 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, 2]}], {"rows": 10}, 2**19 + 48 * 20 + 10),
+        ([{"datatype": "FP32", "shape": [3, 0]}], {}, 2**19 + 48 * 3 + 10_000),
+        ([{"datatype": "FP32", "shape": []}], {"elements": 5}, 2**19 + 48 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, -1]}], {"elements": 5}, 2**19 + 48 * 5 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, -1]}], {}, 25_000_000),
+        ([{"datatype": "BYTES", "shape": [1]}], {}, 25_000_000),
+        ([{"datatype": "BYTES", "shape": [1]}], {"expanded_bytes": 7}, 7),
+        ([{"datatype": "FP32", "shape": [1]}], {"expanded_bytes": 10**9}, 10**9),
+    ],
+)
+def test_a_compressed_body_may_expand_to_what_the_limits_need(
+    tmp_path: Path, inputs: list[dict[str, Any]], limits: dict[str, int], expected: int
+) -> None:
+    fields = {"inputs": [{"name": "x"} | tensor for tensor in inputs], "limits": limits}
+
+    assert read_manifest(write(tmp_path, VALID | fields)).expanded_bytes == expected
+
+
 @pytest.mark.parametrize("shape", [[3, 2], [0, 2]])
 def test_a_dynamic_dimension_takes_any_length(shape: list[int]) -> None:
     Tensor("x", "FP32", [-1, 2]).check("FP32", shape)
