@@ -49,7 +49,7 @@ build: $(READY) ## Build the function and both layers into .aws-sam/ and check t
 	$(ONE_AT_A_TIME) sam build
 	infra size
 
-bench: build $(WHEELS) ## Measure start, requests, size, load and cost (PEERS=1, QUICK=1, CHART=path)
+bench: build $(WHEELS) ## Measure start, requests, hostile bodies, size, load and cost (PEERS=1, QUICK=1, CHART=path)
 	infra prepare
 	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(if $(CHART),--chart "$(CHART)")
 
