@@ -34,6 +34,7 @@ class Outcome:
     status: str = "Failed"
     reason: str = ""
     notes: list[str] = field(default_factory=list)  # what could not be checked, and why
+    answers: list[dict[str, Any]] = field(default_factory=list)  # how they have changed
 
 
 def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
         "reason": outcome.reason,
         "version": outcome.version,
         "checks": outcome.checks,
+        "notes": outcome.notes,
+        "answers": outcome.answers,
     }
 
 
@@ -67,6 +70,7 @@ def _examine(seconds: float) -> Outcome:
 
 
 def _checks(function: str, outcome: Outcome) -> Iterator[None]:
+    from gate.answers import Change
     from gate.checks import Limits, check
     from gate.invocation import Version
     from serving.manifest import read_manifest
@@ -74,13 +78,18 @@ def _checks(function: str, outcome: Outcome) -> Iterator[None]:
     limits = Limits(
         slowdown=float(os.environ["MAX_SLOWDOWN"]),
         contract_change=os.environ["ALLOW_CONTRACT_CHANGE"] == "true",
+        answer_change=float(os.environ["MAX_ANSWER_CHANGE"]),
     )
     manifest = read_manifest(Path(os.environ.get("MODEL_DIR", "/opt/model")) / "model.json")
     # Longer than the function's own timeout and a cold start together.
     client = make_client("lambda", read_timeout=60)
     replaced = client.get_alias(FunctionName=function, Name=ALIAS)["FunctionVersion"]
     new, old = Version(client, function, outcome.version), Version(client, function, replaced)
-    return check(manifest, new, old, limits, outcome.notes.append)
+
+    def find(change: Change) -> None:
+        outcome.answers.append(change.to_dict())
+
+    return check(manifest, new, old, limits, outcome.notes.append, find)
 
 
 def make_client(service: Literal["codedeploy", "lambda"], read_timeout: int) -> Any:
@@ -127,16 +136,24 @@ def _explain(error: BaseException) -> str:
 
 def _log(outcome: Outcome) -> None:
     """Write the one line that says what was decided, and why."""
-    refused = outcome.status == "Failed"
-    verdict = f"refused: {outcome.reason}" if refused else "passed"
+    remarks = [change["text"] for change in outcome.answers if change["colour"] != "green"]
+    if outcome.status == "Failed":
+        level, verdict = "ERROR", f"refused: {outcome.reason}"
+    elif remarks:
+        level, verdict = "WARNING", f"passed; look at how its answers change: {'; '.join(remarks)}"
+    else:
+        level, verdict = "INFO", "passed"
     message = f"version {outcome.version or 'unknown'} {verdict}"
-    details: dict[str, Any] = {"checks": outcome.checks, "notes": outcome.notes}
+    details: dict[str, Any] = {
+        "checks": outcome.checks,
+        "notes": outcome.notes,
+        "answers": [change["text"] for change in outcome.answers],
+    }
     try:
         from serving.telemetry import logger
 
-        (logger.error if refused else logger.info)(message, **details)
+        getattr(logger, level.lower())(message, **details)
     except Exception:  # the layer with the logger may be what is broken
-        level = "ERROR" if refused else "INFO"
         print(json.dumps({"level": level, "message": message, **details}))  # noqa: T201 to the log
 
 

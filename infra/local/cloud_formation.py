@@ -154,7 +154,8 @@ class CloudFormation:
             else:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
-            release = Release(version, deployment_id, status, reason, tuple(progress.events))
+            events = tuple(progress.events)
+            release = Release(version, deployment_id, status, reason, events, progress.gate)
             if release.is_promoted:
                 _, after = new.stack.order()
                 await self._settle(await self._apply(new, after), old)

@@ -10,7 +10,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class Release:
     """How a release ended: `status` is CodeDeploy's, Succeeded, Failed or Stopped.
 
     `deployment_id` is empty where the template has no deployment group, `reason` where it
-    succeeded.
+    succeeded. `gate` is what the hook answered.
     """
 
     version: str
@@ -52,6 +52,7 @@ class Release:
     status: str
     reason: str
     events: tuple[Event, ...]
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_promoted(self) -> bool:
@@ -66,6 +67,7 @@ class Progress:
     tell: Callable[[Event], None]
     events: list[Event] = field(default_factory=list)
     percent: float = 0
+    gate: Mapping[str, Any] = field(default_factory=dict)  # what the hook answered
 
     def note(self, kind: str, text: str, percent: float | None = None) -> None:
         """Add an event; without `percent` the traffic stays where it is."""
@@ -215,12 +217,12 @@ class CodeDeploy:
             await self._look(running, preference)
             await self._sleep(running, hook)
         status = running.report.result() if running.report.done() else ""
-        answer = _read_answer(hook)
+        progress.gate = _read_answer(hook)
         if status == "Succeeded":
             progress.note("gate-passed", "the gate let the new version pass")
             return
         silent = f"{preference.hook} ended without a report to CodeDeploy"
-        why = answer or "it gave no reason"
+        why = progress.gate.get("reason") or "it gave no reason"
         text = f"the gate refused the new version: {why}" if status else f"{silent}: {why}"
         raise DeploymentFailure("gate-refused", "Failed", "HOOK_EXECUTION_FAILURE", text)
 
@@ -274,10 +276,11 @@ class CodeDeploy:
             stopping.cancel()
 
 
-def _read_answer(hook: asyncio.Future[bytes]) -> str:
-    """Return why a gate passed or refused a version, as far as it says so."""
+def _read_answer(hook: asyncio.Future[bytes]) -> Mapping[str, Any]:
+    """Return what a gate says of a version; the `reason` is that of its failure if it failed."""
     if error := hook.exception():
-        return error.text if isinstance(error, FunctionError) else str(error)
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(hook.result()).get("reason", ""))
-    return ""
+        return {"reason": error.text if isinstance(error, FunctionError) else str(error)}
+    with contextlib.suppress(ValueError):
+        if isinstance(answer := json.loads(hook.result()), dict):
+            return answer
+    return {}

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import read_stack
+from tests.lambda_versions import Versions
 
 REGION = "eu-west-1"
 STACK_NAME = "shop"
@@ -227,3 +228,12 @@ async def client(local: LocalStack) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP client of the tiny stack's API."""
     async with httpx.AsyncClient(base_url=local.url, timeout=30) as http:
         yield http
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Versions]:
+    loop = asyncio.new_event_loop()  # Lambda's main thread has one for Mangum, which does not run
+    asyncio.set_event_loop(loop)
+    yield Versions(tmp_path, monkeypatch)
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -505,6 +505,7 @@ def sam(aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
         "Parameters:\n"
         "  Rate: {Type: Number, Default: 1}\n"
         "  DeploymentType: {Type: String, Default: Canary10Percent10Minutes}\n"
+        "  MaxAnswerChange: {Type: Number, Default: 10}\n"
         "  ReleaseAttempt: {Type: Number, Default: 1}\n"
         "Resources: {}\n"
     )
@@ -524,7 +525,12 @@ def test_sam_gets_all_parameters_of_the_environment(sam: Sam) -> None:
     result = infra(*DEPLOY, "--parameter", "Rate=8")
     assert result.exit_code == 0, result.output
     # THEN SAM CLI is told what is set, what is for this release only, and asks nothing
-    overrides = ['DeploymentType="Canary10Percent10Minutes"', 'ReleaseAttempt="5"', 'Rate="8"']
+    overrides = [
+        'DeploymentType="Canary10Percent10Minutes"',
+        'MaxAnswerChange="10"',
+        'ReleaseAttempt="5"',
+        'Rate="8"',
+    ]
     assert sam.calls == [[*FIXED, "--parameter-overrides", *overrides, "--no-confirm-changeset"]]
     assert json.loads(result.stdout)["result"] == "unchanged"
 
@@ -547,6 +553,8 @@ def test_a_resync_comes_after_the_upload(sam: Sam) -> None:
     assert upload[-1] == "--no-execute-changeset"
     assert "--no-execute-changeset" not in deployed
     assert 'DeploymentType="AllAtOnce"' in deployed
+    # THEN its answers were no measure for those of the fix
+    assert 'MaxAnswerChange="100"' in deployed
     assert sam.aliases == ["2", "3"]
     # AND the version before has it again
     assert sam.aws.alias() == ("2", {})

@@ -312,6 +312,7 @@ def test_gate_is_told_the_new_version_and_has_its_layers(built: dict[str, Path])
     variables = gate["Environment"]["Variables"]
     assert variables["INFERENCE_VERSION"] == {"Ref": find_version(translated)}
     assert variables["MAX_SLOWDOWN"] == {"Ref": "MaxSlowdown"}
+    assert variables["MAX_ANSWER_CHANGE"] == {"Ref": "MaxAnswerChange"}
     assert variables["ALLOW_CONTRACT_CHANGE"] == {"Ref": "AllowContractChange"}
     assert gate["Layers"] == properties(translated, "InferenceFunction")["Layers"]
     assert gate["Runtime"] == properties(translated, "InferenceFunction")["Runtime"]
