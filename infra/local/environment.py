@@ -127,11 +127,21 @@ class Environment:
             self._ready.set_result(None)
         return await self._queue.get()
 
+    @property
+    def invocation(self) -> Invocation | None:
+        """The invocation whose answer is awaited, if there is one."""
+        return self._current if self._current and not self._current.result.done() else None
+
+    @property
+    def is_initialising(self) -> bool:
+        """Whether the runtime has not asked for work yet, nor failed."""
+        return not self._ready.done()
+
     def succeed(self, payload: bytes) -> None:
         """Take what the handler returned."""
         self._read()
-        if self._current and not self._current.result.done():
-            self._current.result.set_result(payload)
+        if invocation := self.invocation:
+            invocation.result.set_result(payload)
 
     def fail(self, error: FunctionError) -> None:
         """Take the error of the invocation, or of the initialisation before the first one."""
@@ -192,7 +202,7 @@ class Environment:
             "AWS_LAMBDA_LOG_FORMAT": function.log_format,
             "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._port}",
+            "AWS_LAMBDA_RUNTIME_API": self._address,
             "AWS_REGION": function.region,
             "HOME": self._directory,
             "LAMBDA_TASK_ROOT": str(task),
@@ -211,7 +221,7 @@ class Environment:
     async def _live(self, api: RuntimeApi) -> None:
         """Run the process to its end, fail what it was doing then, and tidy up."""
         try:
-            self._port = await api.listen(self)
+            self._address = await api.listen(self)
         except OSError as error:  # this machine has no descriptor left
             self.alive = False
             self._spawned.set()
@@ -233,7 +243,7 @@ class Environment:
                 asyncio.get_running_loop().remove_reader(self._output)
                 os.close(self._output)
                 self._output = -1
-        await api.forget(self._port)
+        await api.forget(self._address)
 
     async def _run(self) -> int:
         self._output, output = os.pipe()

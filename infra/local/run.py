@@ -23,7 +23,8 @@ from infra.local.managed_runtime import prepare
 
 if TYPE_CHECKING:
     from infra.local.cloud_formation_api import Read
-    from infra.local.stack import Function, Stack
+    from infra.local.serve import LocalStack
+    from infra.local.stack import Stack
 
 BUILD = Path(".aws-sam/build")
 BUILD_LOG = Path("build/sam-build.log")
@@ -89,7 +90,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                         ) from error
                     except OSError as error:
                         raise LocalRunError(f"cannot serve: {error}") from error
-            _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)
+            _announce(console, stack, directory, local)
             ready.set()
             await asyncio.Event().wait()
     except asyncio.CancelledError:
@@ -271,22 +272,24 @@ def _progress(console: Console, text: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _announce(
-    console: Console, function: "Function", directory: Path, url: str, aws_endpoint_url: str
-) -> None:
-    """Print where what is, and a request to copy."""
-    [contract] = [layer / MODEL for layer in function.layers if (layer / MODEL).exists()]
+def _announce(console: Console, stack: "Stack", directory: Path, local: "LocalStack") -> None:
+    """Print where what is, and commands to copy."""
+    layers = stack.function.layers
+    [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
     manifest = json.loads(contract.read_text())
     body = json.dumps(sample_request(manifest))
     if len(body) > SHOWN_REQUEST:
         file = directory / "request.json"
         file.write_text(body)
         body = f"@{file}"
-    infer = f"{url}/v2/models/{manifest['name']}/infer"
+    infer = f"{local.url}/v2/models/{manifest['name']}/infer"
+    variables = " ".join(f"{key}={value}" for key, value in local.cloud.variables().items())
     _print(
         console,
-        f"Ready: {manifest['name']} on {url} (Ctrl-C stops it)\n"
-        f"  logs: {directory}/logs   AWS: AWS_ENDPOINT_URL={aws_endpoint_url}\n"
+        f"Ready: {manifest['name']} on {local.url} (Ctrl-C stops it)\n"
+        f"  logs: {directory}/logs\n"
+        "For boto3, the AWS CLI and `infra` in another terminal:\n"
+        f"  export {variables}\n"
         "Try it:\n"
         f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
     )
