@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import tempfile
@@ -186,7 +187,7 @@ class Environment:
             timer.cancel()
 
     def _environment(self) -> dict[str, str]:
-        """Return what Lambda sets, and what stands in for its sandbox: HOME and `variables`.
+        """Return what Lambda sets, and what stands in for its sandbox.
 
         Source: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
         """
@@ -207,16 +208,18 @@ class Environment:
             "HOME": self._directory,
             "LAMBDA_TASK_ROOT": str(task),
             "LANG": "en_US.UTF-8",
+            "LOCPATH": os.devnull,  # no folder of locales: Lambda has C and C.UTF-8 alone
             "LD_LIBRARY_PATH": f"{task}:{task}/lib:{opt}/lib",
             "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin:{opt}/bin",
             "PYTHONPATH": f"{task}:{opt}/python/lib/{function.runtime}/site-packages:{opt}/python",
+            "TEMPLATE_VARIABLES": json.dumps(dict(function.environment)),
             "TMPDIR": self._directory,
             "TZ": ":UTC",
             "_HANDLER": function.handler,
         }
         if function.log_level:
             lambda_["AWS_LAMBDA_LOG_LEVEL"] = function.log_level
-        return {**self._variables, **function.environment, **lambda_}
+        return {**self._variables, **lambda_}
 
     async def _live(self, api: RuntimeApi) -> None:
         """Run the process to its end, fail what it was doing then, and tidy up."""
@@ -230,7 +233,7 @@ class Environment:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as self._directory:
             try:
                 cause = _name_end(await self._run())
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: NUL in a variable
                 cause = str(error)
             self.alive = False
             self._spawned.set()

@@ -153,8 +153,7 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
         await building
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     stack = read_stack(BUILD, STACK_NAME, region)
-    function = stack.function
-    check_machine(function.runtime, function.architecture)
+    check_machine(stack.function.runtime, stack.function.architecture)
     if not model:
         return stack
     _warn_of_size(contract["files"], console)
@@ -195,6 +194,7 @@ def _reader(stack: "Stack", model: Path | None) -> "Read":
 
     def read(body: str | None, parameters: Mapping[str, str]) -> "Stack":
         built = read_stack(BUILD, stack.name, stack.region, parameters, body)
+        check_machine(built.function.runtime, built.function.architecture)
         return _use_model(built) if model and read_model(built) == replaced else built
 
     replaced = read_model(read_stack(BUILD, stack.name, stack.region))

@@ -1,6 +1,7 @@
 """What `sam build` made, read as CloudFormation would read it."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,9 +20,11 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from infra.local.route import Route
+from infra.local.variables import check_variables
 
 ACCOUNT_ID = "123456789012"
 API_ID = "local"
+RUNTIME = re.compile(r"python3\.\d{1,2}")  # it is in paths
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ def read_stack(
     try:
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
-        return _require_folders(_stack(translated, build, name, region, values))
+        return _require_files(_stack(translated, build, name, region, values))
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -324,7 +327,11 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
     layers = [resources[layer]["Properties"]["Content"] for layer in _layer_ids(properties)]
     properties = resolve(properties)
     variables = properties.get("Environment", {}).get("Variables", {})
+    environment = {str(key): str(value) for key, value in variables.items()}
+    check_variables(environment)
     logs = properties.get("LoggingConfig", {})
+    if not RUNTIME.fullmatch(properties["Runtime"]):
+        raise StackError(f"Runtime is {properties['Runtime'][:64]!r}, expected one of Python")
     return Function(
         name=name,
         alias=alias,
@@ -333,16 +340,26 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         architecture=properties.get("Architectures", ["x86_64"])[0],
         memory_mb=properties.get("MemorySize", 128),
         timeout_seconds=properties.get("Timeout", 3),
-        environment={key: str(value) for key, value in variables.items()},
+        environment=environment,
         log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
         log_format=logs.get("LogFormat", "Text"),
         log_level=logs.get("ApplicationLogLevel"),
-        code=(build / properties["Code"]["S3Key"]).resolve(),
-        layers=tuple((build / content["S3Key"]).resolve() for content in layers),
+        code=_locate(build, properties["Code"]["S3Key"]),
+        layers=tuple(_locate(build, content["S3Key"]) for content in layers),
         region=resolve({"Ref": "AWS::Region"}),
         description=str(properties.get("Description", "")),
         snap_start=properties.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
     )
+
+
+def _locate(build: Path, name: str) -> Path:
+    """Return a folder of the build; a template may name no other."""
+    if Path(name).name != name or name in {"", ".", ".."}:
+        raise StackError(
+            f"the template takes code from {name[:64]!r}: expected a folder that `sam build` made, "
+            "by its name alone"
+        )
+    return (build / name).resolve()
 
 
 def _layer_ids(properties: Mapping[str, Any]) -> list[str]:
@@ -418,10 +435,29 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _require_folders(stack: Stack) -> Stack:
+def _require_files(stack: Stack) -> Stack:
     """Return a stack of which everything is built now: a later build may take it away again."""
     for function in filter(None, (stack.function, stack.gate("1"))):
         for folder in (function.code, *function.layers):
             if not folder.is_dir():
                 raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
+        if not _has_handler(function):
+            raise StackError(
+                f"the template's Handler is {function.handler[:64]!r}: expected module.function, "
+                "with a module that is in the built code or a layer"
+            )
     return stack
+
+
+def _has_handler(function: Function) -> bool:
+    """Tell whether the handler's module is among what was built: Python has many others."""
+    module, dot, name = function.handler.rpartition(".")
+    parts = module.replace("/", ".").split(".")
+    if not (dot and all(part.isidentifier() for part in (*parts, name))):
+        return False
+    packages = "python", f"python/lib/{function.runtime}/site-packages"
+    roots = (function.code, *(layer / one for layer in function.layers for one in packages))
+    places = [root.joinpath(*parts) for root in roots]
+    return any(
+        one.with_suffix(".py").is_file() or (one / "__init__.py").is_file() for one in places
+    )
