@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local import processes
 from infra.local.errors import FunctionError
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function
@@ -208,7 +209,8 @@ class Environment:
             "HOME": self._directory,
             "LAMBDA_TASK_ROOT": str(task),
             "LANG": "en_US.UTF-8",
-            "LOCPATH": os.devnull,  # no folder of locales: Lambda has C and C.UTF-8 alone
+            "LC_CTYPE": "C.UTF-8",  # Python's own choice where LANG does not exist (PEP 538)
+            "LOCPATH": os.devnull,  # so that it does not exist: Lambda has C and C.UTF-8 alone
             "LD_LIBRARY_PATH": f"{task}:{task}/lib:{opt}/lib",
             "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin:{opt}/bin",
             "PYTHONPATH": f"{task}:{opt}/python/lib/{function.runtime}/site-packages:{opt}/python",
@@ -241,7 +243,8 @@ class Environment:
             if not self._ready.cancelled():
                 self._ready.exception()  # seen, even if nobody waits any more
             self._queue.shutdown(immediate=True)
-            self._kill()  # what outlived the process
+            if self._process:
+                await processes.end(self._process)  # and what outlived it
             if self._output >= 0:
                 asyncio.get_running_loop().remove_reader(self._output)
                 os.close(self._output)
@@ -254,15 +257,13 @@ class Environment:
         asyncio.get_running_loop().add_reader(self._output, self._read)
         try:
             # -B: Lambda's file system is read-only; -P: bootstrap.py's folder is not for import.
-            # A process group of its own: the terminal's Ctrl-C is not for it.
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await processes.start(
                 *(self._python, "-B", "-P", BOOTSTRAP, self._function.handler),
                 cwd=self._place.task,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
             )
         finally:
             os.close(output)
@@ -270,9 +271,8 @@ class Environment:
         return await self._process.wait()
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self._process:
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process:
+            processes.kill(self._process)
 
     def _read(self) -> None:
         """Take the lines that the process has written by now."""

@@ -11,7 +11,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from infra.local.errors import FunctionError, LocalRunError
+from infra.local.interruption import cancel_on_signals
 from infra.local.managed_runtime import prepare
+from infra.local.processes import end, start
 
 if TYPE_CHECKING:
     from infra.local.cloud_formation_api import Read
@@ -44,7 +52,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
     metric_delay: float,
     console: Console,
 ) -> None:
-    """Serve the stack on 127.0.0.1 until SIGINT or SIGTERM.
+    """Serve the stack on 127.0.0.1 until a signal ends it.
 
     Raises LocalRunError when it cannot be served.
     """
@@ -94,22 +102,8 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
             ready.set()
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        console.print("Stopped.")
-
-
-def cancel_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into a cancellation, so that everything is tidied up."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    numbers = signal.SIGINT, signal.SIGTERM
-
-    def cancel() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-        if task:
-            task.cancel()
-
-    for number in numbers:
-        loop.add_signal_handler(number, cancel)
+        with suppress(OSError):  # the terminal may be gone
+            console.print("Stopped.")
 
 
 def _reserve(port: int) -> socket.socket:
@@ -146,11 +140,10 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
         for change in contract["provenance"].get("changes", ()):
             _print(console, f"Note: {change}")
     with _progress(console, "Building with sam build"):
-        building = asyncio.create_task(_build(console))
-        await asyncio.sleep(0)
+        building = await _start_build()
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
 
-        await building
+        await _wait_for_build(building, console)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     stack = read_stack(BUILD, STACK_NAME, region)
     check_machine(stack.function.runtime, stack.function.architecture)
@@ -230,8 +223,8 @@ async def alone(console: Console) -> AsyncIterator[None]:
         yield
 
 
-async def _build(console: Console) -> None:
-    """Run `sam build`; its output goes to a log, whose end is shown if it fails."""
+async def _start_build() -> asyncio.subprocess.Process:
+    """Start `sam build`, whose output goes to a log."""
     BUILD_LOG.parent.mkdir(parents=True, exist_ok=True)
     tools = Path(sys.executable).parent
     variables = {
@@ -240,21 +233,28 @@ async def _build(console: Console) -> None:
         "SAM_CLI_TELEMETRY": "0",
     }
     log = os.open(BUILD_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "samcli", "build"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=variables,
-        start_new_session=True,
-    )
-    os.close(log)
+    try:
+        return await start(
+            *(sys.executable, "-m", "samcli", "build"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=variables,
+        )
+    finally:
+        os.close(log)
+
+
+async def _wait_for_build(process: asyncio.subprocess.Process, console: Console) -> None:
+    """Wait for `sam build`; the end of its log is shown if it fails."""
     try:
         status = await process.wait()
     except asyncio.CancelledError:
         os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
         raise
+    finally:
+        await end(process)
     if status:
         _print(console, _tail(BUILD_LOG))
         raise LocalRunError(f"sam build failed with exit status {status} (log: {BUILD_LOG})")

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -192,15 +192,17 @@ def read_stack(
     Where `parameters` has no value a parameter has its default. Raises StackError.
     """
     try:
-        template = yaml_parse(body or (build / "template.yaml").read_text())
+        built = yaml_parse((build / "template.yaml").read_text())
+        template = yaml_parse(body) if body else built
     except FileNotFoundError:
         raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
+        folders = {(build / path).resolve() for _, _, path in _list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
-        return _require_files(_stack(translated, build, name, region, values))
+        return _require_files(_stack(translated, build, name, region, values), folders)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -228,6 +230,15 @@ def _give_values(
     return values
 
 
+def _list_paths(template: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield every path of a SAM template to code: its place, that is properties and key, and it."""
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        for field in ("CodeUri", "ContentUri"):
+            if properties.get(field) is not None:
+                yield properties, field, str(properties[field])
+
+
 def _translate(
     template: dict[str, Any], region: str, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -237,11 +248,8 @@ def _translate(
     the session only its Region, and asks for managed policies only to turn names into ARNs.
     """
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    for resource in template["Resources"].values():
-        for field in ("CodeUri", "ContentUri"):
-            path = resource.get("Properties", {}).get(field)
-            if path is not None:
-                resource["Properties"][field] = {"Bucket": "local", "Key": str(path)}
+    for properties, field, path in list(_list_paths(template)):
+        properties[field] = {"Bucket": "local", "Key": path}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
     translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)
@@ -344,22 +352,12 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
         log_format=logs.get("LogFormat", "Text"),
         log_level=logs.get("ApplicationLogLevel"),
-        code=_locate(build, properties["Code"]["S3Key"]),
-        layers=tuple(_locate(build, content["S3Key"]) for content in layers),
+        code=(build / properties["Code"]["S3Key"]).resolve(),
+        layers=tuple((build / content["S3Key"]).resolve() for content in layers),
         region=resolve({"Ref": "AWS::Region"}),
         description=str(properties.get("Description", "")),
         snap_start=properties.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
     )
-
-
-def _locate(build: Path, name: str) -> Path:
-    """Return a folder of the build; a template may name no other."""
-    if Path(name).name != name or name in {"", ".", ".."}:
-        raise StackError(
-            f"the template takes code from {name[:64]!r}: expected a folder that `sam build` made, "
-            "by its name alone"
-        )
-    return (build / name).resolve()
 
 
 def _layer_ids(properties: Mapping[str, Any]) -> list[str]:
@@ -435,10 +433,18 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _require_files(stack: Stack) -> Stack:
-    """Return a stack of which everything is built now: a later build may take it away again."""
+def _require_files(stack: Stack, folders: Collection[Path]) -> Stack:
+    """Return a stack of which everything is built now: a later build may take it away again.
+
+    `folders` are those of the built template, which another template cannot add to.
+    """
     for function in filter(None, (stack.function, stack.gate("1"))):
         for folder in (function.code, *function.layers):
+            if folder not in folders:
+                raise StackError(
+                    f"the template takes code from a folder named {folder.name[:64]!r}: expected "
+                    "one that the template in the build has"
+                )
             if not folder.is_dir():
                 raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
         if not _has_handler(function):
