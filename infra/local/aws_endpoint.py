@@ -34,7 +34,7 @@ from infra.local.signature import (
 )
 
 OWN_API = "/moto-api"  # resets and configures moto; no AWS has it
-# Of services whose protocol is neither JSON nor a form; the rest of the scope is beside the point.
+# A request to a service that answers in XML without a form, or to none.
 XML_SCOPE = re.compile(r"/(cloudfront|route53|s3)/aws4_request|^$")
 
 type Environ = dict[str, Any]
