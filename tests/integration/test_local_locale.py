@@ -6,25 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from onnx import ModelProto, TensorProto, helper
 
 from infra.model.errors import ModelError
 from infra.model.trial import open_bench
-from tests.onnx_models import package
+from tests.onnx_models import normalizer, package
 
 LOCALE = "en_US.UTF-8"  # of skl2onnx's text models
 LOAD = "import onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1])"
-
-
-def normalizer() -> ModelProto:
-    """Turn text into lower case, as a locale says."""
-    values = [helper.make_tensor_value_info(name, TensorProto.STRING, [None]) for name in "xy"]
-    node = helper.make_node(
-        "StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale=LOCALE
-    )
-    graph = helper.make_graph([node], "graph", values[:1], values[1:])
-    opsets = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 @pytest.fixture(params=["folder", "archive"])
@@ -48,7 +36,7 @@ def with_locale(
 @pytest.mark.usefixtures("with_locale")
 async def test_no_environment_sees_a_locale_of_this_machine(tmp_path: Path) -> None:
     # GIVEN a model that loads on this machine
-    model = package(tmp_path / "layer" / "model", normalizer()) / "model.onnx"
+    model = package(tmp_path / "layer" / "model", normalizer(locale=LOCALE)) / "model.onnx"
     subprocess.run([sys.executable, "-c", LOAD, model], check=True)  # noqa: ASYNC221 nobody waits
     async with open_bench() as bench:
         # WHEN it is loaded in an environment THEN it fails as on Lambda
