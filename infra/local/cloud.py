@@ -4,15 +4,13 @@ Importing this takes seconds: moto's CloudFormation loads most of moto.
 """
 
 import base64
-import contextlib
 import hashlib
 import io
 import json
 import logging
-import socket
-import threading
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,12 +33,14 @@ from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
-from moto.server import ThreadedMotoServer
 
+from infra.local.access_key import create_access_key
+from infra.local.aws_endpoint import AwsEndpoint
 from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
 from infra.local.metrics import Sample, extended_statistic
 from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
+from infra.local.step_functions import sign_tasks
 from infra.local.versions import LATEST
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
@@ -143,7 +143,10 @@ type Archives = Mapping[Path, str]
 
 
 class Cloud:
-    """An AWS account of one Region, empty until a stack is created in it."""
+    """An AWS account of one Region, empty until a stack is created in it.
+
+    Its APIs answer whoever signs with its `key`.
+    """
 
     def __init__(self, region: str) -> None:
         moto_api_backend.reset()  # moto's backends belong to the process
@@ -153,27 +156,38 @@ class Cloud:
         self._metrics = cloudwatch_backends[ACCOUNT_ID][region].metric_data
         self._stacks = cloudformation_backends[ACCOUNT_ID][region]
         self.code_deploy = codedeploy_backends[ACCOUNT_ID][region]
-        self._server: ThreadedMotoServer | None = None
+        self.key = create_access_key()
+        self._endpoint_url = ""
+        self._exits = ExitStack()
         self._url = ""
         self._resources: dict[str, Any] = {}
         self._published = 0
 
     def start(self, port: int) -> str:
         """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
-        socket.create_server(("127.0.0.1", port)).close()  # moto would wait for a busy port forever
-        self._server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-        self._server.start()
-        return "http://{}:{}".format(*self._server.get_host_and_port())
+        endpoint = AwsEndpoint(port, self.key)
+        self._exits.callback(endpoint.stop)
+        self._exits.enter_context(sign_tasks(self.key, endpoint.url))
+        self._endpoint_url = endpoint.url
+        return endpoint.url
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the environment variables with which boto3 and the AWS CLI use the account.
+
+        The empty session token replaces one of real credentials, which they would send otherwise.
+        """
+        return {
+            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.key.id,
+            "AWS_SECRET_ACCESS_KEY": self.key.secret,
+            "AWS_SESSION_TOKEN": "",
+            "AWS_REGION": self._region,
+            "AWS_DEFAULT_REGION": self._region,
+        }
 
     def stop(self) -> None:
         """Stop serving."""
-        if self._server:
-            stopping = threading.Thread(target=self._server.stop)
-            stopping.start()
-            # A connection wakes the server, which otherwise looks only twice a second.
-            with contextlib.suppress(ConnectionError):  # it may just have looked
-                socket.create_connection(self._server.get_host_and_port()).close()
-            stopping.join()
+        self._exits.close()
 
     def create_stack(self, stack: Stack, archives: Archives, url: str) -> None:
         """Create everything the stack holds that other tools read, with the alias on version 1.

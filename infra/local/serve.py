@@ -106,7 +106,7 @@ async def serve(  # noqa: PLR0913 most have defaults
         cloud = Cloud(stack.region)
         aws_endpoint_url = cloud.start(aws_port)
         exits.callback(cloud.stop)
-        cloudwatch = connect(aws_endpoint_url, stack.region)
+        cloudwatch = connect(aws_endpoint_url, stack.region, cloud.key)
         metrics = Metrics(cloud.put_metrics, clock, metric_delay)
         logs: list[Logs] = []
         api = RuntimeApi()
@@ -124,12 +124,7 @@ async def serve(  # noqa: PLR0913 most have defaults
                 metrics=metrics,
                 logs=logs[-1],
                 concurrency=concurrency,
-                variables={
-                    "AWS_ACCESS_KEY_ID": "local",
-                    "AWS_SECRET_ACCESS_KEY": "local",
-                    "AWS_SESSION_TOKEN": "local",
-                    "AWS_ENDPOINT_URL": aws_endpoint_url,
-                },
+                variables=cloud.variables(),
                 on_error=on_error if is_own else lambda _version, line: on_error(GATE, line),
             )
             exits.callback(shutil.rmtree, versions.files, ignore_errors=True)

@@ -1,7 +1,8 @@
 """What `sam build` made, read as CloudFormation would read it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,11 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from infra.local.route import Route
+from infra.local.variables import check_variables
 
 ACCOUNT_ID = "123456789012"
 API_ID = "local"
+RUNTIME = re.compile(r"python3\.\d{1,2}")  # it is in paths
 
 
 @dataclass(frozen=True)
@@ -189,15 +192,17 @@ def read_stack(
     Where `parameters` has no value a parameter has its default. Raises StackError.
     """
     try:
-        template = yaml_parse(body or (build / "template.yaml").read_text())
+        built = yaml_parse((build / "template.yaml").read_text())
+        template = yaml_parse(body) if body else built
     except FileNotFoundError:
         raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
+        folders = {(build / path).resolve() for _, _, path in _list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
-        return _require_folders(_stack(translated, build, name, region, values))
+        return _require_files(_stack(translated, build, name, region, values), folders)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -225,6 +230,15 @@ def _give_values(
     return values
 
 
+def _list_paths(template: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield every path of a SAM template to code: its place, that is properties and key, and it."""
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        for field in ("CodeUri", "ContentUri"):
+            if properties.get(field) is not None:
+                yield properties, field, str(properties[field])
+
+
 def _translate(
     template: dict[str, Any], region: str, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -234,11 +248,8 @@ def _translate(
     the session only its Region, and asks for managed policies only to turn names into ARNs.
     """
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    for resource in template["Resources"].values():
-        for field in ("CodeUri", "ContentUri"):
-            path = resource.get("Properties", {}).get(field)
-            if path is not None:
-                resource["Properties"][field] = {"Bucket": "local", "Key": str(path)}
+    for properties, field, path in list(_list_paths(template)):
+        properties[field] = {"Bucket": "local", "Key": path}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
     translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)
@@ -324,7 +335,11 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
     layers = [resources[layer]["Properties"]["Content"] for layer in _layer_ids(properties)]
     properties = resolve(properties)
     variables = properties.get("Environment", {}).get("Variables", {})
+    environment = {str(key): str(value) for key, value in variables.items()}
+    check_variables(environment)
     logs = properties.get("LoggingConfig", {})
+    if not RUNTIME.fullmatch(properties["Runtime"]):
+        raise StackError(f"Runtime is {properties['Runtime'][:64]!r}, expected one of Python")
     return Function(
         name=name,
         alias=alias,
@@ -333,7 +348,7 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         architecture=properties.get("Architectures", ["x86_64"])[0],
         memory_mb=properties.get("MemorySize", 128),
         timeout_seconds=properties.get("Timeout", 3),
-        environment={key: str(value) for key, value in variables.items()},
+        environment=environment,
         log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
         log_format=logs.get("LogFormat", "Text"),
         log_level=logs.get("ApplicationLogLevel"),
@@ -418,10 +433,37 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _require_folders(stack: Stack) -> Stack:
-    """Return a stack of which everything is built now: a later build may take it away again."""
+def _require_files(stack: Stack, folders: Collection[Path]) -> Stack:
+    """Return a stack of which everything is built now: a later build may take it away again.
+
+    `folders` are those of the built template, which another template cannot add to.
+    """
     for function in filter(None, (stack.function, stack.gate("1"))):
         for folder in (function.code, *function.layers):
+            if folder not in folders:
+                raise StackError(
+                    f"the template takes code from a folder named {folder.name[:64]!r}: expected "
+                    "one that the template in the build has"
+                )
             if not folder.is_dir():
                 raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
+        if not _has_handler(function):
+            raise StackError(
+                f"the template's Handler is {function.handler[:64]!r}: expected module.function, "
+                "with a module that is in the built code or a layer"
+            )
     return stack
+
+
+def _has_handler(function: Function) -> bool:
+    """Tell whether the handler's module is among what was built: Python has many others."""
+    module, dot, name = function.handler.rpartition(".")
+    parts = module.replace("/", ".").split(".")
+    if not (dot and all(part.isidentifier() for part in (*parts, name))):
+        return False
+    packages = "python", f"python/lib/{function.runtime}/site-packages"
+    roots = (function.code, *(layer / one for layer in function.layers for one in packages))
+    places = [root.joinpath(*parts) for root in roots]
+    return any(
+        one.with_suffix(".py").is_file() or (one / "__init__.py").is_file() for one in places
+    )

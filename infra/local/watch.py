@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.alarm_rule import is_met, list_alarms
 from infra.alarms import AlarmError, Evaluation, State, evaluate, read_alarm, read_data
+from infra.local.access_key import AccessKey
 from infra.local.clock import Clock, pause, read
 from infra.local.stack import Stack
 from infra.metric_math import ExpressionError
@@ -25,14 +26,14 @@ ALARM_KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 NUMBERS = {"Threshold": float, "EvaluationPeriods": int, "DatapointsToAlarm": int, "Period": int}
 
 
-def connect(endpoint_url: str, region: str) -> "CloudWatchClient":
+def connect(endpoint_url: str, region: str, key: AccessKey) -> "CloudWatchClient":
     """Return a client for the local run's CloudWatch."""
     return boto3.client(
         "cloudwatch",
         endpoint_url=endpoint_url,
         region_name=region,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto takes any
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
         config=Config(retries={"total_max_attempts": 1}),  # when the local run stops, none waits
     )
 

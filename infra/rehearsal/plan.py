@@ -14,7 +14,8 @@ from rich.console import Console
 
 from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
-from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
+from infra.local.interruption import cancel_on_signals
+from infra.local.run import BUILD, alone, build_stack
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Wishes

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from onnx import ModelProto, parser
@@ -28,6 +27,7 @@ from infra.alarms import Metric, State, evaluate, read_alarm, read_data
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Function, read_stack
+from tests import local_aws
 from tests.e2e.conftest import LocalRun
 from tests.onnx_models import package
 
@@ -179,19 +179,10 @@ class Service:
             self._move_alias("1")
 
     def _move_alias(self, version: str) -> None:
-        client = boto3.client("lambda", **access(self.local.aws_endpoint_url))
+        client = local_aws.connect(self.local.cloud.variables(), "lambda")
         client.update_alias(
             FunctionName=self.function.name, Name=self.function.alias, FunctionVersion=version
         )
-
-
-def access(aws_endpoint_url: str) -> dict[str, Any]:
-    return {
-        "endpoint_url": aws_endpoint_url,
-        "region_name": REGION,
-        "aws_access_key_id": "local",
-        "aws_secret_access_key": "local",
-    }
 
 
 @pytest.fixture(scope="module")
@@ -392,7 +383,7 @@ async def test_a_flood_of_bad_input(service: Service) -> None:
 
 
 def test_aws_tools_see_the_alarms_of_the_local_run(local_run: LocalRun) -> None:
-    cloudwatch = boto3.client("cloudwatch", **access(local_run.aws_endpoint_url))
+    cloudwatch = local_aws.connect(local_run.variables, "cloudwatch")
 
     [page] = cloudwatch.get_paginator("describe_alarms").paginate()
 

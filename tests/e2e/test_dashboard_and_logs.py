@@ -64,13 +64,13 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
 
 
 async def start(local: LocalStack, *arguments: str | Path) -> asyncio.subprocess.Process:
-    """Start the command as a person does who has no credentials."""
+    """Start the command as a person does who has pasted what the local run printed."""
     return await asyncio.create_subprocess_exec(
         INFRA,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"AWS_ENDPOINT_URL": local.aws_endpoint_url, "AWS_DEFAULT_REGION": REGION},
+        env=dict(local.cloud.variables()),
     )
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from onnx import ModelProto
@@ -19,6 +18,7 @@ from onnx import ModelProto
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack, read_stack
+from tests import local_aws
 from tests.model_variants import with_columns
 from tests.onnx_models import logistic, package
 
@@ -65,8 +65,7 @@ class Shop:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.checkout,
-            env=os.environ
-            | {"AWS_ENDPOINT_URL": self.local.aws_endpoint_url, "AWS_DEFAULT_REGION": REGION},
+            env=os.environ | dict(self.local.cloud.variables()),
         )
 
     def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> Stack:
@@ -90,13 +89,7 @@ class Shop:
         return Counter([await self.ask() for _ in range(requests)])
 
     def alias(self) -> Any:
-        client = boto3.client(
-            "lambda",
-            endpoint_url=self.local.aws_endpoint_url,
-            region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 moto takes any
-        )
+        client = local_aws.connect(self.local.cloud.variables(), "lambda")
         return client.get_alias(FunctionName=f"{NAME}-InferenceFunction", Name="live")
 
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto.awslambda.responses import LambdaResponse
 from typer.testing import CliRunner, Result
@@ -29,6 +28,7 @@ from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
 from infra.release.version import Identity
+from tests import local_aws
 
 REGION = "eu-west-1"
 NAME = "shop-fn"
@@ -75,11 +75,10 @@ class Aws:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_REGION", raising=False)
     cloud = Cloud(REGION)
-    url = cloud.start(0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    cloud.start(0)
+    for name, value in cloud.variables().items():
+        monkeypatch.setenv(name, value)
 
     create_stack("shop", OUTPUTS)
     role = connect("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]
@@ -111,12 +110,7 @@ def crash(_: LambdaResponse) -> Any:
 
 
 def connect(service: Any) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto takes any
-    )
+    return local_aws.connect(os.environ, service)
 
 
 def create_stack(name: str, outputs: Mapping[str, str]) -> None:
