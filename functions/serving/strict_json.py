@@ -94,7 +94,8 @@ def refuse_repeated_keys(
         return
     if len(rest) > _REREAD_BYTES or count_values(rest, _REREAD_VALUES) > _REREAD_VALUES:
         raise LimitError(
-            f"{place}: more than {_REREAD_BYTES} bytes or {_REREAD_VALUES} values beside the data"
+            f"{place}: more than {_REREAD_BYTES} bytes or {_REREAD_VALUES} values "
+            "apart from the data"
         )
 
     def check(pairs: list[tuple[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Hostile bodies: what each takes at 512 MB, and what 10,000 valid rows in its form take there."""
+"""Hostile bodies: what each takes at 512 MB, compared with 10,000 valid rows in its form."""
 
 import contextlib
 import math

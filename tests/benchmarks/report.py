@@ -82,7 +82,7 @@ def tabulate_sizes(sizes: Mapping[str, Mapping[str, Size]]) -> Table:
 
 
 def tabulate_bodies(costs: Sequence[BodyCost]) -> Table:
-    """Show the valid rows of each form and, as multiples of them, the dearest hostile bodies."""
+    """Show the valid rows of each form and the most expensive hostile bodies, in multiples."""
     table = _make_table(
         "Hostile body", "sent", "kB", "slowest", "ms", "/ rows", "largest in memory", "MB", "/ rows"
     )

@@ -61,7 +61,7 @@ def judge_warm(warm: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Target
 
 
 def judge_bodies(costs: Sequence[BodyCost]) -> list[Target]:
-    """Compare the dearest bodies that are small on the wire with 10,000 valid rows."""
+    """Compare the most expensive bodies, of those that are small on the wire, with valid rows."""
     ratios = [ratio for ratio in compare_costs(costs) if ratio.cost.sent not in {VALID, PLAIN}]
     slowest = max((ratio.time for ratio in ratios), key=lambda spread: spread.median)
     largest = max(ratio.memory for ratio in ratios)

@@ -42,7 +42,7 @@ def answer_all(kind: str, size: int, model: Path) -> tuple[dict[str, float], Ans
     return valid, [answer for answer in answers if answer[1] != "valid"]
 
 
-def find_dear(valid: dict[str, float], answers: Answers) -> list[Any]:
+def find_expensive(valid: dict[str, float], answers: Answers) -> list[Any]:
     return [
         (form, name, status, round(took))
         for form, name, status, took in answers
@@ -55,8 +55,8 @@ def test_no_hostile_body_takes_more_memory_than_valid_rows(size: int) -> None:
     # GIVEN bodies of a few kB that expand to nearly what the example's contract allows, or beyond
     valid, answers = answer_all("bodies", size, ROOT / "layers" / "model")
     assert len(answers) > 100
-    # THEN none is dear, and none but spaces and lines that mean nothing is taken for valid
-    assert find_dear(valid, answers) == []
+    # THEN none is expensive, and none but spaces and lines that mean nothing is taken for valid
+    assert find_expensive(valid, answers) == []
     ignored = {"spaces", "an index", "an index and an escape", "blank lines at the end"}
     assert {name for _, name, status, _ in answers if status == 200} <= ignored
 
@@ -66,4 +66,4 @@ def test_no_hostile_body_takes_more_memory_than_valid_strings(tmp_path: Path) ->
     package(tmp_path, identity("BYTES", [None]), name=MODEL)
     valid, answers = answer_all("texts", 4_000_000, tmp_path)
     assert len(answers) > 40
-    assert find_dear(valid, answers) == []
+    assert find_expensive(valid, answers) == []

@@ -120,7 +120,7 @@ def test_layer_has_a_budget_in_megabytes(*, megabytes: int, is_met: bool) -> Non
     assert judge_size(Size(megabytes * 2**20, 0, 0)).is_met is is_met
 
 
-def test_hostile_bodies_are_judged_by_the_dearest_of_them() -> None:
+def test_hostile_bodies_are_judged_by_the_most_expensive() -> None:
     # GIVEN a slow one and a large one in a turn in which the machine was busy
     rows = [10.0, 100.0, 10.0]
     costs = [
