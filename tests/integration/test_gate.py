@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 
 from gate import handler as gate
 from infra.alarms import Metric, State, evaluate, read_alarm
-from infra.local.metrics import read_emf
+from infra.local.metrics import extended_statistic, read_emf
 from infra.local.stack import Stack, read_stack
 from tests.example_model import MODEL_JSON, needs_example
 from tests.lambda_versions import FUNCTION, CrashError, Event, Response, Versions
@@ -739,6 +739,11 @@ def stack(tmp_path: Path) -> Stack:
     return read_stack(build, "shop", "eu-west-1", {"LatencyObjectiveMs": highest}, SOURCE)
 
 
+def summarise(stat: str, values: list[float]) -> float:
+    plain = {"Sum": sum(values), "SampleCount": len(values)}
+    return plain[stat] if stat in plain else extended_statistic(stat, values)
+
+
 def ring(stack: Stack, samples: list[tuple[str, float]]) -> set[str]:
     """Return the alarms of version 2 that are off if every minute has these values by metric."""
 
@@ -747,8 +752,7 @@ def ring(stack: Stack, samples: list[tuple[str, float]]) -> set[str]:
         series = {}
         for key, metric in metrics.items():
             values = [value for name, value in samples if name == metric.name]
-            value = {"Sum": sum(values), "p99": max(values, default=0)}[metric.stat]
-            series[key] = dict.fromkeys(minutes, value) if values else {}
+            series[key] = dict.fromkeys(minutes, summarise(metric.stat, values)) if values else {}
         return series
 
     return {
