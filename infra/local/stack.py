@@ -20,7 +20,7 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from infra.local.route import Route
-from infra.local.variables import check_variables
+from infra.local.variables import check_names, check_variables
 
 ACCOUNT_ID = "123456789012"
 API_ID = "local"
@@ -202,11 +202,21 @@ def read_stack(
         folders = {(build / path).resolve() for _, _, path in _list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
+        if body:
+            check_names(_list_variables(template), allowed=_list_variables(built))
         return _require_files(_stack(translated, build, name, region, values), folders)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise StackError(f"{build}/template.yaml: unexpected or missing {error}") from error
+
+
+def _list_variables(template: Mapping[str, Any]) -> set[str]:
+    """Return the names of the environment variables that a SAM template gives to functions."""
+    properties = [resource.get("Properties", {}) for resource in template["Resources"].values()]
+    properties.append(template.get("Globals", {}).get("Function", {}))
+    given = (one.get("Environment", {}).get("Variables", {}) for one in properties)
+    return {str(name) for variables in given for name in variables}
 
 
 def _give_values(

@@ -1,12 +1,13 @@
 """Which environment variables a template may give to a function: names of its own.
 
-On Lambda any of them acts in a sandbox. Here the function's process is one of this machine's, so
-none may change how it starts, what it loads, what it starts itself, or whom it calls. What nobody
-has thought of acts late at least: `bootstrap.py` sets them once the interpreter has started.
+A template that comes with UpdateStack may set only those that the built template sets. On Lambda any
+of them acts in a sandbox. Here the function's process is one of this machine's, so none may change
+how it starts, what it loads, what it starts itself, or whom it calls. What nobody has thought of
+acts late at least: `bootstrap.py` sets them once the interpreter has started.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from infra.local.errors import StackError
@@ -47,6 +48,18 @@ HARMLESS = {
     *("AWS_DEFAULTS_MODE", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"),
     *("AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_TRACING_NAME"),
 }
+
+
+def check_names(names: Collection[str], *, allowed: Collection[str]) -> None:
+    """Raise StackError if a template that came over the network sets a name of its own.
+
+    `allowed` are those of the template that was built on this machine.
+    """
+    for name in sorted(set(names) - set(allowed)):
+        raise StackError(
+            f"the template sets the environment variable {name[:64]!r}, which the built template "
+            "does not: add it to template.yaml and run `make build`"
+        )
 
 
 def check_variables(variables: Mapping[str, str]) -> None:

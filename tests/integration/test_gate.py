@@ -732,11 +732,14 @@ def test_report_is_tried_several_times_within_the_time_kept_for_it(
 def stack(tmp_path: Path) -> Stack:
     """The template as it would be built: somebody may be building while tests run."""
     build = tmp_path / "build"
-    for folder in ("functions", "layers/runtime", "layers/model"):
+    for folder in ("functions/api", "functions/gate", "layers/runtime", "layers/model"):
         (build / folder).mkdir(parents=True)
+    for function in ("api", "gate"):
+        (build / "functions" / function / "handler.py").touch()
     # A busy machine may take its time over one request in a hundred, so latency is left out.
     highest = str(parse()["Parameters"]["LatencyObjectiveMs"]["MaxValue"])
-    return read_stack(build, "shop", "eu-west-1", {"LatencyObjectiveMs": highest}, SOURCE)
+    (build / "template.yaml").write_text(SOURCE)
+    return read_stack(build, "shop", "eu-west-1", {"LatencyObjectiveMs": highest})
 
 
 def summarise(stat: str, values: list[float]) -> float:
@@ -788,9 +791,10 @@ def test_requests_of_the_gate_set_off_no_release_alarm(
 
     # THEN Lambda's own errors count for the alias, through which the gate asks nothing
     alarm = properties(parse(), "ReleaseFunctionErrorsAlarm")
-    assert {"Name": "Resource", "Value": {"Fn::Sub": "${InferenceFunction}:live"}} in alarm[
-        "Dimensions"
-    ]
+    resource = {"Name": "Resource", "Value": {"Fn::Sub": "${InferenceFunction}:live"}}
+    metrics = [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
+    assert {metric["Namespace"] for metric in metrics} == {"AWS/Lambda"}
+    assert all(resource in metric["Dimensions"] for metric in metrics)
     assert all(call["Qualifier"].isdigit() for call in versions.calls)
 
 

@@ -85,6 +85,18 @@ def test_a_variable_that_is_not_the_template_s_own_is_refused(
         read_stack(build, "shop", "eu-west-1")
 
 
+def test_a_template_that_is_sent_sets_no_variable_that_the_built_one_does_not(build: Path) -> None:
+    # GIVEN the built template, and another one that was sent to CloudFormation
+    body = (build / "template.yaml").read_text()
+    known = body.replace("GREETING: hello", "GREETING: goodbye")
+    unknown = body.replace("GREETING: hello", "SOME_LIBRARYS_PLUGIN: /tmp/plugin.so")
+    # THEN it may change a value, and add no name
+    stack = read_stack(build, "shop", "eu-west-1", body=known)
+    assert stack.function.environment["GREETING"] == "goodbye"
+    with pytest.raises(StackError, match="'SOME_LIBRARYS_PLUGIN', which the built template does"):
+        read_stack(build, "shop", "eu-west-1", body=unknown)
+
+
 @pytest.mark.parametrize(
     "name",
     [
