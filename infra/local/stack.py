@@ -202,9 +202,10 @@ def read_stack(
         folders = {(build / path).resolve() for _, _, path in _list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
         translated = _translate(template, region, values)
+        stack = _stack(translated, build, name, region, values)
         if body:
             check_names(_list_variables(template), allowed=_list_variables(built))
-        return _require_files(_stack(translated, build, name, region, values), folders)
+        return _require_files(stack, folders)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,9 +1,9 @@
 """Which environment variables a template may give to a function: names of its own.
 
-A template that comes with UpdateStack may set only those that the built template sets. On Lambda any
-of them acts in a sandbox. Here the function's process is one of this machine's, so none may change
-how it starts, what it loads, what it starts itself, or whom it calls. What nobody has thought of
-acts late at least: `bootstrap.py` sets them once the interpreter has started.
+A template that comes with UpdateStack may set only those that the built template sets. On Lambda
+any of them acts in a sandbox. Here the function's process is one of this machine's, so none may
+change how it starts, what it loads, what it starts itself, or whom it calls. What nobody has
+thought of acts late at least: `bootstrap.py` sets them once the interpreter has started.
 """
 
 import re
