@@ -196,9 +196,10 @@ def prune(
         kept = "".join(f" Version {one} stays: {why}." for one, why in plan.kept.items())
         if plan.versions:
             snap = f" ({plan.snap_start} of them with SnapStart)" if plan.snap_start else ""
-            layers = f", and with them {len(plan.layers)} versions of layers" if plan.layers else ""
+            layers = f", and so will {len(plan.layers)} versions of layers" if plan.layers else ""
             numbers = ", ".join(plan.versions)
-            text = f"Versions {numbers}{snap} will be deleted for good{layers}.{kept}"
+            noun = "Version" if len(plan.versions) == 1 else "Versions"
+            text = f"{noun} {numbers}{snap} will be deleted for good{layers}.{kept}"
             confirm(_place(deployment, target, text), yes=yes)
             delete(functions, target, plan)
     if as_json:
@@ -389,14 +390,14 @@ def _tell_rest(found: "Status") -> Iterator[str]:
     if found.deployment:
         one = found.deployment
         yield (
-            f"Deployment {one.id} of version {one.target}: {one.status} since "
+            f"Deployment {one.id} of {one.subject}: {one.status} since "
             f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         )
     else:
         yield "No deployment is in progress."
     if found.failure:
         gone = found.failure.target
-        is_orphan = gone not in (one.version for one in found.versions)
+        is_orphan = gone and all(gone != one.version for one in found.versions)
         yield found.failure.tell_end() + (f" Version {gone} gets no traffic." if is_orphan else "")
     agreement = "agrees" if found.agrees else "does NOT agree"
     yield f"CloudFormation {agreement}: it believes in version {target.believed}."

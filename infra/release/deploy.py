@@ -33,13 +33,16 @@ GATE_SECONDS = 660  # more than the gate's own timeout
 class Outcome:
     """How a deploy ended: `result` is created, promoted, unchanged or rolled back.
 
-    `version` is the one that has the traffic, `reason` why another was rolled back.
+    `version` is the one that has the traffic, `reason` why another was rolled back, and `status`
+    how CodeDeploy's deployment ended: after a check that it failed as Failed, after an alarm or a
+    person's command as Stopped.
     """
 
     result: str
     version: str
     deployment: str = ""
     reason: str = ""
+    status: str = ""
 
 
 def run_sam(arguments: Sequence[str], output: TextIO | None = None) -> int:
@@ -120,9 +123,9 @@ def follow(
             yield ""
         elif running.id != known:
             known = running.id
-            yield f"Deployment {known} of version {running.target}: the gate tries it first."
-        elif (new := weights.get(running.target, 0)) > share:
-            version, passed = running.target, "" if share else "The gate has passed: "
+            yield f"Deployment {known} of {running.subject}: the gate tries it first."
+        elif (new := sum(weights.values())) > share:
+            version, passed = " and ".join(weights), "" if share else "The gate has passed: "
             share = new
             until = f" until about {clock() + step:%H:%M:%S} UTC" if step else ""
             yield f"{passed}{100 * share:g} % of the requests go to version {version}{until}."
@@ -158,22 +161,25 @@ def judge(
     releases = [one for one in read_deployments(codedeploy, ids) if not one.is_rollback]
     release = releases[0] if releases else None
     if release and release.was_taken_back:
-        return Outcome("rolled back", release.current, release.id, release.reason)
+        current = release.current or target.believed
+        return Outcome("rolled back", current, release.id, release.reason, release.status)
     if release and release.is_running:
         raise ReleaseError(
-            f"the deploy ended with exit status {status} while deployment {release.id} of version "
-            f"{release.target} is in progress: see `infra status`"
+            f"the deploy ended with exit status {status} while deployment {release.id} of "
+            f"{release.subject} is in progress: see `infra status`"
         )
+    if release and status and release.problem:
+        raise ReleaseError(f"the deploy failed; {release.tell_end()} See `infra status`")
     if release and status and target.believed != release.target:
         reason = "the stack's update failed after it: what CloudFormation says is above"
-        return Outcome("rolled back", release.current, release.id, reason)
+        return Outcome("rolled back", target.believed, release.id, reason, release.status)
     if status and not release:
         raise ReleaseError(
             f"the deploy failed with exit status {status} before a version got traffic: what "
             "CloudFormation says is above"
         )
     if release:
-        return Outcome("promoted", target.believed, release.id)
+        return Outcome("promoted", target.believed, release.id, status=release.status)
     return Outcome("unchanged", target.believed)
 
 
@@ -200,7 +206,11 @@ def read_refusal(
 
 
 def explain(outcome: Outcome, refusal: str) -> Outcome:
-    """Tell the gate's reason if it refused: CodeDeploy only says that a hook failed."""
+    """Give the gate's reason if it refused: CodeDeploy only says that a hook failed.
+
+    What the gate still says after a deployment that was stopped did not end it.
+    """
+    refusal = refusal if outcome.status == "Failed" else ""
     return replace(outcome, reason=refusal or outcome.reason or "CodeDeploy does not say why")
 
 

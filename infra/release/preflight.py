@@ -148,7 +148,7 @@ def judge_running(running: CodeDeployment) -> Finding:
     """Say that a release is in progress."""
     return Finding(
         Level.ERROR,
-        f"deployment {running.id} of version {running.target} is in progress ({running.status}): "
+        f"deployment {running.id} of {running.subject} is in progress ({running.status}): "
         "wait for it, or stop it with `infra rollback`",
     )
 

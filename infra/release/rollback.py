@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from infra.release.alias import Alias, Move, Record, move_alias, read_alias, tell_time
 from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
-from infra.release.history import find_previous, read_history
+from infra.release.history import find_previous, guess_previous, read_history
 from infra.release.target import Target
 from infra.release.version import check_ready, list_versions
 
@@ -62,12 +62,7 @@ def plan_rollback(
         done = _tell_done(alias, history, to)
         if done:
             return Rollback(done, alias.version, alias)
-    if to is None and len(list_versions(functions, target.function)) == 1:
-        raise ReleaseError(f"there is only version {alias.version}, nothing to go back to")
-    if to is None:
-        raise ReleaseError(
-            f"no deployment tells which version served before {alias.version}: name it with --to"
-        )
+        to = to or _refuse_to_guess(functions, codedeploy, target, alias, history)
     if to == alias.version and not alias.weights:
         return Rollback(f"Version {to} has all traffic already.", to, alias)
     check_ready(functions, target.function, to)
@@ -108,6 +103,29 @@ def roll_back(
         wait()
 
 
+def _refuse_to_guess(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    alias: Alias,
+    history: list[CodeDeployment],
+) -> NoReturn:
+    """Raise ReleaseError, which names the version that a person may choose."""
+    versions = list_versions(functions, target.function)
+    if len(versions) == 1:
+        raise ReleaseError(f"there is only version {alias.version}, nothing to go back to")
+    unread = next((one for one in history if one.problem), None)
+    who = f"deployment {unread.id} ({unread.problem})" if unread else "no deployment"
+    what = f"{'does not say' if unread else 'says'} which version served before {alias.version}"
+    guess = guess_previous(codedeploy, target, alias, versions)
+    choice = (
+        f"the newest before it that was not taken back is {guess}: `infra rollback --to {guess}`"
+        if guess
+        else "and there is none before it that was not taken back: `infra status` shows what serves"
+    )
+    raise ReleaseError(f"{who} {what}; {choice}")
+
+
 def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollback:
     if running.is_rollback:
         text = f"Deployment {running.id} is taking the traffic back already: see `infra status`."
@@ -119,7 +137,7 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
             f"{current}, not {to}: run `infra rollback` first, then again with --to {to}"
         )
     text = (
-        f"Deployment {running.id} of version {running.target} will be stopped; CodeDeploy will "
+        f"Deployment {running.id} of {running.subject} will be stopped; CodeDeploy will "
         f"give all traffic back to version {current}, and CloudFormation will take its stack back."
     )
     return Rollback(text, current, alias, running=running)
@@ -137,7 +155,7 @@ def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None
     if history and history[0].was_taken_back and history[0].current == alias.version:
         last = history[0]
         return (
-            f"Version {alias.version} has all traffic: deployment {last.id} of version "
-            f"{last.target} ended as {last.status}.{further}"
+            f"Version {alias.version} has all traffic: deployment {last.id} of {last.subject} "
+            f"ended as {last.status}.{further}"
         )
     return ""

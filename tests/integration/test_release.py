@@ -147,16 +147,19 @@ def infra(*arguments: str, says: str | None = None, monkeypatch: Any = None) -> 
 def test_prune_says_what_goes_and_deletes_it_if_told_to(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # GIVEN a promotion by hand, so a rollback would go to version 2
+    aws.move("3", {}, "promoted from 2 to 3 at 2026-11-22T15:00:00Z")
     # WHEN a person confirms
     result = infra("prune", "--keep", "1", says="y\n", monkeypatch=monkeypatch)
     # THEN what was said has happened: the versions, and the layers of no other version
     assert result.exit_code == 0, result.output
-    assert "Versions 1, 2 will be deleted for good, and with them 2 versions of" in result.stderr
+    assert "Version 1 will be deleted for good, and so will 1 versions of layers." in result.stderr
+    assert "Version 2 stays: a rollback would go to it." in result.stderr
     assert "Version 3 stays: alias live refers to it." in result.stderr
-    assert result.stdout == "Deleted 2 versions and 2 of layers.\n"
-    assert aws.versions() == ["3", "4"]
+    assert result.stdout == "Deleted 1 versions and 1 of layers.\n"
+    assert aws.versions() == ["2", "3", "4"]
     layers = aws.functions.list_layer_versions(LayerName="model")["LayerVersions"]
-    assert {layer["Version"] for layer in layers} == {3, 4}
+    assert {layer["Version"] for layer in layers} == {2, 3, 4}
 
 
 def test_who_declines_changes_nothing(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +202,9 @@ def test_json_is_all_that_standard_output_gets(aws: Aws) -> None:
     result = infra("prune", "--keep", "2", "--yes", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert (told["versions"], told["deleted"], told["snap_start"]) == (["1", "2"], 2, 0)
-    assert aws.versions() == ["3", "4"]
+    assert (told["versions"], told["deleted"], told["snap_start"]) == (["1"], 1, 0)
+    # AND where nothing says what served before version 3, version 2 stays
+    assert aws.versions() == ["2", "3", "4"]
 
 
 def test_with_nothing_to_prune_nothing_is_asked(aws: Aws) -> None:

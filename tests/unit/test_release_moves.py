@@ -17,6 +17,7 @@ from infra.release.deploy import (
     GATE_SECONDS,
     Outcome,
     connect_to_gate,
+    explain,
     follow,
     judge,
     smoke_test,
@@ -36,6 +37,7 @@ NOW = datetime(2026, 11, 22, 15, 0, 0, tzinfo=UTC)
 AT = "2026-11-22T15:00:00Z"
 TARGET = Target("shop", "shop-fn", "live", "app", "group", "5")
 GROUP = {"applicationName": "app", "deploymentGroupName": "group"}
+TAKEN_BACK = {"includeOnlyStatuses": ["Failed", "Stopped"]}
 RUNNING = {"includeOnlyStatuses": ["Created", "Queued", "InProgress", "Baking", "Ready"]}
 
 
@@ -390,6 +392,8 @@ def test_a_release_is_stopped_however_codedeploy_tells_what_it_is(
     plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
     assert plan.version == "4"
     assert "traffic back to version 4, and" in plan.text
+    unknown = "an unknown version (its revision of type unknown holds no AppSpec)"
+    assert plan.text.startswith(f"Deployment d-1 of {'version 5' if place else unknown} will be")
 
 
 def test_a_release_in_progress_leads_back_to_one_version_only(
@@ -495,7 +499,45 @@ def test_history_that_does_not_tell_asks(functions: Any, codedeploy: Any) -> Non
     add_versions(functions[1], "1", "2")
     add_ids(codedeploy[1], **since("1"))
     add_versions(functions[1], "1", "2")
-    with pytest.raises(ReleaseError, match="which version served before 1: name it with --to"):
+    add_ids(codedeploy[1], **TAKEN_BACK)
+    with pytest.raises(ReleaseError, match="which version served before 1; and there is none bef"):
+        plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+
+
+def test_where_history_is_silent_a_person_chooses_and_is_told_how(
+    functions: Any, codedeploy: Any
+) -> None:
+    # GIVEN version 4, which a deployment took back, and no deployment of version 5
+    add_alias(functions[1], "5")
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "3", "4", "5", "6")
+    add_ids(codedeploy[1], **since("5"))
+    add_versions(functions[1], "3", "4", "5", "6")
+    add_ids(codedeploy[1], "d-1", **TAKEN_BACK)
+    add_deployment(codedeploy[1], "d-1", "Stopped", "3", "4")
+    # WHEN / THEN
+    with pytest.raises(ReleaseError) as raised:
+        plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+    assert str(raised.value) == (
+        "no deployment says which version served before 5; the newest before it that was not taken "
+        "back is 3: `infra rollback --to 3`"
+    )
+
+
+def test_a_release_whose_versions_cannot_be_read_hides_the_one_before(
+    functions: Any, codedeploy: Any
+) -> None:
+    # GIVEN a release whose AppSpec is in S3, after one from 3 to 5
+    add_alias(functions[1], "5")
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "3", "4", "5")
+    add_ids(codedeploy[1], "d-1", "d-2", **since("5"))
+    add_deployment(codedeploy[1], "d-1", "Succeeded", "3", "5", age=9)
+    add_deployment(codedeploy[1], "d-2", "Succeeded", "", "", place="")
+    add_versions(functions[1], "3", "4", "5")
+    add_ids(codedeploy[1], **TAKEN_BACK)
+    # WHEN / THEN
+    with pytest.raises(ReleaseError, match=r"d-2 \(its revision .* holds no AppSpec\) does not say"):
         plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
 
 
@@ -608,10 +650,11 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
 @pytest.mark.parametrize(
     ("state", "believed", "exit_status", "outcome"),
     [
-        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2")),
-        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2")),  # only SAM CLI was interrupted
-        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2")),
-        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2")),
+        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2", status="Succeeded")),
+        # only SAM CLI was interrupted
+        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2", status="Succeeded")),
+        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2", status="Failed")),
+        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2", status="Stopped")),
         (
             "Succeeded",
             "5",
@@ -621,6 +664,7 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
                 "5",
                 "d-2",
                 "the stack's update failed after it: what CloudFormation says is above",
+                "Succeeded",
             ),
         ),
     ],
@@ -644,6 +688,22 @@ def test_a_deploy_that_stops_watching_does_not_say_how_it_ended(codedeploy: Any)
     add_ids(codedeploy[1], "d-2")
     add_deployment(codedeploy[1], "d-2", "InProgress", "5", "6")
     with pytest.raises(ReleaseError, match="exit status 1 while deployment d-2 of version 6 is in"):
+        judge(codedeploy[0], TARGET, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [("Failed", "version 6 refused: wrong sha256"), ("Stopped", "an alarm")]
+)
+def test_only_a_deployment_that_failed_ended_by_the_gate(status: str, reason: str) -> None:
+    """A gate that is still at work when a person stops the release speaks too late."""
+    outcome = Outcome("rolled back", "5", "d-2", "an alarm", status)
+    assert explain(outcome, "version 6 refused: wrong sha256").reason == reason
+
+
+def test_a_failed_deploy_of_unknown_versions_says_so(codedeploy: Any) -> None:
+    add_ids(codedeploy[1], "d-2")
+    add_deployment(codedeploy[1], "d-2", "Succeeded", "", "", place="")
+    with pytest.raises(ReleaseError, match=r"d-2 of an unknown version \(its revision .* See `infra"):
         judge(codedeploy[0], TARGET, [], 1)
 
 
@@ -766,6 +826,34 @@ def test_prune_keeps_what_anything_needs(functions: Any, codedeploy: Any) -> Non
         expected = {"FunctionName": "shop-fn", "Qualifier": number}
         functions[1].add_response("delete_function", {}, expected)
     prune(functions[0], TARGET, plan)
+
+
+@pytest.mark.parametrize("history", ["none", "deleted", "unreadable"])
+def test_prune_keeps_the_version_before_where_history_is_silent(
+    functions: Any, codedeploy: Any, history: str
+) -> None:
+    # GIVEN version 5 serves, 4 was taken back, and nothing says that 3 served before, or it says
+    # that a version did which is gone
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], *"23456")
+    add_alias(functions[1], "5")
+    add_versions(functions[1], *"23456")
+    add_ids(codedeploy[1], *([] if history == "none" else ["d-2"]), **since("5"))
+    if history != "none":
+        place = "" if history == "unreadable" else "appSpecContent"
+        add_deployment(codedeploy[1], "d-2", "Succeeded", "1", "5", place=place)
+    add_ids(codedeploy[1], "d-1", **TAKEN_BACK)
+    add_deployment(codedeploy[1], "d-1", "Failed", "3", "4")
+    functions[1].add_response(
+        "list_aliases",
+        {"Aliases": [{"Name": "live", "FunctionVersion": "5"}]},
+        {"FunctionName": "shop-fn"},
+    )
+    functions[1].add_response("get_function_configuration", {}, {"FunctionName": "shop-fn"})
+    # WHEN / THEN
+    plan = plan_pruning(functions[0], codedeploy[0], TARGET, "UPDATE_COMPLETE", 1)
+    assert plan.versions == ("2", "4")
+    assert "no deployment says which version served before 5" in plan.kept["3"]
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "UPDATE_IN_PROGRESS"])
