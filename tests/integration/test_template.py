@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from gate.handler import ALIAS
 from layers.runtime.build import MACHINES, PYTHON
@@ -302,6 +303,32 @@ def test_alias_moves_through_codedeploy_and_the_gate(built: dict[str, Path]) -> 
     assert "Description" not in alias["Properties"]  # a rollback is recorded there
 
 
+def test_codedeploy_has_the_narrower_role_under_the_name_of_sams(built: dict[str, Path]) -> None:
+    # GIVEN the role's name, under which a stack that exists has SAM's
+    translated = translate(parse(), built)
+    group = properties(translated, "InferenceFunctionDeploymentGroup")
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["CodeDeployServiceRole", "Arn"]}
+
+    # THEN its policy, as AWS publishes it, allows all that a release needs and no topic
+    [arn] = properties(translated, "CodeDeployServiceRole")["ManagedPolicyArns"]
+    document = json.loads(aws_managed_policies_data)[arn["Fn::Sub"].rpartition("/")[2]]["Document"]
+    allowed = {
+        action: statement["Resource"]
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        if "Condition" not in statement
+    }
+    assert allowed == {
+        "cloudwatch:DescribeAlarms": "*",
+        "lambda:UpdateAlias": "*",
+        "lambda:GetAlias": "*",
+        "lambda:GetProvisionedConcurrencyConfig": "*",
+        "lambda:InvokeFunction": "arn:aws:lambda:*:*:function:CodeDeployHook_*",
+        "s3:GetObject": "arn:aws:s3:::*/CodeDeploy/*",
+        "s3:GetObjectVersion": "arn:aws:s3:::*/CodeDeploy/*",
+    }
+
+
 def test_gate_is_told_the_new_version_and_has_its_layers(built: dict[str, Path]) -> None:
     # GIVEN
     translated = translate(parse(), built)
@@ -422,6 +449,7 @@ def test_gate_may_try_versions_read_the_alias_report_and_log(built: dict[str, Pa
     allowed = {
         "lambda:InvokeFunction": {"Fn::Sub": VERSIONS},
         "lambda:GetAlias": function,
+        "codedeploy:GetDeployment": {"Fn::Sub": group},
         "codedeploy:PutLifecycleEventHookExecutionStatus": {"Fn::Sub": group},
         "logs:CreateLogStream": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
@@ -524,7 +552,7 @@ def test_only_managed_policies_are_those_of_x_ray_and_codedeploy(built: dict[str
     # GIVEN
     policies = find_managed_policies(translate(parse(), built))
     assert sorted(re.findall(r"(\w+)\W*$", policy)[0] for policy in policies) == [
-        "AWSCodeDeployRoleForLambda",
+        "AWSCodeDeployRoleForLambdaLimited",
         "AWSXRayDaemonWriteAccess",
     ]
 
