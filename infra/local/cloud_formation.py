@@ -143,7 +143,7 @@ class CloudFormation:
 
     async def _release(self, new: Published, progress: Progress) -> Release:
         old, function, version = self._current, new.stack.function, new.version
-        deployment_id, status, reason = "", "Succeeded", ""
+        deployment_id, status, reason, is_stuck = "", "Succeeded", "", False
         try:
             if preference := new.stack.preference(version):
                 deployment = await self._code_deploy.deploy(
@@ -151,18 +151,52 @@ class CloudFormation:
                 )
                 deployment_id, status = deployment.deployment_id, deployment.status
                 reason = deployment.error.get("message", "")
+                back = deployment.way_back
+                is_stuck = back is not None and back.status != "Succeeded"
             else:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
             release = Release(version, deployment_id, status, reason, tuple(progress.events))
             if release.is_promoted:
-                await self._settle(new, old)
-            else:
+                release = await self._finish(release, new, old, progress)
+            elif not is_stuck:
                 await self._settle(await self._apply(old), new)
         except BaseException as error:
             self._end("UPDATE_ROLLBACK_FAILED", str(error))
             raise
-        self._end("UPDATE_COMPLETE" if release.is_promoted else "UPDATE_ROLLBACK_COMPLETE", reason)
+        taken_back = "UPDATE_ROLLBACK_FAILED" if is_stuck else "UPDATE_ROLLBACK_COMPLETE"
+        self._end("UPDATE_COMPLETE" if release.is_promoted else taken_back, release.reason)
+        return release
+
+    async def _finish(
+        self, release: Release, new: Published, old: Published, progress: Progress
+    ) -> Release:
+        """Update what comes after the alias; if that fails, take the alias back as well.
+
+        It returns as it moved, by a deployment; that no alarm of the new version stops that one is
+        assumed: CloudFormation gives the deployment group its old alarms first.
+        """
+        try:
+            await self._settle(new, old)
+        except Exception as error:
+            old, function = await self._apply(old), new.stack.function
+            if preference := old.stack.preference(old.version):
+                back = await self._code_deploy.deploy(
+                    function,
+                    preference,
+                    new.version,
+                    old.version,
+                    Progress(lambda _: None),
+                    "CloudFormationRollback",
+                )
+                if back.status != "Succeeded":
+                    raise ReleaseError(f"the way back failed: {back.error['message']}") from error
+            else:
+                self._cloud.shift(function, old.version, {})
+            progress.note("rolled-back", f"all requests go to version {old.version}", 0)
+            await self._settle(old, new)
+            reason = f"the stack failed after the promotion: {error}"
+            return replace(release, status="Failed", reason=reason, events=tuple(progress.events))
         return release
 
     async def _publish(self, stack: Stack, archives: Archives) -> str:
