@@ -13,6 +13,7 @@ import socket
 import threading
 import zipfile
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: i
 
 LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
+DIGESTS = "md5sums"  # the one file of an archive
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
 
 
@@ -333,6 +335,28 @@ class Cloud:
         }
 
 
+def tell_template(stack: Stack, archives: Archives) -> dict[str, Any]:
+    """Return the template as SAM CLI sends it: the key of an upload in the place of each folder."""
+    template = deepcopy(dict(stack.source))
+    for resource in template.get("Resources", {}).values():
+        properties = resource.get("Properties", {})
+        for field in {"CodeUri", "ContentUri"} & properties.keys():
+            held = archives.get((stack.build / str(properties[field])).resolve())
+            properties[field] = f"s3://local/{_name_upload(held) if held else 'unknown'}"
+    return template
+
+
+def _name_upload(archive: str) -> str:
+    """Return the digest of a folder under which SAM CLI uploads it (samcli.lib.utils.hash)."""
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
+        lines = files.read(DIGESTS).decode().splitlines()
+    digest = _md5()
+    for line in lines:
+        of_file, _, path = line.partition(" ")
+        digest.update(path.encode() + of_file.encode())
+    return str(digest.hexdigest())
+
+
 def archive(stack: Stack) -> Archives:
     """Make an archive of each built folder of a stack; raise BuildError if one cannot be read."""
     functions = filter(None, (stack.function, stack.gate("1")))
@@ -345,12 +369,17 @@ def archive(stack: Stack) -> Archives:
 
 def _zip(directory: Path) -> str:
     """Make a small archive that stands for `directory`: its files' digests, not their content."""
-    digests = []
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+    lines = []
+    for path in sorted((path for path in directory.rglob("*") if path.is_file()), key=str):
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        digests.append(f"{digest} {path.relative_to(directory)}")
+            digest = hashlib.file_digest(file, _md5).hexdigest()
+        lines.append(f"{digest} {path.relative_to(directory)}")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as files:
-        files.writestr(zipfile.ZipInfo("sha256sums"), "\n".join(digests))
+        files.writestr(zipfile.ZipInfo(DIGESTS), "\n".join(lines))
     return base64.b64encode(archive.getvalue()).decode()
+
+
+def _md5() -> Any:
+    """Return the digest that SAM CLI takes: it tells builds apart, and keeps nobody out."""
+    return hashlib.md5(usedforsecurity=False)

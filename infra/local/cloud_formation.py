@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from infra.local.cloud import Archives, Cloud, archive
+from infra.local.cloud import Archives, Cloud, archive, tell_template
 from infra.local.code_deploy import CodeDeploy, Event, Progress, Release, plan
 from infra.local.errors import ReleaseError
 from infra.local.stack import Function, Stack
@@ -71,6 +71,10 @@ class CloudFormation:
     def stack(self) -> Stack:
         """The stack as the last release that succeeded left it."""
         return self._current.stack
+
+    def tell_template(self) -> dict[str, Any]:
+        """Return the template of that release, as SAM CLI would have sent it."""
+        return tell_template(self._current.stack, self._current.archives)
 
     async def create(self, stack: Stack, url: str) -> None:
         """Create the stack, whose API is at `url`, with the alias on version 1."""

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,8 +81,9 @@ class Stack:
     """One API, the function behind it, and what depends on the version that is published.
 
     `version_id` is the logical id of that version: SAM changes it when a setting of the function
-    changes, so that CloudFormation publishes one. `resolvers` turns a version's number into what
-    resolves properties as they are once it is published.
+    changes, so that CloudFormation publishes one. `template` is what SAM makes of `source`, the
+    template in `build`, from whose folder the paths in it start. `resolvers` turns a version's
+    number into what resolves properties as they are once it is published.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Stack:
     template: Mapping[str, Any]
     build: Path
     resolvers: Callable[[str], Callable[[Any], Any]]
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     def resources(self, kind: str, version: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the properties of every resource of one type, by its logical id."""
@@ -184,8 +187,10 @@ def read_stack(
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
         values = _give_values(template.get("Parameters", {}), parameters or {})
+        source = deepcopy(template)
         translated = _translate(template, region, values)
-        return _require_folders(_stack(translated, build, name, region, values))
+        stack = _require_folders(_stack(translated, build, name, region, values))
+        return replace(stack, source=source)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -223,10 +228,10 @@ def _translate(
     """
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     for resource in template["Resources"].values():
-        for field in ("CodeUri", "ContentUri"):
-            path = resource.get("Properties", {}).get(field)
+        for key in ("CodeUri", "ContentUri"):
+            path = resource.get("Properties", {}).get(key)
             if path is not None:
-                resource["Properties"][field] = {"Bucket": "local", "Key": str(path)}
+                resource["Properties"][key] = {"Bucket": "local", "Key": str(path)}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
     translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)

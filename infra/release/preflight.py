@@ -107,6 +107,7 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
     deployment: Deployment,
     target: Target,
     wish: Wish,
+    publishes: bool | None,
     now: datetime,
 ) -> Iterator[Finding]:
     """Yield what stands in the way of a release of a stack that exists."""
@@ -116,9 +117,11 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
         yield judge_running(running)
     else:  # it moves the alias itself
         alias = read_alias(functions, target.function, target.alias)
-        yield from judge_alias(alias, target, resync=wish.resync)
+        yield from judge_alias(alias, target, resync=wish.resync, publishes=publishes)
     firing = list_firing(cloudwatch, deployment.output("AlarmTopicArn"))
     yield from judge_alarms(firing, target.stack)
+    if publishes is False:
+        return
     actions, targets = read_scaling(scaling, target.function, target.alias)
     freeze = find_freeze(actions, targets, now, tell_duration(wish.deployment_type))
     if freeze:
@@ -153,13 +156,20 @@ def judge_running(running: CodeDeployment) -> Finding:
     )
 
 
-def judge_alias(alias: Alias, target: Target, *, resync: bool) -> Iterator[Finding]:
-    """Yield what CodeDeploy would refuse about the alias, or what a resync will do about it."""
+def judge_alias(
+    alias: Alias, target: Target, *, resync: bool, publishes: bool | None
+) -> Iterator[Finding]:
+    """Yield what CodeDeploy would refuse about the alias, or what a resync will do about it.
+
+    Without a new version the alias does not change in the stack, and CodeDeploy is not asked.
+    """
     if agrees(alias, target):
         return
     shared = f" with a share for {' and '.join(alias.weights)}" if alias.weights else ""
     where = f"{alias.name} is on version {alias.version}{shared}"
-    if alias.version == target.believed and not resync:
+    if publishes is False and not resync:
+        yield Finding(Level.NOTE, f"{where}: no version will be published, so it stays as it is")
+    elif alias.version == target.believed and not resync:
         yield Finding(
             Level.ERROR,
             f"{where}, and CodeDeploy takes no alias with shares: `infra promote` or "

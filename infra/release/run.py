@@ -104,6 +104,7 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
             deployment=job.deployment,
             target=job.target,
             wish=job.wish,
+            publishes=job.publishes,
             now=now,
         )
         before = job.deployment.parameters

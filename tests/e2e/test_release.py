@@ -215,6 +215,13 @@ async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
     assert "CloudFormation still believes in version 2. Mend" in back.out
     assert await shop.ask() == "1"
 
+    # WHEN only a parameter changes THEN it is deployed, and the alias stays where it is
+    changed = await shop.infra("deploy", "--yes", "--json", "--parameter", "MaxErrorPercent=2")
+    assert changed.code == 0, changed.err
+    assert (changed.told["result"], changed.told["version"]) == ("unchanged", "1")
+    assert "live is on version 1: no version will be published, so it stays" in changed.err
+    assert await shop.ask() == "1"
+
     # WHEN the mended one is deployed at once THEN the preflight refuses, and says how
     shop.build("3")
     refused = await shop.infra("deploy", "--yes")

@@ -85,7 +85,7 @@ def test_a_stack_at_rest_is_fine(status: str) -> None:
 
 
 def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
-    assert not list(judge_alias(ALIAS, TARGET, resync=False))
+    assert not list(judge_alias(ALIAS, TARGET, resync=False, publishes=True))
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,25 @@ def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
         (replace(ALIAS, weights={"6": 0.1}), "with a share for 6, and CodeDeploy takes no alias"),
     ],
 )
-def test_an_alias_that_was_moved_by_hand_is_refused(alias: Alias, text: str) -> None:
-    [finding] = judge_alias(alias, TARGET, resync=False)
+@pytest.mark.parametrize("publishes", [True, None])
+def test_an_alias_that_was_moved_by_hand_is_refused(
+    alias: Alias, text: str, publishes: bool | None
+) -> None:
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=publishes)
     assert finding.level == Level.ERROR
     assert text in finding.text
 
 
+@pytest.mark.parametrize("alias", [replace(ALIAS, version="4"), replace(ALIAS, weights={"6": 0.1})])
+def test_an_alias_that_no_version_will_move_is_left_where_it_is(alias: Alias) -> None:
+    # GIVEN a rollback, or a canary by hand, and a deploy that only changes a parameter
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=False)
+    assert finding.level == Level.NOTE
+    assert finding.text.endswith("no version will be published, so it stays as it is")
+
+
 def test_a_resync_says_that_the_bad_version_gets_all_traffic() -> None:
-    [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True)
+    [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True, publishes=True)
     assert finding.level == Level.NOTE
     assert "version 5 will get ALL traffic" in finding.text
     assert "version 4 will get the traffic back" in finding.text
