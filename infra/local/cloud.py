@@ -38,6 +38,7 @@ from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
+from infra.local.account import answer_account
 from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
 from infra.local.metrics import Sample, percentile
@@ -137,6 +138,7 @@ def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
 CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
 CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
+answer_account()
 
 
 type Archives = Mapping[Path, str]

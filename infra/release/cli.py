@@ -138,7 +138,7 @@ def rollback(
     A release in progress is stopped; a share given by hand is taken back; after a promotion the
     version before gets all traffic at once.
     """
-    from infra.release.alias import read_alias
+    from infra.release.alias import read_alias, tell_transition
     from infra.release.confirm import confirm
     from infra.release.deployments import refuse_while_running
     from infra.release.resync import advise
@@ -163,6 +163,8 @@ def rollback(
     advice = "" if plan.running else advise(alias, target)
     result = {"version": alias.version, "changed": not plan.is_done, "seconds": round(seconds, 3)}
     done = f"Version {alias.version} has all traffic, after {seconds:.2f} s."
+    if alias.transition:
+        done = tell_transition(alias)
     if as_json:
         _print_json({**result, "text": plan.text if plan.is_done else done, "advice": advice})
         return
@@ -407,8 +409,7 @@ def _tell_rest(found: "Status") -> Iterator[str]:
         yield f"Alarm {alarm.name}: {alarm.reason}"
     if not found.alarms:
         yield "No alarm fires."
-    if found.advice:
-        yield found.advice
+    yield from filter(None, dict.fromkeys((found.transition, found.advice)))
 
 
 def _show_findings(findings: "list[Finding]") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra.deployment import Deployment
 from infra.release.alarm import Firing, list_firing
-from infra.release.alias import Alias, read_alias
+from infra.release.alias import Alias, read_alias, tell_transition
 from infra.release.build import Build
 from infra.release.deployments import CodeDeployment, find_running
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
@@ -169,6 +169,8 @@ def judge_alias(
     where = f"{alias.name} is on version {alias.version}{shared}"
     if publishes is False and not resync:
         yield Finding(Level.NOTE, f"{where}: no version will be published, so it stays as it is")
+    elif alias.transition and alias.version == target.believed:
+        yield Finding(Level.ERROR, tell_transition(alias))
     elif alias.version == target.believed and not resync:
         yield Finding(
             Level.ERROR,

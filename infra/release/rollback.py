@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from infra.release.alias import Alias, Move, Record, move_alias, read_alias, tell_time
+from infra.release.alias import (
+    Alias,
+    Move,
+    Record,
+    move_alias,
+    read_alias,
+    tell_time,
+    tell_transition,
+)
 from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
 from infra.release.history import find_previous, guess_previous, read_history
@@ -52,7 +60,7 @@ def plan_rollback(
     running = find_running(codedeploy, target)
     if running:
         return _plan_stop(alias, running, to)
-    if to is None and alias.weights:
+    if to is None and alias.weights and not alias.transition:
         shared = " and ".join(alias.weights)
         text = f"Version {alias.version} will get all traffic, version {shared} none."
         return Rollback(text, alias.version, alias, move=Move(alias.version))
@@ -63,8 +71,9 @@ def plan_rollback(
         if done:
             return Rollback(done, alias.version, alias)
         to = to or _refuse_to_guess(functions, codedeploy, target, alias, history)
-    if to == alias.version and not alias.weights:
-        return Rollback(f"Version {to} has all traffic already.", to, alias)
+    if to == alias.version and (alias.transition or not alias.weights):
+        done = tell_transition(alias) or f"Version {to} has all traffic already."
+        return Rollback(done, to, alias)
     check_ready(functions, target.function, to)
     record = Record("rolled back", alias.version, to, tell_time(now))
     text = f"Version {to} will get all traffic at once, version {alias.version} none."
@@ -82,6 +91,7 @@ def roll_back(
 ) -> float:
     """Do it, and wait until the alias is back; return how many seconds that took.
 
+    Back it is in transition, too: Lambda then goes on by itself.
     Raises ReleaseError if it is not in three minutes.
     """
     start = time.monotonic()
@@ -92,7 +102,7 @@ def roll_back(
     while True:
         alias = read_alias(functions, target.function, target.alias)
         seconds = time.monotonic() - start
-        if alias.version == plan.version and not alias.weights:
+        if alias.version == plan.version and (alias.transition or not alias.weights):
             return seconds
         if seconds > PATIENCE_SECONDS:
             shares = ", ".join(f"{v}: {100 * share:g} %" for v, share in alias.shares.items())
@@ -149,13 +159,11 @@ def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None
     Who rolls back twice in a hurry must not lose the version that works.
     """
     record = alias.record
-    further = f" To go further back: infra rollback --to {previous or 'VERSION'}"
+    further = f" To go further back: `infra rollback --to {previous}`" if previous else ""
+    where = tell_transition(alias) or f"Version {alias.version} has all traffic:"
     if record and record.verb == "rolled back" and record.target == alias.version:
-        return f"Version {alias.version} has all traffic: {record}.{further}"
+        return f"{where} {record}.{further}"
     if history and history[0].was_taken_back and history[0].current == alias.version:
         last = history[0]
-        return (
-            f"Version {alias.version} has all traffic: deployment {last.id} of {last.subject} "
-            f"ended as {last.status}.{further}"
-        )
+        return f"{where} deployment {last.id} of {last.subject} ended as {last.status}.{further}"
     return ""

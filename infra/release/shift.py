@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from infra.release.alias import Alias, Move, Plan, Record, read_alias, tell_time
+from infra.release.alias import (
+    Alias,
+    Move,
+    Plan,
+    Record,
+    read_alias,
+    refuse_in_transition,
+    tell_time,
+)
 from infra.release.deployments import CodeDeployment, refuse_while_running
 from infra.release.errors import ReleaseError
 from infra.release.history import read_history
@@ -29,6 +37,7 @@ def plan_shift(
     """
     refuse_while_running(codedeploy, target)
     alias = read_alias(functions, target.function, target.alias)
+    refuse_in_transition(alias)
     if percent == 0:
         if not alias.weights:
             return Plan(f"No other version than {alias.version} has traffic.", alias, None)
@@ -55,6 +64,7 @@ def plan_promotion(
     """
     refuse_while_running(codedeploy, target)
     alias = read_alias(functions, target.function, target.alias)
+    refuse_in_transition(alias)
     if not alias.weights:
         raise ReleaseError(
             f"version {alias.version} has all traffic: there is nothing to promote "

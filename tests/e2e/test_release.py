@@ -266,7 +266,7 @@ async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:
     # AND there is nothing to roll back
     back = await shop.infra("rollback", "--yes")
     assert (back.code, back.out) == (0, "")
-    assert "ended as Failed. To go further back: infra rollback --to VERSION" in back.err
+    assert "ended as Failed." in back.err
 
     # AND what it left behind does not stand in the way of the next release
     shop.build("2")

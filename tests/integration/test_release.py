@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.awslambda.responses import LambdaResponse
+from moto.core.responses import ActionResult
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
@@ -376,6 +377,19 @@ def test_status_in_words(aws: Aws) -> None:
         "then `infra deploy --resync`",
     ):
         assert text in result.stdout
+
+
+def test_status_tells_weights_of_lambdas_own(aws: Aws) -> None:
+    # GIVEN an alias that was just moved, and provisioned concurrency that is not there yet
+    aws.move("2", {"3": 1.0})
+    state = ActionResult({"Status": "IN_PROGRESS"})
+    with patched(LambdaResponse, get_provisioned_concurrency_config=lambda _: state):
+        result = infra("status")
+        told = json.loads(infra("status", "--json").stdout)
+    # THEN
+    text = "live is in transition to version 2 (provisioned concurrency: IN_PROGRESS)"
+    assert text in result.stdout
+    assert "version 3 has 100 %" in told["transition"]
 
 
 def test_status_breaks_no_line_of_its_table_at_80_columns(

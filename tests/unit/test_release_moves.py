@@ -12,7 +12,15 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
-from infra.release.alias import Alias, Move, Plan, Record, move_alias, read_alias
+from infra.release.alias import (
+    Alias,
+    Move,
+    Plan,
+    Record,
+    move_alias,
+    read_alias,
+    tell_transition,
+)
 from infra.release.deploy import (
     GATE_SECONDS,
     Outcome,
@@ -79,7 +87,9 @@ def add_alias(
     weights: dict[str, float] | None = None,
     description: str = "",
     revision: str = "r1",
+    provisioned: str = "",
 ) -> None:
+    """Let Lambda tell the alias, and of one with weights the state of what is provisioned."""
     answer: dict[str, Any] = {
         "FunctionVersion": version,
         "RevisionId": revision,
@@ -88,6 +98,15 @@ def add_alias(
     if weights:
         answer["RoutingConfig"] = {"AdditionalVersionWeights": weights}
     stub.add_response("get_alias", answer, {"FunctionName": "shop-fn", "Name": "live"})
+    asked = {"FunctionName": "shop-fn", "Qualifier": "live"}
+    if weights and provisioned:
+        stub.add_response("get_provisioned_concurrency_config", {"Status": provisioned}, asked)
+    elif weights:
+        stub.add_client_error(
+            "get_provisioned_concurrency_config",
+            "ProvisionedConcurrencyConfigNotFoundException",
+            expected_params=asked,
+        )
 
 
 def add_versions(stub: Stubber, *numbers: str, **fields: Any) -> None:
@@ -492,6 +511,68 @@ def test_a_promotion_by_hand_tells_the_version_before(functions: Any, codedeploy
     assert plan.version == "5"
 
 
+# Provisioned concurrency: until its environments are there, Lambda itself gives weights.
+
+
+@pytest.mark.parametrize("provisioned", ["IN_PROGRESS", "FAILED"])
+def test_weights_of_lambdas_own_are_no_share_to_take_back(
+    functions: Any, codedeploy: Any, provisioned: str
+) -> None:
+    # GIVEN version 5, just released and bad, for which environments are being provisioned
+    add_alias(functions[1], "5", {"4": 1.0}, provisioned=provisioned)
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "4", "5")
+    add_ids(codedeploy[1], "d-1", **since("5"))
+    add_deployment(codedeploy[1], "d-1", "Succeeded", "4", "5")
+    add_ready(functions[1], "4")
+    # WHEN it is rolled back THEN it goes to the version before, not all the way to the bad one
+    plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+    assert plan.move == Move("4", record=Record("rolled back", "5", "4", AT))
+    # AND no weights are asked for, and those that Lambda gives are no failure
+    add_update(functions[1], "4", {}, f"rolled back from 5 to 4 at {AT}")
+    add_alias(functions[1], "4", {"5": 1.0}, provisioned=provisioned)
+    roll_back(functions[0], codedeploy[0], TARGET, plan)
+
+
+def test_nobody_moves_an_alias_in_transition_by_hand(functions: Any, codedeploy: Any) -> None:
+    plans: list[Callable[[], object]] = [
+        lambda: shift(functions, codedeploy, 10),
+        lambda: shift(functions, codedeploy, 0),
+        lambda: plan_promotion(functions[0], codedeploy[0], TARGET, NOW),
+    ]
+    for plan in plans:
+        add_ids(codedeploy[1], **RUNNING)
+        add_alias(functions[1], "5", {"4": 1.0}, provisioned="IN_PROGRESS")
+        with pytest.raises(ReleaseError, match=r"live is in transition to version 5 .* try again"):
+            plan()
+
+
+def test_a_resync_in_transition_is_done(functions: Any, codedeploy: Any) -> None:
+    add_ids(codedeploy[1], **RUNNING)
+    add_alias(functions[1], "5", {"4": 1.0}, provisioned="IN_PROGRESS")
+    plan = plan_resync(functions[0], codedeploy[0], TARGET)
+    assert plan.move is None
+    assert "live is in transition to version 5" in plan.text
+
+
+def test_a_failure_to_provision_is_told_with_the_way_out() -> None:
+    alias = Alias("shop-fn", "live", "5", {"4": 1.0}, "", "r1", "FAILED")
+    assert tell_transition(alias) == (
+        "live is in transition to version 5 (provisioned concurrency: FAILED), and until its "
+        "environments are ready version 4 has 100 %. They cannot start: `infra rollback`, or "
+        "`aws lambda delete-provisioned-concurrency-config --function-name shop-fn "
+        "--qualifier live`."
+    )
+
+
+def test_what_may_not_be_asked_is_no_transition(functions: Any) -> None:
+    routing = {"AdditionalVersionWeights": {"6": 0.1}}
+    answer = {"FunctionVersion": "5", "RevisionId": "r1", "RoutingConfig": routing}
+    functions[1].add_response("get_alias", answer)
+    functions[1].add_client_error("get_provisioned_concurrency_config", "AccessDeniedException")
+    assert not read_alias(functions[0], "shop-fn", "live").transition
+
+
 def test_history_that_does_not_tell_asks(functions: Any, codedeploy: Any) -> None:
     # GIVEN only an orphan of a failed release besides the version that serves
     add_alias(functions[1], "1")
@@ -562,7 +643,7 @@ def test_a_rollback_is_done_once(functions: Any, codedeploy: Any) -> None:
     assert plan.is_done
     assert plan.text == (
         f"Version 4 has all traffic: rolled back from 5 to 4 at {AT}. "
-        "To go further back: infra rollback --to 3"
+        "To go further back: `infra rollback --to 3`"
     )
 
 

@@ -104,6 +104,14 @@ def test_an_alias_that_was_moved_by_hand_is_refused(
     assert text in finding.text
 
 
+def test_an_alias_in_transition_is_waited_for() -> None:
+    alias = replace(ALIAS, weights={"4": 1.0}, transition="IN_PROGRESS")
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=True)
+    assert finding.level == Level.ERROR
+    assert finding.text.startswith("live is in transition to version 5 ")
+    assert "infra promote" not in finding.text
+
+
 @pytest.mark.parametrize("alias", [replace(ALIAS, version="4"), replace(ALIAS, weights={"6": 0.1})])
 def test_an_alias_that_no_version_will_move_is_left_where_it_is(alias: Alias) -> None:
     # GIVEN a rollback, or a canary by hand, and a deploy that only changes a parameter
