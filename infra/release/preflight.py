@@ -1,11 +1,14 @@
 """What to know before a deploy: all of it at once, each with what to do about it."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from infra.deployment import Deployment
 from infra.release.alarm import Firing, list_firing
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 # CodeDeployHook_<stack>_gate is the gate's name, and 64 characters are the most a function's has.
 MAX_NAME = 64 - len("CodeDeployHook__gate")
 ALL_AT_ONCE = "AllAtOnce"
+RATE_PER_EXECUTION = 10  # requests a second, for each execution at a time
+QUOTA_CODE = "L-B99A9384"  # of Lambda's concurrent executions, in Service Quotas
 
 
 class Level(StrEnum):
@@ -54,8 +59,14 @@ class Wish:
     @property
     def deployment_type(self) -> str:
         """CodeDeploy's configuration, which has the template's default if nothing sets it."""
-        declared = self.build.template.get("Parameters", {}).get("DeploymentType", {})
-        return self.overrides.get("DeploymentType") or str(declared.get("Default", ""))
+        return self.values({}).get("DeploymentType", "")
+
+    def values(self, deployed: Mapping[str, str]) -> dict[str, str]:
+        """Return the value that each parameter will have: set, as deployed, or by default."""
+        declared = self.build.template.get("Parameters", {})
+        defaults = {key: str(one.get("Default", "")) for key, one in declared.items()}
+        held = {key: value for key, value in deployed.items() if key in declared}
+        return {**defaults, **held, **self.overrides}
 
 
 def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
@@ -77,6 +88,26 @@ def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
         allowed = [str(one) for one in declared.get(key, {}).get("AllowedValues", [])]
         if allowed and value not in allowed:
             yield Finding(Level.ERROR, f"{key} is {value!r}, expected one of {', '.join(allowed)}")
+        elif declared.get(key, {}).get("Type") == "Number":
+            yield from _judge_number(key, value, declared[key])
+
+
+def _judge_number(key: str, value: str, declared: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield that a value is no number, or is out of its parameter's range."""
+    number = _read_number(value)
+    least, most = declared.get("MinValue", -math.inf), declared.get("MaxValue", math.inf)
+    if number is None:
+        yield Finding(Level.ERROR, f"{key} is {value!r}, expected a number")
+    elif not least <= number <= most:
+        yield Finding(Level.ERROR, f"{key} is {value}, expected {least} to {most}")
+
+
+def _read_number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def inspect_sources(directory: Path, build: Path) -> Iterator[Finding]:
@@ -130,6 +161,42 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
             f"{freeze}, and that cannot change while a canary runs: deploy later, or without one "
             f"(--parameter DeploymentType={ALL_AT_ONCE})",
         )
+
+
+def inspect_quota(functions: "LambdaClient", parameters: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the parameters that do not fit what the account may run at a time."""
+    try:
+        limits = functions.get_account_settings()["AccountLimit"]
+    except ClientError as error:
+        text = f"Lambda's quota of this account is unknown: {error}"
+        yield Finding(Level.NOTE, text)
+        return
+    quota = limits["UnreservedConcurrentExecutions"]
+    yield from judge_quota(quota, functions.meta.region_name, parameters)
+
+
+def judge_quota(quota: int, region: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the parameters that ask for more than `quota` executions at a time give.
+
+    Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: an account has 1,000, a
+    new one fewer, and for each of them ten requests a second.
+    """
+    at_once = f"runs {quota} requests at a time"
+    rate = f"takes {quota * RATE_PER_EXECUTION} requests a second"
+    for key, limit, most in (
+        ("MaxConcurrency", quota, at_once),
+        ("ThrottleRate", quota * RATE_PER_EXECUTION, rate),
+        ("ThrottleBurst", quota, at_once),
+    ):
+        wanted = _read_number(parameters.get(key, ""))
+        if wanted and wanted > limit:
+            yield Finding(
+                Level.WARNING,
+                f"{key} is {wanted:g}, and of this account Lambda {most} in {region}: set "
+                f"{key}={limit}; or ask for more: `aws service-quotas "
+                f"request-service-quota-increase --service-code lambda --quota-code {QUOTA_CODE} "
+                f"--desired-value {math.ceil(quota * wanted / limit)} --region {region}`",
+            )
 
 
 def judge_state(stack: str, status: str) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from infra.release.preflight import (
     Finding,
     Level,
     Wish,
+    inspect_quota,
     inspect_sources,
     inspect_stack,
     inspect_wish,
@@ -94,7 +95,12 @@ def prepare(
 
 def preflight(job: Job, now: datetime) -> list[Finding]:
     """Return all that is to know before the deploy, the worst first."""
-    findings = [*inspect_wish(job.name, job.wish), *inspect_sources(Path(), BUILD)]
+    before = job.deployment.parameters if job.deployment else {}
+    findings = [
+        *inspect_wish(job.name, job.wish),
+        *inspect_sources(Path(), BUILD),
+        *inspect_quota(job.session.client("lambda"), job.wish.values(before)),
+    ]
     if job.deployment and job.target:
         findings += inspect_stack(
             job.session.client("lambda"),
@@ -107,7 +113,6 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
             publishes=job.publishes,
             now=now,
         )
-        before = job.deployment.parameters
         findings += judge_parameters(before, job.wish.overrides, publishes=job.publishes)
         if job.wish.resync and job.publishes is False:
             findings.append(

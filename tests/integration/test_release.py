@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
 from typer.testing import CliRunner, Result
@@ -625,6 +626,34 @@ def test_a_stack_that_is_not_created_is_told(sam: Sam) -> None:
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
     assert "the stack was not created" in str(result.exception)
     assert sam.calls[0][3] == "shoe"
+
+
+def test_the_preflight_knows_the_accounts_quota(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a new account, and parameters that a template has by default, or had when deployed
+    monkeypatch.setattr("infra.local.account.CONCURRENT_EXECUTIONS", 10)
+    template = Path(".aws-sam/build/template.yaml")
+    template.write_text(
+        template.read_text().replace(
+            "Rate:", "MaxConcurrency: {Type: Number, Default: 50}\n  Rate:"
+        )
+    )
+    result = infra(*DEPLOY)
+    # THEN it asks, whether there is a stack or not
+    assert "Warning: MaxConcurrency is 50, and of this account Lambda runs 10 req" in result.stderr
+    result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
+    assert "set MaxConcurrency=10" in result.stderr
+    assert sam.calls == []
+    # AND not of what fits, nor where nobody may ask
+    sam.statuses = [0, 0]
+    assert infra(*DEPLOY, "--parameter", "MaxConcurrency=10").exit_code == 0
+
+    def deny(_: LambdaResponse) -> Any:
+        raise LambdaClientError("AccessDeniedException", "not authorized")
+
+    with patched(LambdaResponse, get_account_settings=deny):
+        result = infra(*DEPLOY)
+    assert result.exit_code == 0
+    assert "Note: Lambda's quota of this account is unknown" in result.stderr
 
 
 def test_a_scheduled_action_freezes_releases(aws: Aws) -> None:

@@ -1,5 +1,6 @@
 """What stands in the way of a deploy."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra.release.preflight import (
     judge_alarms,
     judge_alias,
     judge_parameters,
+    judge_quota,
     judge_running,
     judge_state,
 )
@@ -82,6 +84,47 @@ def test_a_stack_that_cannot_be_updated_is_refused(status: str, text: str) -> No
 )
 def test_a_stack_at_rest_is_fine(status: str) -> None:
     assert not list(judge_state("shop", status))
+
+
+SET = {"MaxConcurrency": "1000", "ThrottleRate": "100", "ThrottleBurst": "200", "Other": "9999"}
+
+
+def test_parameters_that_fit_the_quota_are_fine() -> None:
+    assert not list(judge_quota(1000, "eu-west-1", SET))
+    assert not list(judge_quota(10, "eu-west-1", {"Other": "9999", "ThrottleRate": "many"}))
+
+
+def test_parameters_that_do_not_fit_the_quota_are_told_with_the_number_to_set() -> None:
+    # GIVEN a new account
+    wanted = SET | {"ThrottleRate": "101"}
+    findings = list(judge_quota(10, "eu-west-1", wanted))
+    # THEN 10 executions at a time take 100 requests a second
+    assert {finding.level for finding in findings} == {Level.WARNING}
+    texts = [finding.text.partition("; or ask for more: ") for finding in findings]
+    at_once = "and of this account Lambda runs 10 requests at a time in eu-west-1"
+    rate = "and of this account Lambda takes 100 requests a second in eu-west-1"
+    assert [text for text, _, _ in texts] == [
+        f"MaxConcurrency is 1000, {at_once}: set MaxConcurrency=10",
+        f"ThrottleRate is 101, {rate}: set ThrottleRate=100",
+        f"ThrottleBurst is 200, {at_once}: set ThrottleBurst=10",
+    ]
+    asked = [re.findall(r"--desired-value (\d+) ", command) for _, _, command in texts]
+    assert asked == [["1000"], ["11"], ["200"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("many", "Rate is 'many', expected a number"),
+        ("nan", "Rate is 'nan', expected a number"),
+        ("0", "Rate is 0, expected 1 to 10000"),
+        ("10001", "Rate is 10001, expected 1 to 10000"),
+    ],
+)
+def test_a_number_that_the_template_does_not_allow_is_refused(value: str, text: str) -> None:
+    template = {"Parameters": {"Rate": {"Type": "Number", "MinValue": 1, "MaxValue": 10000}}}
+    [finding] = inspect_wish("shop", Wish(Build(Path(), template), {"Rate": value}, resync=False))
+    assert (finding.level, finding.text) == (Level.ERROR, text)
 
 
 def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
