@@ -53,7 +53,7 @@ bench: build $(WHEELS) ## Measure start, requests, size, load and cost (PEERS=1,
 	infra prepare
 	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(if $(CHART),--chart "$(CHART)")
 
-deploy: build ## Check, deploy to AWS as samconfig.toml says, and tell what became of the release (ENV=prod)
+deploy: build ## Check, deploy to AWS as samconfig.toml says, and say how the release ended (ENV=prod)
 	infra deploy $(if $(ENV),--env "$(ENV)")
 
 lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files

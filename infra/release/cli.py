@@ -232,7 +232,7 @@ def deploy(  # noqa: PLR0913 each is an option of the command
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Check that a release can begin, deploy what was built, and tell what became of it.
+    """Check that a release can begin, deploy what was built, and say how that ended.
 
     Exit code 3 if CodeDeploy took the release back.
     """

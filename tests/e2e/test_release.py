@@ -18,6 +18,7 @@ import pytest
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack, read_stack
+from infra.project import MARKS
 from tests.onnx_models import logistic, package
 
 BUILT = Path(__file__).parents[2] / ".aws-sam/build"
@@ -107,6 +108,9 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         if path.name != "ModelLayer":
             (build / path.name).symlink_to(path)
     package(build / "ModelLayer/model", logistic())
+    for name in MARKS:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))  # older than the build
 
     def read(_: str | None, parameters: Any) -> Stack:
         return read_stack(build, NAME, REGION, parameters)

@@ -26,6 +26,7 @@ from infra.deployment import DeploymentError
 from infra.local.cloud import Cloud
 from infra.local.metrics import Sample, Series
 from infra.local.patch import patched
+from infra.project import MARKS
 from infra.release import confirm
 from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
@@ -424,6 +425,9 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "template.yaml").write_text(
         "Parameters: {MaxErrorPercent: {Type: Number, Default: 1}}\nResources: {}\n"
     )
+    for name in MARKS:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))  # older than the build
     monkeypatch.chdir(tmp_path)
     return directory
 
@@ -493,6 +497,8 @@ def test_without_a_build_there_is_nothing_to_deploy(
     aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aws
+    for name in MARKS:
+        (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     result = infra("deploy", "--yes")
     assert "run `make build`" in str(result.exception)
