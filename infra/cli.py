@@ -198,7 +198,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
 
 
 def main() -> None:
-    """Run the command; an error that a person can mend is one line and exit code 1."""
+    """Run the command; an error that a person can correct is one line and exit code 1."""
     from infra.artifacts import ArtifactError
     from infra.dashboard.body import DashboardError
     from infra.deployment import DeploymentError

@@ -91,7 +91,11 @@ def read_alias(functions: "LambdaClient", function: str, name: str) -> Alias:
         held = functions.get_alias(FunctionName=function, Name=name)
     except functions.exceptions.ResourceNotFoundException as error:
         region = functions.meta.region_name
-        raise ReleaseError(f"there is no alias {name} of {function} in {region}") from error
+        raise ReleaseError(
+            f"there is no alias {name} of {function} in {region}: `aws lambda "
+            f"list-versions-by-function --function-name {function} --region {region}` shows to "
+            "which versions one could point"
+        ) from error
     routing: Any = held.get("RoutingConfig") or {}
     weights = routing.get("AdditionalVersionWeights") or {}
     return Alias(

@@ -90,7 +90,8 @@ def update_stack(  # noqa: PLR0913 the last two say how to show it
         )
     except cloudformation.exceptions.ClientError as error:
         raise ReleaseError(
-            f"CloudFormation refuses the update: {error.response['Error']['Message']}"
+            f"CloudFormation refuses the update: {error.response['Error']['Message']} "
+            "(`infra status` shows what serves)"
         ) from error
     told = ""
     while True:
@@ -176,7 +177,7 @@ def judge(
     if status and not release:
         raise ReleaseError(
             f"the deploy failed with exit status {status} before a version got traffic: what "
-            "CloudFormation says is above"
+            "CloudFormation says is above, and `infra logs --errors` what the function says"
         )
     if release:
         return Outcome("promoted", target.believed, release.id, status=release.status)
@@ -232,11 +233,15 @@ def smoke_test(functions: "LambdaClient", gate: str) -> Mapping[str, Any]:
     answer = functions.invoke(FunctionName=gate, Payload="{}")
     payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise ReleaseError(f"the stack was created, but its gate fails: {tell_failure(payload)}")
+        raise ReleaseError(
+            f"the stack was created, but its gate fails: {tell_failure(payload)} "
+            "(`infra logs --errors` has more)"
+        )
     verdict: dict[str, Any] = json.loads(payload)
     if verdict.get("status") != "Succeeded":
         raise ReleaseError(
-            f"the stack was created and serves, but not as model.json says: {verdict.get('reason')}"
+            "the stack was created and serves, but not as model.json says: "
+            f"{verdict.get('reason')} (`infra logs --errors` has more)"
         )
     return verdict
 

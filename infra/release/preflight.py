@@ -81,8 +81,8 @@ def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
     for key in wish.overrides.keys() - declared.keys():
         yield Finding(
             Level.ERROR,
-            f"the template has no parameter {key}, and SAM would not say so: mend samconfig.toml "
-            "or --parameter",
+            f"the template has no parameter {key}, and SAM would not say so: correct "
+            "samconfig.toml or --parameter",
         )
     for key, value in wish.overrides.items():
         allowed = [str(one) for one in declared.get(key, {}).get("AllowedValues", [])]
@@ -158,8 +158,8 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
     if freeze:
         yield Finding(
             Level.ERROR,
-            f"{freeze}, and that cannot change while a canary runs: deploy later, or without one "
-            f"(--parameter DeploymentType={ALL_AT_ONCE})",
+            f"{freeze}, and that cannot change while a canary runs: deploy later, or without one: "
+            f"`infra deploy --parameter DeploymentType={ALL_AT_ONCE}`",
         )
 
 
@@ -201,16 +201,19 @@ def judge_quota(quota: int, region: str, parameters: Mapping[str, str]) -> Itera
 
 def judge_state(stack: str, status: str) -> Iterator[Finding]:
     """Yield why a stack in this state cannot be updated."""
+    events = f"`aws cloudformation describe-stack-events --stack-name {stack}`"
     remedies = {
-        "UPDATE_ROLLBACK_FAILED": "mend what its events name, then "
+        "UPDATE_ROLLBACK_FAILED": f"fix what its events name ({events}), then "
         f"`aws cloudformation continue-update-rollback --stack-name {stack}`",
-        "ROLLBACK_COMPLETE": f"its creation failed; delete it with `sam delete --stack-name {stack}"
-        "`, mend what its events name, and deploy again",
+        "ROLLBACK_COMPLETE": f"its creation failed; fix what its events name ({events}), then "
+        f"`sam delete --stack-name {stack}` and `infra deploy`",
     }
     if status.endswith("_IN_PROGRESS"):
-        yield Finding(Level.ERROR, f"stack {stack} is {status}: wait until that is over")
+        yield Finding(
+            Level.ERROR, f"stack {stack} is {status}: wait until that is over (`infra status`)"
+        )
     elif status in remedies or status.endswith("_FAILED"):
-        remedy = remedies.get(status, "see its events in CloudFormation")
+        remedy = remedies.get(status, f"see its events: {events}")
         yield Finding(Level.ERROR, f"stack {stack} is {status}: {remedy}")
 
 
@@ -242,13 +245,13 @@ def judge_alias(
         yield Finding(
             Level.ERROR,
             f"{where}, and CodeDeploy takes no alias with shares: `infra promote` or "
-            "`infra rollback` first, or deploy with --resync",
+            "`infra rollback` first, or `infra deploy --resync`",
         )
     elif not resync:
         yield Finding(
             Level.ERROR,
-            f"{where}, CloudFormation believes it to be on {target.believed}: deploy with "
-            f"--resync, which gives version {target.believed} all traffic while the new one is "
+            f"{where}, CloudFormation believes it to be on {target.believed}: `infra deploy "
+            f"--resync`, which gives version {target.believed} all traffic while the new one is "
             "published and checked",
         )
     else:
@@ -270,7 +273,7 @@ def judge_alarms(firing: Iterable[Firing], stack: str) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"alarm {alarm.name} fires, so the service is not well already: deploy only what "
-                "mends it",
+                "fixes it (`infra logs --errors`)",
             )
 
 

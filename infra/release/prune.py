@@ -39,8 +39,8 @@ def plan_pruning(
     """
     if stack_status.endswith("_IN_PROGRESS") or stack_status == "UPDATE_ROLLBACK_FAILED":
         raise ReleaseError(
-            f"stack {target.stack} is {stack_status} and may need every version: "
-            "prune when that is over"
+            f"stack {target.stack} is {stack_status} and may need every version: `infra status` "
+            "shows when that is over"
         )
     refuse_while_running(codedeploy, target)
     versions = list_versions(functions, target.function)

@@ -56,7 +56,7 @@ def advise(alias: Alias, target: Target) -> str:
             "`infra rollback` first."
         )
     return (
-        f"CloudFormation still believes in version {believed}. Mend what was wrong with it, then "
-        f"`infra deploy --resync`: version {believed} then serves all traffic while the mended one "
+        f"CloudFormation still believes in version {believed}. Fix what was wrong with it, then "
+        f"`infra deploy --resync`: version {believed} then serves all traffic while the fixed one "
         f"is published and checked. If nothing was wrong with it, `infra resync` brings it back."
     )

@@ -123,7 +123,9 @@ def _refuse_to_guess(
     """Raise ReleaseError, which names the version that a person may choose."""
     versions = list_versions(functions, target.function)
     if len(versions) == 1:
-        raise ReleaseError(f"there is only version {alias.version}, nothing to go back to")
+        raise ReleaseError(
+            f"there is only version {alias.version}, nothing to go back to: `infra status`"
+        )
     unread = next((one for one in history if one.problem), None)
     who = f"deployment {unread.id} ({unread.problem})" if unread else "no deployment"
     what = f"{'does not say' if unread else 'says'} which version served before {alias.version}"
@@ -144,7 +146,7 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     if to not in {None, current}:
         raise ReleaseError(
             f"deployment {running.id} is in progress, and stopping it leads back to version "
-            f"{current}, not {to}: run `infra rollback` first, then again with --to {to}"
+            f"{current}, not {to}: `infra rollback` first, then `infra rollback --to {to}`"
         )
     text = (
         f"Deployment {running.id} of {running.subject} will be stopped; CodeDeploy will "

@@ -119,7 +119,7 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
                 Finding(
                     Level.ERROR,
                     "the build is what is deployed, and a resync would bring back the version that "
-                    "was rolled back: mend the model and build it first",
+                    "was rolled back: fix the model, then `make build && infra deploy --resync`",
                 )
             )
     return sorted(findings, key=lambda one: list(Level).index(one.level))
@@ -134,7 +134,9 @@ def run(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> Ou
     target, began = job.target, datetime.now(UTC)
     if target is None:
         if _deploy(job, tell, quiet=quiet, asks=asks):
-            raise ReleaseError("the stack was not created: what CloudFormation says is above")
+            raise ReleaseError(
+                "the stack was not created: what CloudFormation says is above; then `infra deploy`"
+            )
         return _smoke_test(job)
     functions = job.session.client("lambda")
     codedeploy = job.session.client("codedeploy")
@@ -196,7 +198,9 @@ def _upload(job: Job, *, quiet: bool, tell: Callable[[str], None]) -> None:
     tell("Uploading, while nothing changes yet:")
     arguments = [*_arguments(job, asks=False), "--no-execute-changeset"]
     if deploy.run_sam(arguments, sys.stderr if quiet else None):
-        raise ReleaseError("nothing was changed: what SAM CLI says is above")
+        raise ReleaseError(
+            "nothing was changed: what SAM CLI says is above; then `infra deploy --resync`"
+        )
 
 
 def _arguments(job: Job, *, asks: bool) -> list[str]:
@@ -213,14 +217,16 @@ def _now(job: Job) -> Target:
     """Read the target again: CloudFormation may believe in another version now."""
     found = describe(job.session.client("cloudformation"), job.name)
     if found is None:
-        raise ReleaseError(f"stack {job.name} is gone")
+        raise ReleaseError(f"stack {job.name} is gone: `infra deploy` creates it")
     return read_target(Deployment(job.name, found.outputs, job.session))
 
 
 def _smoke_test(job: Job) -> Outcome:
     found = describe(job.session.client("cloudformation"), job.name)
     if found is None or found.status in ABSENT:
-        raise ReleaseError("the stack was not created: SAM CLI was told not to")
+        raise ReleaseError(
+            "the stack was not created: SAM CLI was told not to; `infra deploy` asks again"
+        )
     created = Deployment(job.name, found.outputs, job.session)
     functions = deploy.connect_to_gate(job.session)
     verdict = deploy.smoke_test(functions, created.output("GateFunctionName"))

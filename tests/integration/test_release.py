@@ -175,7 +175,10 @@ def test_who_declines_changes_nothing(aws: Aws, monkeypatch: pytest.MonkeyPatch)
 def test_without_a_terminal_nothing_is_changed(aws: Aws) -> None:
     result = infra("prune", "--keep", "1")
     assert isinstance(result.exception, ReleaseError)
-    assert "add --yes" in str(result.exception)
+    assert str(result.exception) == (
+        "there is no terminal to confirm on: `infra prune --keep 1 --stack-name shop --yes` "
+        "does it without asking"
+    )
     assert aws.versions() == ["1", "2", "3", "4"]
 
 
@@ -250,7 +253,10 @@ def test_a_share_by_hand_is_taken_back_and_promoted(aws: Aws) -> None:
 
 def test_a_version_that_cannot_start_gets_no_traffic(aws: Aws) -> None:
     result = infra("shift", "10", "--yes")
-    assert str(result.exception) == "version 4 does not answer: Runtime.ExitError"
+    assert str(result.exception) == (
+        "version 4 does not answer: Runtime.ExitError "
+        "(see `infra logs --errors --version 4 --stack-name shop`)"
+    )
     assert aws.alias() == ("3", {})
 
 
@@ -301,7 +307,7 @@ def test_a_stack_of_another_kind_is_told(aws: Aws) -> None:
 def test_a_deleted_alias_is_told(aws: Aws) -> None:
     aws.functions.delete_alias(FunctionName=NAME, Name="live")
     result = infra("rollback", "--yes")
-    assert str(result.exception) == f"there is no alias live of {NAME} in {REGION}"
+    assert str(result.exception).startswith(f"there is no alias live of {NAME} in {REGION}: `aws ")
 
 
 # Status.
@@ -376,7 +382,7 @@ def test_status_in_words(aws: Aws) -> None:
         "CloudFormation does NOT agree: it believes in version 3.",
         "Moved by hand: rolled back from 3 to 2 at 2026-11-22T15:00:00Z.",
         "No alarm fires.",
-        "then `infra deploy --resync`",
+        "then `infra deploy --resync --stack-name shop`",
     ):
         assert text in result.stdout
 
@@ -442,7 +448,7 @@ def test_the_preflight_tells_everything_at_once(aws: Aws, build: Path) -> None:
     assert told["result"] == "refused"
     assert [finding["level"] for finding in told["findings"]] == ["error", "error"]
     assert "no parameter MaxErorPercent" in told["findings"][0]["text"]
-    assert "deploy with --resync" in told["findings"][1]["text"]
+    assert "`infra deploy --resync --stack-name shop`" in told["findings"][1]["text"]
 
 
 def test_yes_is_no_answer_to_a_warning(aws: Aws, build: Path) -> None:
@@ -451,7 +457,8 @@ def test_yes_is_no_answer_to_a_warning(aws: Aws, build: Path) -> None:
     result = infra("deploy", "--yes")
     assert "Warning: alarm shop-ErrorRateAlarm fires" in result.stderr
     assert str(result.exception) == (
-        "nothing was deployed: --yes is no answer to a warning, --force is"
+        "nothing was deployed: --yes is no answer to a warning, `infra deploy --stack-name shop "
+        "--yes --force` is"
     )
 
 
@@ -617,7 +624,10 @@ def test_a_stack_that_a_person_did_not_want_is_told(sam: Sam) -> None:
     # GIVEN SAM CLI, which asked and was told no
     sam.statuses = [0]
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
-    assert str(result.exception) == "the stack was not created: SAM CLI was told not to"
+    assert str(result.exception) == (
+        "the stack was not created: SAM CLI was told not to; `infra deploy --stack-name shoe --env "
+        "prod` asks again"
+    )
 
 
 def test_a_stack_without_outputs_is_of_another_kind(sam: Sam) -> None:

@@ -376,7 +376,7 @@ def test_what_cloudformation_refuses_is_told_in_its_own_words(stubs: Any) -> Non
     stub.add_client_error("update_stack", "ValidationError", "Rate must be a number")
     with pytest.raises(ReleaseError) as raised:
         update_stack(client, "shop", "{}", [], tell=print, news=iter(()))
-    assert str(raised.value) == "CloudFormation refuses the update: Rate must be a number"
+    assert str(raised.value).startswith("CloudFormation refuses the update: Rate must be a number")
 
 
 # Roll back.
@@ -829,14 +829,14 @@ def test_a_version_that_is_not_ready_gets_no_traffic(functions: Any) -> None:
         (
             {"errorType": "Sandbox.Timedout"},
             {"FunctionError": "Unhandled"},
-            "its gate fails: Sandbox.Timedout$",
+            r"its gate fails: Sandbox.Timedout \(",
         ),
         (
             {"errorType": "E", "errorMessage": "two\nlines", "stackTrace": ["app.py"]},
             {"FunctionError": "Unhandled"},
-            "its gate fails: E: two lines$",
+            r"its gate fails: E: two lines \(",
         ),
-        ("none", {"FunctionError": "Unhandled"}, "its gate fails: the invocation failed$"),
+        ("none", {"FunctionError": "Unhandled"}, r"its gate fails: the invocation failed \("),
     ],
 )
 def test_a_smoke_test_that_fails(functions: Any, payload: Any, fields: Any, message: str) -> None:

@@ -134,7 +134,10 @@ def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
 @pytest.mark.parametrize(
     ("alias", "text"),
     [
-        (replace(ALIAS, version="4"), "believes it to be on 5: deploy with --resync, which gives "),
+        (
+            replace(ALIAS, version="4"),
+            "believes it to be on 5: `infra deploy --resync`, which ",
+        ),
         (replace(ALIAS, weights={"6": 0.1}), "with a share for 6, and CodeDeploy takes no alias"),
     ],
 )
