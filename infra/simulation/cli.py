@@ -143,6 +143,7 @@ def _print_table(outcomes: "dict[str, Outcome]") -> None:
         "USD: running": lambda one: f"{one.bill.running:,.2f}",
         "USD: cold starts": lambda one: f"{one.bill.starting:,.2f}",
         "USD: provisioned": lambda one: f"{one.bill.provisioned:,.2f}",
+        "USD: logs and traces": lambda one: f"{one.bill.watching:,.2f}",
         "USD in all": lambda one: f"{one.usd:,.2f}",
     }
     for label, tell in rows.items():

@@ -15,7 +15,6 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from gate.handler import ALIAS
 from layers.runtime.build import MACHINES, PYTHON
 from tests.sam_template import (
-    ARTIFACTS,
     ROOT,
     SOURCE,
     VERSIONED,
@@ -34,16 +33,6 @@ type Change = Callable[[Template], None]
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> dict[str, Path]:
-    """A folder with one file for everything that `sam build` builds."""
-    folders = {name: tmp_path / name for name in ARTIFACTS}
-    for name, folder in folders.items():
-        folder.mkdir()
-        (folder / "content").write_text(f"{name} 1")
-    return folders
 
 
 # The release matrix: what publishes a version.
