@@ -89,9 +89,13 @@ def name_stack_in(text: str) -> str:
 
 def _retype(parameter: Any, value: Any) -> list[str]:
     if parameter.param_type_name == "argument":
-        return [str(value)]
+        return [_write(value)]
     option = parameter.opts[0]
     if value is True:
         return [option]
     values = value if isinstance(value, list | tuple) else [value]
-    return [word for one in values for word in (option, str(one))]
+    return [word for one in values for word in (option, _write(one))]
+
+
+def _write(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
