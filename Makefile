@@ -3,6 +3,12 @@
 MAKEFLAGS += --no-print-directory
 PORT ?= 8000
 
+# Recipes read these from the environment: there nothing in them is run, by make or by the shell.
+GIVEN := PORT MODEL SAMPLES ENV CHART QUICK PEERS
+$(foreach name,$(GIVEN),$(if $(filter-out undefined,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
+export $(GIVEN)
+MAKEOVERRIDES := # nor by the make that `sam build` starts
+
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 # Tools of this checkout must not pick up another environment that happens to be active.
@@ -21,10 +27,10 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
-	@infra run --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)")
+	@exec infra run "--port=$$PORT" $${MODEL:+"--model=$$MODEL"}
 
 rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv)
-	@infra rehearse "$(or $(MODEL),layers/model/model.onnx)" $(if $(SAMPLES),--samples "$(SAMPLES)")
+	@exec infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} -- "$${MODEL:-layers/model/model.onnx}"
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1
@@ -49,12 +55,12 @@ build: $(READY) ## Build the function and both layers into .aws-sam/ and check t
 	$(ONE_AT_A_TIME) sam build
 	infra size
 
-bench: build $(WHEELS) ## Measure start, requests, size, load and cost (PEERS=1, QUICK=1, CHART=path)
+bench: build $(WHEELS) ## Measure start, requests, hostile bodies, size, load and cost (PEERS=1, QUICK=1, CHART=path)
 	infra prepare
-	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(if $(CHART),--chart "$(CHART)")
+	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $${CHART:+"--chart=$$CHART"}
 
 deploy: build ## Check, deploy to AWS as samconfig.toml says, and say how the release ended (ENV=prod)
-	infra deploy $(if $(ENV),--env "$(ENV)")
+	infra deploy $${ENV:+"--env=$$ENV"}
 
 lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files
 	$(COMPILE) --group dev --universal -o requirements-dev.txt

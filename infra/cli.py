@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.command import add_command
+from infra.local.metrics import DELAY_SECONDS
 from infra.model import cli as model
 from infra.options import Page, Region, StackName
 from infra.rehearsal.cli import rehearse
@@ -81,11 +82,14 @@ def run(
     concurrency: Annotated[
         int, typer.Option(min=1, help="Executions at a time; more are throttled.")
     ] = 10,
+    metric_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds until metrics are seen; on AWS 60 to 120.")
+    ] = DELAY_SECONDS,
 ) -> None:
     """Build the stack and serve it on this machine."""
     from infra.local.run import run as run_stack
 
-    asyncio.run(run_stack(port, aws_port, model, concurrency, Console()))
+    asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Console()))
 
 
 @command("infra prepare")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from infra.local.access_key import AccessKey
+
 SAMCONFIG = Path("samconfig.toml")
 
 
@@ -122,13 +124,13 @@ def explained() -> Iterator[None]:
         yield
     except exceptions.NoCredentialsError as error:
         raise DeploymentError(
-            "there are no AWS credentials; for the local run set AWS_ENDPOINT_URL to what "
-            "`make run` prints"
+            "there are no AWS credentials; for the local run paste the line "
+            "`export AWS_ENDPOINT_URL=...` that `make run` printed"
         ) from error
     except exceptions.NoRegionError as error:
         raise DeploymentError(
-            "there is no AWS Region (give --region or AWS_REGION); for the local run set "
-            "AWS_ENDPOINT_URL to what `make run` prints"
+            "there is no AWS Region (give --region or AWS_REGION); for the local run paste the "
+            "line `export AWS_ENDPOINT_URL=...` that `make run` printed"
         ) from error
     except ResponseParserError as error:  # it is no BotoCoreError
         where = os.environ.get("AWS_ENDPOINT_URL") or "the endpoint"
@@ -165,7 +167,10 @@ def is_local() -> bool:
 
 
 def connect(region: str | None) -> "boto3.Session":
-    """Open a session; the local run takes any credentials, and has the Region it was started in."""
+    """Open a session; the local run has the Region it was started in.
+
+    Raises DeploymentError rather than let the local run see an access key that is not its own.
+    """
     import boto3
     import botocore.session
     from botocore.config import Config
@@ -179,14 +184,30 @@ def connect(region: str | None) -> "boto3.Session":
     if not local:
         return boto3.Session(botocore_session=inner, region_name=region)
     started_in = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    key = _read_local_key()
     session = boto3.Session(
         botocore_session=inner,
         region_name=region or started_in,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto takes any
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
     )
     _check_region(session)
     return session
+
+
+def _read_local_key() -> "AccessKey":
+    """Return the local run's access key from the environment; refuse one of a real account."""
+    from infra.local.access_key import PREFIX, AccessKey
+
+    key_id = os.environ.get("AWS_ACCESS_KEY_ID", "")
+    secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
+    if not (key_id.startswith(PREFIX) and secret):
+        raise DeploymentError(
+            "AWS_ENDPOINT_URL is that of a local run, but AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY are not: paste the line `export AWS_ENDPOINT_URL=...` that "
+            "`make run` printed, the whole of it"
+        )
+    return AccessKey(key_id, secret)
 
 
 def _check_region(session: "boto3.Session") -> None:

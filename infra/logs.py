@@ -18,8 +18,14 @@ LOOK_BACK_MS = 10_000
 # Every error has one of these words in its line; `Entry.level` says which lines are errors.
 ERROR_WORDS = ("ERROR", "CRITICAL", "FATAL", "Traceback", "Task", "error", "failure", "timeout")
 ERROR_LEVELS = {"ERROR", "CRITICAL", "FATAL"}
-ERROR_TEXT = re.compile(r"\[(ERROR|CRITICAL)\]|^Traceback |Task timed out after |Runtime exited ")
-PLATFORM_TEXT = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
+ERROR_TEXT = re.compile(
+    r"\[(ERROR|CRITICAL)\]|^Traceback |Task timed out after |Runtime exited "
+    r"|^(INIT_)?REPORT .*Status: (error|failure|timeout)"
+)
+PLATFORM_TEXT = (
+    *("INIT_START ", "INIT_REPORT ", "START RequestId: ", "END RequestId: "),
+    "REPORT RequestId: ",
+)
 REQUEST_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 # What the runtime client and Powertools put into every line.
@@ -165,7 +171,7 @@ def _parse_metrics(record: Mapping[str, Any]) -> Entry:
 def _parse_text(line: str) -> Entry:
     found = REQUEST_ID.search(line)
     level = "ERROR" if ERROR_TEXT.search(line) else "INFO"
-    is_measurement = line.startswith(PLATFORM_TEXT)
+    is_measurement = level == "INFO" and line.startswith(PLATFORM_TEXT)
     return Entry(level, found[0] if found else "", _tell(line), is_measurement)
 
 

@@ -84,6 +84,41 @@ def gather() -> ModelProto:
     return _model(nodes, {"x": ("INT64", [None])}, {"y": ("FP32", [None])}, [table])
 
 
+def recurrent(operator: str) -> ModelProto:
+    """y = the last state of a GRU or LSTM; x FP32 [sequence, batch, 2]."""
+    size, gates = 3, {"GRU": 3, "LSTM": 4}[operator]
+    weights = [
+        helper.make_tensor(
+            name, TensorProto.FLOAT, [1, gates * size, columns], [0.1] * gates * size * columns
+        )
+        for name, columns in (("W", 2), ("R", size))
+    ]
+    node = helper.make_node(operator, ["x", "W", "R"], ["", "y"], hidden_size=size)
+    return _model(
+        [node], {"x": ("FP32", [None, None, 2])}, {"y": ("FP32", [1, None, size])}, weights
+    )
+
+
+def positions(length: int) -> ModelProto:
+    """y = x + the first of `length` positions, as transformers have it; x FP32 [rows, length]."""
+    table = helper.make_tensor("table", TensorProto.FLOAT, [length], range(length))
+    zero = helper.make_tensor("zero", TensorProto.INT64, [1], [0])
+    nodes = [
+        helper.make_node("Shape", ["x"], ["columns"], start=1),
+        helper.make_node("Slice", ["table", "zero", "columns"], ["positions"]),
+        helper.make_node("Add", ["x", "positions"], ["y"]),
+    ]
+    shapes: list[int | None] = [None, None]
+    return _model(nodes, {"x": ("FP32", shapes)}, {"y": ("FP32", shapes)}, [table, zero])
+
+
+def reshape() -> ModelProto:
+    """y = the pairs of x; x FP32 [rows, length], where length must be even."""
+    pairs = helper.make_tensor("pairs", TensorProto.INT64, [3], [0, -1, 2])
+    nodes = [helper.make_node("Reshape", ["x", "pairs"], ["y"])]
+    return _model(nodes, {"x": ("FP32", [None, None])}, {"y": ("FP32", [None, None, 2])}, [pairs])
+
+
 def linear_classifier() -> ModelProto:
     """Three classes of four features as skl2onnx exports them: it ends with a ZipMap."""
     rows = [[0.4, 1.4, -2.2, -1.0], [0.4, -1.6, 0.6, -1.4], [-1.7, -1.5, 2.4, 2.5]]

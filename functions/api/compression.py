@@ -1,5 +1,6 @@
 """gzip and deflate for bodies (RFC 9110, section 8.4.1), with a cap on what they expand to."""
 
+import io
 import zlib
 from collections.abc import Mapping
 
@@ -8,6 +9,7 @@ from serving.errors import EncodingError, LimitError, RequestError
 # Below this, what is saved on the wire is less than what compressing costs in billed time.
 WORTH_COMPRESSING = 1400  # bytes: one network packet
 FASTEST = 1
+_PIECE = 2**20  # bytes that are expanded at one go, and so held twice
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _REFUSALS = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 
@@ -26,20 +28,25 @@ def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     if encoding not in _WINDOW_BITS:
         raise EncodingError("content-encoding: expected gzip, deflate or identity")
     stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+    expanded = io.BytesIO()
+    rest = body
     try:
-        expanded = stream.decompress(body, limit + 1)
+        while not stream.eof:
+            piece = stream.decompress(rest, min(_PIECE, limit + 1 - expanded.tell()))
+            rest = stream.unconsumed_tail
+            if not (piece or rest or stream.eof):
+                raise RequestError(f"the body's {encoding} data ends too early")
+            expanded.write(piece)
+            if expanded.tell() > limit:
+                raise LimitError(f"the body expands to more than {limit} bytes")
     except zlib.error as error:
         raise RequestError(
             f"the body is not {encoding}, as its content-encoding says; of type application/json "
-            "it would be spoiled on its way, send it as application/octet-stream"
+            "or text/csv it would be spoiled on its way, send JSON as application/octet-stream"
         ) from error
-    if len(expanded) > limit:
-        raise LimitError(f"the body expands to more than {limit} bytes")
     if stream.unused_data:
         raise RequestError(f"the body goes on after the end of its {encoding} data")
-    if not stream.eof:
-        raise RequestError(f"the body's {encoding} data ends too early")
-    return expanded
+    return expanded.getvalue()  # not a copy
 
 
 def compress(body: bytes, headers: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:

@@ -6,6 +6,7 @@ Inference Code with Hosting Services" and "Linear learner response formats".
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
-from msgspec.structs import astuple
+from msgspec.structs import asdict
 
 from api import compression
-from api.responses import JSON, Response, media_type
+from api.responses import BINARY, JSON, Response, media_type
 from serving.errors import EncodingError, RequestError
 from serving.model import Model
 from serving.strict_json import decode, refuse_repeated_keys
 from serving.table import (
+    Split,
     object_type,
     read_csv,
     read_named,
@@ -28,7 +30,7 @@ from serving.table import (
     read_split,
     read_tensor,
 )
-from serving.telemetry import record, timed
+from serving.telemetry import timed
 from serving.tensors import DATATYPES, Array, Datatype, from_binary, from_json
 
 MAX_NPY_HEADER = 256  # characters; numpy writes 118 for most arrays
@@ -48,7 +50,7 @@ class ScoringRequest(Struct):
     instances: Raw | UnsetType = UNSET
     inputs: Raw | UnsetType = UNSET
     dataframe_records: Raw | UnsetType = UNSET
-    dataframe_split: Raw | UnsetType = UNSET
+    dataframe_split: Split | UnsetType = UNSET
 
 
 def ping(_: Model) -> Response:
@@ -61,19 +63,20 @@ def invoke(model: Model, body: bytes, headers: Mapping[str, str]) -> Response:
 
     Raises EncodingError, RequestError, LimitError or InferenceError.
     """
-    with timed("RequestLatency"):
+    measured: dict[str, float] = {}
+    with timed(measured, "RequestLatency"):
         content_type = media_type(headers)
         content_type = JSON if content_type is None else content_type
         if content_type not in _READERS:
             raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
-        body = compression.expand(body, headers, model.manifest.limits.expanded_bytes)
+        body = compression.expand(body, headers, model.expanded_bytes)
         inputs, by_row = _READERS[content_type](model, body)
-        record(Rows=model.rows(inputs))
-        with timed("InferenceLatency"):
+        measured["Rows"] = model.rows(inputs)
+        with timed(measured, "InferenceLatency"):
             arrays = model.predict(inputs)
         predictions = _predictions(arrays, model.rows(inputs) if by_row else None)
         body, encoding = compression.compress(_encode({"predictions": predictions}), headers)
-        return Response(body, extra_headers=encoding)
+        return Response(body, extra_headers=encoding, measured=measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -85,20 +88,25 @@ def example_request(model: Model) -> dict[str, Any] | None:
 
 def _read_json(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
     request = decode(body, ScoringRequest, "body")
-    forms = dict(zip(request.__struct_fields__, astuple(request), strict=True))
-    given = [form for form, data in forms.items() if data is not UNSET]
-    if len(given) != 1:
-        raise RequestError(f"body: Expected exactly one of {', '.join(forms)}, got {len(given)}")
-    refuse_repeated_keys(body, dict.fromkeys(given, 1), "body")
-    form, data = given[0], forms[given[0]]
-    only = _only_input(model)
-    if form == "dataframe_split":
+    forms = _given(request)
+    if len(forms) != 1:
+        names = ", ".join(request.__struct_fields__)
+        raise RequestError(f"body: Expected exactly one of {names}, got {len(forms)}")
+    [(form, data)] = forms.items()
+    values = _given(data) if isinstance(data, Split) else forms
+    refuse_repeated_keys(body, dict.fromkeys([form, *values], 1), "body", list(values.values()))
+    if isinstance(data, Split):
         return read_split(model, data, form), True
+    only = _only_input(model)
     if form == "dataframe_records" or _OBJECTS.match(data) or (form == "instances" and not only):
         return read_records(model, data, form), form != "inputs"
     if form == "inputs" and (_OBJECT.match(data) or not only):
         return read_named(model, data, form), False
     return {only: read_tensor(model, only, data)}, form == "instances"
+
+
+def _given(members: Struct) -> dict[str, Any]:
+    return {name: value for name, value in asdict(members).items() if value is not UNSET}
 
 
 def _read_csv(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
@@ -136,6 +144,9 @@ def _read_npy(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
 
 def _read_npy_data(data: memoryview, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
     if dtype.kind == "U":
+        size = math.prod(shape) * dtype.itemsize
+        if len(data) != size:
+            raise RequestError(f"binary data: Expected {size} bytes, got {len(data)}")
         try:
             str(data, "utf-32-le")  # numpy would trust each code point
             texts = np.frombuffer(data, dtype).tolist() if data else []
@@ -161,7 +172,12 @@ def _fit(array: Array, datatype: Datatype) -> Array:
     return array.astype(datatype.dtype, order="C", copy=False)
 
 
-_READERS = {JSON: _read_json, "text/csv": _read_csv, "application/x-npy": _read_npy}
+_READERS = {
+    JSON: _read_json,
+    "text/csv": _read_csv,
+    "application/x-npy": _read_npy,
+    BINARY: _read_json,  # the type under which compressed JSON gets through API Gateway
+}
 
 
 def _only_input(model: Model) -> str:

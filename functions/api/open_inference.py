@@ -16,14 +16,17 @@ from api.responses import BINARY, JSON, Response, media_type
 from serving.errors import EncodingError, LimitError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC, Tensor
 from serving.model import Model
-from serving.strict_json import decode, refuse_repeated_keys
-from serving.telemetry import FUNCTION_VERSION, logger, record, timed
+from serving.strict_json import count, count_all, decode, refuse_repeated_keys
+from serving.telemetry import FUNCTION_VERSION, logger, timed
 from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
 
 PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
 VALUES = ("index_range", "column_index_ranges", "categories", "column_categories")
-SHORT, MOST_BESIDES = 1000, 2**20  # bytes
+MOST_BESIDES = 2**20  # bytes of a request's JSON that are not the data of a tensor
+MOST_OBJECTS = 10_000  # in the whole of a request
+LONGEST_SHAPE = 1000  # bytes
+LENGTHS = list[int]
 
 
 class BinarySize(Struct, frozen=True):
@@ -33,10 +36,10 @@ class BinarySize(Struct, frozen=True):
 
 
 class RequestInput(Struct):
-    """One input tensor; `data` stays undecoded until its datatype is known."""
+    """One input tensor; `data` stays undecoded until its shape is known, and that is short."""
 
     name: str
-    shape: list[int]
+    shape: msgspec.Raw
     datatype: str
     data: msgspec.Raw | UnsetType = UNSET
     parameters: BinarySize | None = None
@@ -167,19 +170,20 @@ def infer(
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
-    with timed("RequestLatency"):
+    measured: dict[str, float] = {}
+    with timed(measured, "RequestLatency"):
         _select(model, name, version)
         if media_type(headers) not in {None, JSON, BINARY}:  # tritonclient sends none
             raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
-        body = compression.expand(body, headers, model.manifest.limits.expanded_bytes)
+        body = compression.expand(body, headers, model.expanded_bytes)
         request, binary = _decode(model, body, headers)
         inputs = _read_inputs(model, request, binary)
         outputs = None if request.outputs is None else [output.name for output in request.outputs]
-        record(Rows=model.rows(inputs))
+        measured["Rows"] = model.rows(inputs)
         logger.debug("inputs", shapes={name: array.shape for name, array in inputs.items()})
-        with timed("InferenceLatency"):
+        with timed(measured, "InferenceLatency"):
             arrays = model.predict(inputs, outputs)
-        return _respond(model, request, arrays, headers)
+        return _respond(model, request, arrays, headers, measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -221,23 +225,21 @@ def _decode(
             raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
         return _raw_request(model, body)
     text = body[:length]
+    quotes = count_all(text, b'"')  # none of the objects that are made has less than two
+    if quotes > 2 * MOST_OBJECTS and count(text, b"{", MOST_OBJECTS) > MOST_OBJECTS:
+        raise LimitError(f"body: more than {MOST_OBJECTS} objects")
     request: InferRequest = decode(text, InferRequest, "body")
+    if len(text) > MOST_BESIDES and len(text) > MOST_BESIDES + sum(map(len, _data(request))):
+        raise LimitError(f"body: more than {MOST_BESIDES} bytes beside the tensors' data")
     keys = _count_keys(request)
     values = 2 * keys["datatype"] + keys["id"] + len(request.outputs or ())  # that are strings
-    if text.count(b'"') != 2 * (sum(keys.values()) + values):  # there is room for more keys
-        rest = _without_data(text, request)
-        if len(rest) > MOST_BESIDES:  # to look into that would take longer than the rest
-            raise LimitError(f"body: more than {MOST_BESIDES} bytes beside the tensors' data")
-        refuse_repeated_keys(rest, keys, "body")
+    if quotes != 2 * (sum(keys.values()) + values):  # there is room for more keys
+        refuse_repeated_keys(text, keys, "body", _data(request))
     return request, view[len(text) :]
 
 
-def _without_data(text: bytes, request: InferRequest) -> bytes:
-    """Leave out the tensors' data, the bulk of the text, whose form is checked elsewhere."""
-    for tensor in request.inputs:
-        if not isinstance(tensor.data, UnsetType) and len(data := bytes(tensor.data)) > SHORT:
-            text = text.replace(data, b"0", 1)
-    return text
+def _data(request: InferRequest) -> list[msgspec.Raw]:
+    return [tensor.data for tensor in request.inputs if not isinstance(tensor.data, UnsetType)]
 
 
 def _count_keys(request: InferRequest) -> dict[str, int]:
@@ -287,8 +289,9 @@ def _raw_request(model: Model, body: bytes) -> tuple[InferRequest, memoryview]:
         rows = len(body) // row if row else 0
     shape = [rows if length == DYNAMIC else length for length in tensor.shape]
     parameters = BinarySize(binary_data_size=len(body))
+    written = msgspec.Raw(_encode(shape))
     request = InferRequest(
-        [RequestInput(tensor.name, shape, tensor.datatype, parameters=parameters)],
+        [RequestInput(tensor.name, written, tensor.datatype, parameters=parameters)],
         parameters=RequestParameters(binary_data_output=True),
     )
     return request, memoryview(body)
@@ -299,13 +302,14 @@ def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dic
     for i, tensor in enumerate(request.inputs):
         if tensor.name in arrays:
             raise RequestError(f"inputs[{i}]: '{tensor.name}' is given twice")
+        shape = _read_shape(tensor.shape, f"body.inputs[{i}].shape")
         try:
-            contract = model.check_input(tensor.name, tensor.datatype, tensor.shape)
+            contract = model.check_input(tensor.name, tensor.datatype, shape)
         except RequestError as error:
             raise type(error)(f"inputs[{i}]: {error}") from error
         try:
             size = tensor.parameters.binary_data_size if tensor.parameters else None
-            arrays[tensor.name] = _read_input(tensor, contract.datatype, binary, size)
+            arrays[tensor.name] = _read_input(tensor, contract.datatype, shape, binary, size)
             binary = binary[size or 0 :]
         except RequestError as error:
             raise RequestError(f"input '{tensor.name}': {error}") from error
@@ -314,7 +318,16 @@ def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dic
     return arrays
 
 
-def _read_input(tensor: RequestInput, datatype: str, binary: memoryview, size: int | None) -> Array:
+def _read_shape(text: msgspec.Raw, place: str) -> list[int]:
+    if len(text) > LONGEST_SHAPE:
+        raise RequestError(f"{place}: Expected a list of a few lengths")
+    shape: list[int] = decode(text, LENGTHS, place)
+    return shape
+
+
+def _read_input(
+    tensor: RequestInput, datatype: str, shape: list[int], binary: memoryview, size: int | None
+) -> Array:
     if size is not None and tensor.data is not UNSET:
         raise RequestError("Expected either `data` or `binary_data_size`, got both")
     if size is not None:
@@ -322,14 +335,18 @@ def _read_input(tensor: RequestInput, datatype: str, binary: memoryview, size: i
             raise RequestError(
                 f"binary data: `binary_data_size` is {size}, the body has {len(binary)} bytes left"
             )
-        return from_binary(binary[:size], DATATYPES[datatype], tensor.shape)
+        return from_binary(binary[:size], DATATYPES[datatype], shape)
     if isinstance(tensor.data, UnsetType):
         raise RequestError("`data` is missing")
-    return from_json(tensor.data, DATATYPES[datatype], tensor.shape)
+    return from_json(tensor.data, DATATYPES[datatype], shape)
 
 
 def _respond(
-    model: Model, request: InferRequest, arrays: dict[str, Array], headers: Mapping[str, str]
+    model: Model,
+    request: InferRequest,
+    arrays: dict[str, Array],
+    headers: Mapping[str, str],
+    measured: dict[str, float],
 ) -> Response:
     wanted = {
         output.name: output.parameters.binary_data
@@ -359,4 +376,4 @@ def _respond(
     extra_headers = {HEADER_LENGTH: str(len(header))} if parts else {}
     body = b"".join([header, *parts])
     body, encoding = compression.compress(body, headers)
-    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding)
+    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding, measured)

@@ -54,6 +54,7 @@ def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str
             "application/json": {"schema": {"type": "object"}, "example": example},
             "text/csv": {"schema": {"type": "string"}},
             "application/x-npy": {"schema": {"type": "string", "format": "binary"}},
+            **BINARY_CONTENT,  # compressed JSON
         }
         extra["requestBody"] = {"required": True, "content": content}
     responses = {status: _json(ERRORS[status], ERROR) for status in sorted(errors)}

@@ -32,12 +32,16 @@ BINARY = "application/octet-stream"
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer, before any framework has seen it; header names are lower-case."""
+    """An answer, before any framework has seen it; header names are lower-case.
+
+    `measured` holds values of metrics by name, which count if this is what the caller gets.
+    """
 
     body: bytes
     status: int = 200
     content_type: str = JSON
     extra_headers: dict[str, str] = {}
+    measured: dict[str, float] = {}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -81,6 +85,7 @@ def answer(operation: Callable[[], Response]) -> Response:
                 "outputs, for binary_data, or with accept-encoding: gzip"
             )
         )
+    record(**response.measured)
     return response
 
 

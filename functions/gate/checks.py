@@ -1,25 +1,31 @@
 """What a version must pass before it gets a request, in order."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from statistics import median
 from typing import Annotated, NamedTuple
 
 import msgspec
 
+from gate.answers import Change, Comparison, Pair, find_changes
 from gate.contract import ModelMetadata, find_breaks
-from gate.errors import RefusedError
+from gate.errors import IncomparableError, RefusedError
 from gate.golden import GoldenRequest, golden_requests
 from gate.invocation import OK, Answer, Version
+from gate.pairs import Both
 from gate.requests import get, golden_inputs, infer, malformed
 from serving.manifest import Manifest
 
 MEASURED = 3  # golden requests
 ROUNDS, LEAST_ROUNDS = 15, 3
-SECONDS = 20  # after which no more is measured than the least
+SECONDS = 20  # after which no more is measured than the least, and no more answers are compared
 NOTICEABLE = 10  # milliseconds; below that, times differ by chance
 
+RELEASE = "`infra deploy --parameter {}` releases it nevertheless"
+NO_LIMIT = 100  # percent of the answers
+
 type Skip = Callable[[str], None]
+type Find = Callable[[Change], None]
 
 
 class Limits(NamedTuple):
@@ -27,6 +33,7 @@ class Limits(NamedTuple):
 
     slowdown: float  # times
     contract_change: bool
+    answer_change: float  # percent of the labels
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -35,23 +42,27 @@ class ModelList(msgspec.Struct, frozen=True):
     models: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
-def check(
-    manifest: Manifest, new: Version, old: Version, limits: Limits, skip: Skip
+def check(  # noqa: PLR0913, PLR0917 who is asked, by which measure, and who is told
+    manifest: Manifest, new: Version, old: Version, limits: Limits, skip: Skip, find: Find
 ) -> Iterator[None]:
     """Yield after each check that `new`, which serves `manifest`'s model, has passed.
 
-    `skip` is told what is not checked. Raises RefusedError at the first check that it fails.
+    `skip` is told what is not checked, and `find` how the answers differ from those of `old`.
+    Raises RefusedError at the first check that it fails.
     """
     golden = golden_requests(manifest)
     yield from _check_start(new)
     yield from _check_identity(new, manifest)
     # Else it is the first release, or a way back, which nothing may bar.
     is_newer = int(new.number) > int(old.number)
+    told = None
     if is_newer:
-        yield from _check_contract(old, manifest, limits, skip)
+        told = yield from _check_contract(old, manifest, limits, skip)
     else:
         skip(f"no comparison: it replaces no older version, but {old.number}")
     yield from _check_golden(new, manifest, golden, skip)
+    if told:
+        yield from _check_answers(Both(new, old, manifest, told), golden, limits, skip, find)
     yield from _check_refusals(new, manifest)
     if is_newer and golden:
         yield from _check_latency(new, old, golden[:MEASURED], limits, skip)
@@ -77,7 +88,10 @@ def _check_identity(new: Version, manifest: Manifest) -> Iterator[None]:
     yield
 
 
-def _check_contract(old: Version, manifest: Manifest, limits: Limits, skip: Skip) -> Iterator[None]:
+def _check_contract(
+    old: Version, manifest: Manifest, limits: Limits, skip: Skip
+) -> Generator[None, None, ModelMetadata | None]:
+    """Return what the old version says of its model, None if it does not."""
     try:
         listed = old.ask(get("/v2/models")).read(ModelList, "GET /v2/models")
         path = f"/v2/models/{listed.models[0]}"
@@ -85,7 +99,7 @@ def _check_contract(old: Version, manifest: Manifest, limits: Limits, skip: Skip
         breaks = [*find_breaks(told, manifest), *_find_newly_required(old, told, manifest)]
     except RefusedError as error:  # what is wrong with the old version must not bar its fix
         skip(f"no comparison with the contract of version {old.number}: {error}")
-        return
+        return None
     if not breaks:
         yield
     elif limits.contract_change:
@@ -93,8 +107,9 @@ def _check_contract(old: Version, manifest: Manifest, limits: Limits, skip: Skip
     else:
         raise RefusedError(
             f"it would break callers of version {old.number}: {'; '.join(breaks)} "
-            "(AllowContractChange=true releases it nevertheless)"
+            f"({RELEASE.format('AllowContractChange=true')})"
         )
+    return told
 
 
 def _find_newly_required(old: Version, told: ModelMetadata, manifest: Manifest) -> Iterator[str]:
@@ -119,6 +134,50 @@ def _check_golden(
     for request in golden:
         request.check(new.ask(request.event))
         yield
+
+
+def _check_answers(
+    both: Both, golden: list[GoldenRequest], limits: Limits, skip: Skip, find: Find
+) -> Iterator[None]:
+    """Compare the answers to golden requests, which are real but few, and to drawn rows."""
+    classes = [tensor.name for tensor in both.manifest.outputs if tensor.labels]
+    changes: list[Change] = []
+    for requests, pairs in (
+        ("golden requests", both.ask_golden(golden)),
+        ("rows drawn from the features' ranges", both.ask_drawn()),
+    ):
+        asked, why = _collect(pairs, limits)
+        changes += find_changes(Comparison(requests, limits.answer_change, classes, asked))
+        if why:
+            skip(f"{requests}: no comparison of answers: {why}")
+    for change in changes:
+        find(change)
+    for change in changes:
+        if change.colour == "red":
+            raise RefusedError(
+                f"{change.text}; at most {limits.answer_change:g} % is allowed "
+                f"({RELEASE.format(f'MaxAnswerChange={NO_LIMIT}')})"
+            )
+    if changes:
+        yield
+
+
+def _collect(pairs: Iterator[Pair], limits: Limits) -> tuple[list[Pair], str]:
+    """Return as many pairs as there is time for, and why there are no more."""
+    collected: list[Pair] = []
+    end = time.monotonic() + SECONDS
+    try:
+        for pair in pairs:
+            collected.append(pair)
+            if time.monotonic() > end:
+                break
+    except IncomparableError as error:
+        return collected, str(error)
+    except RefusedError as error:
+        if limits.answer_change < NO_LIMIT:
+            raise
+        return collected, str(error)
+    return collected, ""
 
 
 def _check_refusals(new: Version, manifest: Manifest) -> Iterator[None]:

@@ -10,3 +10,7 @@ class OutOfTimeError(BaseException):
 
     No Exception: botocore catches every one of them, and would try the call again.
     """
+
+
+class IncomparableError(Exception):
+    """The version cannot be compared with the one before; that is no reason to refuse it."""

@@ -20,6 +20,14 @@ class Output(Struct, frozen=True):
     shape: list[int]
     data: list[Any]
 
+    def read(self) -> Array:
+        """Return numbers with a fraction in double precision, all else as JSON has it.
+
+        Raises TypeError, ValueError or OverflowError unless `data` is such a tensor.
+        """
+        dtype = np.float64 if self.datatype.startswith("FP") else np.object_
+        return np.array(self.data, dtype).reshape(self.shape)
+
 
 class InferResponse(Struct, frozen=True):
     """An answer of the Open Inference Protocol."""

@@ -22,7 +22,11 @@ from gate.errors import OutOfTimeError, RefusedError
 # The alias' name in template.yaml. A reference to it would be a circle: it waits for this function.
 ALIAS = "live"
 RESERVE = 30  # seconds for the report, with every retry
-VERDICTS = {"Succeeded": "passed", "Failed": "refused", "Skipped": "was not examined"}
+VERDICTS = {  # with the level at which it is logged
+    "Succeeded": ("INFO", "passed"),
+    "Failed": ("ERROR", "refused"),
+    "Skipped": ("INFO", "was not examined"),
+}
 LONGEST = 500  # characters of a reason
 SPEAKING = ("gate.", "serving.", "botocore.")  # their errors are written for people
 
@@ -39,6 +43,7 @@ class Outcome:
     status: str = "Failed"
     reason: str = ""
     notes: list[str] = field(default_factory=list)  # what could not be checked, and why
+    answers: list[dict[str, Any]] = field(default_factory=list)  # how they have changed
 
 
 def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
@@ -61,6 +66,8 @@ def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
         "reason": outcome.reason,
         "version": outcome.version,
         "checks": outcome.checks,
+        "notes": outcome.notes,
+        "answers": outcome.answers,
     }
 
 
@@ -105,6 +112,7 @@ def _takes_back(deployment: Deployment, function: str, outcome: Outcome) -> bool
 
 
 def _checks(function: str, outcome: Outcome) -> Iterator[None]:
+    from gate.answers import Change
     from gate.checks import Limits, check
     from gate.invocation import Version
     from serving.manifest import read_manifest
@@ -112,13 +120,18 @@ def _checks(function: str, outcome: Outcome) -> Iterator[None]:
     limits = Limits(
         slowdown=float(os.environ["MAX_SLOWDOWN"]),
         contract_change=os.environ["ALLOW_CONTRACT_CHANGE"] == "true",
+        answer_change=float(os.environ["MAX_ANSWER_CHANGE"]),
     )
     manifest = read_manifest(Path(os.environ.get("MODEL_DIR", "/opt/model")) / "model.json")
     # Longer than the function's own timeout and a cold start together.
     client = make_client("lambda", read_timeout=60)
     new = Version(client, function, outcome.version)
     old = Version(client, function, _read_served(function))
-    return check(manifest, new, old, limits, outcome.notes.append)
+
+    def find(change: Change) -> None:
+        outcome.answers.append(change.to_dict())
+
+    return check(manifest, new, old, limits, outcome.notes.append, find)
 
 
 def _read_served(function: str) -> str:
@@ -171,16 +184,23 @@ def _explain(error: BaseException) -> str:
 
 def _log(outcome: Outcome) -> None:
     """Write the one line that says what was decided, and why."""
-    refused = outcome.status == "Failed"
-    verdict = VERDICTS[outcome.status] + (f": {outcome.reason}" if outcome.reason else "")
+    remarks = [change["text"] for change in outcome.answers if change["colour"] != "green"]
+    level, verdict = VERDICTS[outcome.status]
+    if outcome.reason:
+        verdict = f"{verdict}: {outcome.reason}"
+    elif remarks:
+        level, verdict = "WARNING", f"passed; look at how its answers change: {'; '.join(remarks)}"
     message = f"version {outcome.version or 'unknown'} {verdict}"
-    details: dict[str, Any] = {"checks": outcome.checks, "notes": outcome.notes}
+    details: dict[str, Any] = {
+        "checks": outcome.checks,
+        "notes": outcome.notes,
+        "answers": [change["text"] for change in outcome.answers],
+    }
     try:
         from serving.telemetry import logger
 
-        (logger.error if refused else logger.info)(message, **details)
+        getattr(logger, level.lower())(message, **details)
     except Exception:  # the layer with the logger may be what is broken
-        level = "ERROR" if refused else "INFO"
         print(json.dumps({"level": level, "message": message, **details}))  # noqa: T201 to the log
 
 

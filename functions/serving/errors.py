@@ -1,5 +1,9 @@
 """What can go wrong in serving, a class each. Only api/responses.py knows their HTTP statuses."""
 
+from collections.abc import Iterable
+
+NAMED = 10  # of the names that are known, in one message
+
 
 class ServingError(Exception):
     """Base of every error below; its message is written for the person who can mend it."""
@@ -22,7 +26,7 @@ class UnknownModelError(RequestError):
 
 
 class LimitError(RequestError):
-    """The request asks for more rows or elements than the model's limits allow."""
+    """The request holds more than the limits allow: rows, elements, bytes or objects."""
 
 
 class EncodingError(RequestError):
@@ -31,3 +35,10 @@ class EncodingError(RequestError):
 
 class InferenceError(ServingError):
     """The model failed, or answered with NaN or infinity, and no mistake of the caller shows."""
+
+
+def unknown(kind: str, known: Iterable[str]) -> str:
+    """Say which names there are, and not the unknown one: it is the caller's, and may be long."""
+    names = list(known)
+    listed = names[:NAMED] + ["..."] * (len(names) > NAMED)
+    return f"unknown {kind}; the model has: {', '.join(listed)}"

@@ -1,5 +1,6 @@
 """model.json: the contract of one packaged model, read and checked once at start."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -12,12 +13,17 @@ from serving.tensors import DATATYPES
 
 MODEL_FILE = "model.onnx"
 DYNAMIC = -1
+# Bytes that a compressed body may expand to unless `limits` says: for a number in indented JSON,
+# for all but numbers and column names, and in all; only the last is for models that take strings.
+NUMBER, REST, EXPANDED = 48, 2**19, 25_000_000
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Label = Annotated[str, Meta(pattern=r'^[^"\\\x00-\x1f]{1,200}$')]  # can be a key of JSON as it is
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Meta(ge=DYNAMIC)]
 Range = tuple[int, int]  # the lowest and the highest
+Length = Annotated[int, Meta(ge=0)]
+Lengths = tuple[Length, Length | None]  # the shortest and the longest; None: no end was found
 Categories = Annotated[list[int | str], Meta(min_length=1)]
 
 
@@ -69,11 +75,14 @@ class Tensor(_Strict, frozen=True):
     datatype: str
     shape: list[Dimension]
     dimensions: list[Label | None] = []  # their names in the graph: equal names, equal lengths
+    least_lengths: list[Length] = []  # of each dimension: a shorter one ends the whole process
+    answered_lengths: list[Lengths | None] = []  # by the model, when it was tried with others
     optional: bool = False  # an input for which the graph has a value of its own
     index_range: Range | None = None  # of all elements
     column_index_ranges: list[Range | None] = []  # of the elements of each column
     categories: Categories | None = None
     column_categories: list[Categories | None] = []
+    sizes: bool = False  # its elements are sizes of a tensor that the model makes
     features: list[Feature] = []
     labels: list[str] = []
 
@@ -89,11 +98,15 @@ class Tensor(_Strict, frozen=True):
                 )
         if len({feature.name for feature in self.features}) < len(self.features):
             raise ValueError("`features` names a feature twice")
-        if self.dimensions and len(self.dimensions) != len(self.shape):
-            raise ValueError(f"`dimensions` must be as long as `shape`, got {len(self.dimensions)}")
+        for field in ("dimensions", "least_lengths", "answered_lengths"):
+            entries = len(getattr(self, field))
+            if entries and entries != len(self.shape):
+                raise ValueError(f"`{field}` must be as long as `shape`, got {entries}")
         self._check_values()
 
     def _check_values(self) -> None:
+        if self.sizes and DATATYPES[self.datatype].dtype.kind not in "iuf":
+            raise ValueError(f"{self.datatype} holds no sizes")
         for _, (low, high) in self.index_ranges():
             if DATATYPES[self.datatype].dtype.kind not in "iuf":
                 raise ValueError(f"{self.datatype} holds no index, so it can have no index range")
@@ -122,6 +135,12 @@ class Tensor(_Strict, frozen=True):
             feature = f" (column '{self.features[column].name}')"
         return f"input '{self.name}': data{data}{feature}"
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table that make up this tensor: its features, or itself."""
+        is_table = len(self.shape) == 2  # noqa: PLR2004 rows and columns
+        return [feature.name for feature in self.features if is_table] or [self.name]
+
     def check(self, datatype: str, shape: Sequence[int]) -> None:
         """Raise RequestError unless a tensor of `datatype` and `shape` fits this one."""
         if datatype != self.datatype:
@@ -136,6 +155,15 @@ class Tensor(_Strict, frozen=True):
                 f"input '{self.name}': expected shape {self.shape} (-1: any length), "
                 f"got {_shown(shape)}"
             )
+        if self.least_lengths:
+            self._check_least(shape)
+
+    def _check_least(self, shape: Sequence[int]) -> None:
+        for place, (least, length) in enumerate(zip(self.least_lengths, shape, strict=True)):
+            if length < least:
+                raise RequestError(
+                    f"input '{self.name}': shape[{place}]: expected at least {least}, got {length}"
+                )
 
 
 class Limits(_Strict, frozen=True):
@@ -143,7 +171,8 @@ class Limits(_Strict, frozen=True):
 
     rows: Annotated[int, Meta(ge=1)] = 10_000
     elements: Annotated[int, Meta(ge=1)] = 1_000_000
-    expanded_bytes: Annotated[int, Meta(ge=1)] = 25_000_000  # of a compressed body
+    made_elements: Annotated[int, Meta(ge=1)] = 10_000_000  # of a tensor whose sizes are an input
+    expanded_bytes: Annotated[int, Meta(ge=1)] | None = None  # of a compressed body
 
 
 class Golden(_Strict, frozen=True):
@@ -212,6 +241,27 @@ class Manifest(_Strict, frozen=True):
     def sha256(self) -> str:
         """Digest of the graph, by which people know the model."""
         return self.files[MODEL_FILE]
+
+    @property
+    def expanded_bytes(self) -> int:
+        """The most bytes that a compressed body may expand to."""
+        if self.limits.expanded_bytes is not None:
+            return self.limits.expanded_bytes
+        if any(tensor.datatype == "BYTES" for tensor in self.inputs):
+            return EXPANDED
+        numbers = sum(map(self.most_elements, self.inputs))
+        columns = [name for tensor in self.inputs for name in tensor.columns]
+        names = sum(len(name) * (1 if name.isascii() else 6) for name in columns)  # or é is \u00e9
+        return min(EXPANDED, NUMBER * numbers + self.limits.rows * names + REST)
+
+    def most_elements(self, tensor: Tensor) -> int:
+        """Return how many elements of the input `tensor` one request may have."""
+        rows, *lengths = [max(1, length) for length in tensor.shape] or [1]
+        if DYNAMIC in tensor.shape[1:]:
+            return self.limits.elements
+        if tensor.shape[:1] == [DYNAMIC]:
+            rows = self.limits.rows
+        return min(self.limits.elements, rows * math.prod(lengths))
 
 
 def _by_column[Part](

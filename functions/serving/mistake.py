@@ -54,10 +54,19 @@ def find_mistake(manifest: Manifest, inputs: Mapping[str, Array]) -> str | None:
     if rows and not any(rows):
         return "the request has no rows"
     for name, array in inputs.items():
-        if unknown := _find_nan_index(tensors[name], array) or _find_other(tensors[name], array):
-            return unknown
+        for find in (_find_nan_index, _find_other, _find_negative):
+            if unknown := find(tensors[name], array):
+                return unknown
+    if length := _find_length(tensors, shapes):
+        return length
     disagreement = _find_disagreement(manifest, tensors, shapes)
     return str(disagreement) if disagreement else None
+
+
+def _find_negative(tensor: Tensor, array: Array) -> str | None:
+    """No tensor has a size below zero."""
+    negative = tensor.sizes and bool((array < 0).any())
+    return f"input '{tensor.name}' has a negative size" if negative else None
 
 
 def _find_nan_index(tensor: Tensor, array: Array) -> str | None:
@@ -76,6 +85,20 @@ def _find_other(tensor: Tensor, array: Array) -> str | None:
         if flat is not None:
             place = tensor.place(map(int, np.unravel_index(flat, values.shape)), column)
             return f"{place}: Expected one of {len(known)} categories"
+    return None
+
+
+def _find_length(tensors: Tensors, shapes: Shapes) -> str | None:
+    """Name a dynamic dimension that is empty, or as long as none with which the model answered."""
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        answered = tensor.answered_lengths or [None] * len(shape)
+        for place, (length, lengths) in enumerate(zip(shape, answered, strict=True)):
+            least, most = lengths or (1, None)
+            if tensor.shape[place] == DYNAMIC and length < least:
+                return f"expected at least {least}, got {Length(name, place, length)}"
+            if most is not None and length > most:
+                return f"expected at most {most}, got {Length(name, place, length)}"
     return None
 
 

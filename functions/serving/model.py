@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import InferenceError, LimitError, ManifestError, ModelLoadError, RequestError
+from serving.errors import (
+    InferenceError,
+    LimitError,
+    ManifestError,
+    ModelLoadError,
+    RequestError,
+    unknown,
+)
 from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Range, Tensor, read_manifest
 from serving.telemetry import record
 from serving.tensors import DATATYPES, Array, is_finite, part
@@ -44,12 +51,14 @@ class Model:
         self.load_milliseconds = load_milliseconds
         self.inputs = {tensor.name: tensor for tensor in manifest.inputs}
         self.outputs = {tensor.name: tensor for tensor in manifest.outputs}
+        self.expanded_bytes = manifest.expanded_bytes
         self._session = session
         self._index_ranges = [
             (tensor, column, bounds)
             for tensor in manifest.inputs
             for column, bounds in tensor.index_ranges()
         ]
+        self._sizes = [tensor for tensor in manifest.inputs if tensor.sizes]
         self._bfloat16_outputs = {
             tensor.name for tensor in manifest.outputs if tensor.datatype == "BF16"
         }
@@ -63,7 +72,7 @@ class Model:
         try:
             tensor = self.inputs[name]
         except KeyError:
-            raise RequestError(_unknown("input", self.inputs)) from None
+            raise RequestError(unknown("input", self.inputs)) from None
         tensor.check(datatype, shape)
         limits = self.manifest.limits
         if tensor.shape[:1] == [DYNAMIC] and shape[0] > limits.rows:
@@ -115,7 +124,7 @@ class Model:
         self._check_inputs(inputs)
         names = list(dict.fromkeys(outputs or self.outputs))  # onnxruntime takes [] for all
         if not self.outputs.keys() >= set(names):
-            raise RequestError(_unknown("output", self.outputs))
+            raise RequestError(unknown("output", self.outputs))
         try:
             arrays = _run(self._session, names, inputs, self._bfloat16_outputs & set(names))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
@@ -143,6 +152,10 @@ class Model:
                     low, high = bounds
                     where = tensor.place(place, column)
                     raise RequestError(f"{where}: Expected an index from {low} to {high}")
+        for tensor in self._sizes:
+            most = self.manifest.limits.made_elements
+            if tensor.name in inputs and _multiply(inputs[tensor.name]) > most:
+                raise LimitError(f"input '{tensor.name}': its sizes make more than {most} elements")
 
     def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
         """Refuse an answer that is no number, unless the manifest says that there may be some.
@@ -294,6 +307,11 @@ def _zeros(tensor: Tensor) -> Array:
     return array
 
 
+def _multiply(sizes: Array) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.prod(sizes, dtype=np.float64))
+
+
 def _find_outside(array: Array, bounds: Range) -> list[int] | None:
     """Return the place of the first element that is outside `bounds` without its fraction."""
     low, high = bounds
@@ -364,7 +382,3 @@ def _agree(inferred: list[int], told: list[int]) -> bool:
         len(inferred) == len(told)
         and all(DYNAMIC in pair or pair[0] == pair[1] for pair in zip(inferred, told, strict=True))
     )
-
-
-def _unknown(kind: str, known: Iterable[str]) -> str:
-    return f"unknown {kind}; the model has: {', '.join(known)}"

@@ -7,10 +7,12 @@ so that one table gives the same arrays whichever way it comes.
 Every function raises RequestError, or LimitError, for what does not fit the model.
 """
 
+import codecs
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from types import GenericAlias
@@ -21,11 +23,24 @@ import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
-from serving.errors import LimitError, RequestError
+from serving.errors import LimitError, RequestError, unknown
 from serving.manifest import DYNAMIC, Tensor
 from serving.model import Model
-from serving.strict_json import JsonText, decode, refuse_repeated_keys
-from serving.tensors import DATATYPES, NESTED, Array, Datatype, from_json
+from serving.strict_json import (
+    EACH_KEY_ONCE,
+    JsonText,
+    count,
+    count_all,
+    count_values,
+    decode,
+)
+from serving.tensors import DATATYPES, FEW, NESTED, Array, Datatype, from_json
+
+LONGEST_NUMBER = 2**18  # characters, in a CSV
+
+# A cell of a CSV and what ends it; none where it goes on in the next line.
+_CELL = re.compile(r'(?:"(?:[^"]++|"")*+"|[^",\r\n][^,\r\n]*+)?+(,|[\r\n]+|$)')
+_REST_OF_CELL = re.compile(r'(?:[^"]++|"")*+"(,|[\r\n]+|$)')
 
 
 class _List(Struct, array_like=True, gc=False):
@@ -38,11 +53,19 @@ class _First(Struct, array_like=True):
     item: Raw | UnsetType = UNSET
 
 
-class _Split(Struct):
+class Split(Struct):
     """A table as pandas writes it with `orient="split"`; its `index` means nothing here."""
 
-    columns: list[str]
+    columns: Raw
     data: Raw
+    index: Raw | UnsetType = UNSET
+
+
+@lru_cache(maxsize=64)
+def _names_type(most: int) -> type[Struct]:
+    """Make the type of a JSON list of names; what comes after the first `most` is left out."""
+    fields = [(f"c{i}", str | UnsetType, UNSET) for i in range(most)]
+    return msgspec.defstruct("Names", fields, array_like=True, gc=False)
 
 
 @lru_cache(maxsize=64)
@@ -61,6 +84,8 @@ def object_type(fields: tuple[tuple[str, Any], ...], *, optional: bool = False) 
 def read_tensor(model: Model, name: str, data: JsonText) -> Array:
     """Read a whole input from a nested list, whose first items tell the dynamic dimensions."""
     tensor = model.inputs[name]
+    if DYNAMIC in tensor.shape:
+        _refuse_excess(model, data, [tensor], f"input '{name}'")
     datatype = DATATYPES[tensor.datatype]
     shape = _measure(data, tensor.shape, datatype.json or Raw, f"input '{name}': data")
     model.check_input(name, tensor.datatype, shape)
@@ -71,7 +96,7 @@ def read_named(model: Model, data: JsonText, place: str) -> dict[str, Array]:
     """Read an object of whole inputs, and of features as lists."""
     given = _given(model, data, place)
     arrays = _assemble(model, _choose(model, list(given)), given)
-    refuse_repeated_keys(data, dict.fromkeys(given, 1), place)
+    _refuse_repeated_keys(data, len(given), place)
     return arrays
 
 
@@ -80,44 +105,48 @@ def read_records(model: Model, data: JsonText, place: str) -> dict[str, Array]:
     first = decode(data, _First, place).item
     names = _required(model) if first is UNSET else list(_given(model, first, f"{place}[0]"))
     choice = _choose(model, names)
+    _refuse_excess(model, data, model.inputs.values(), place)
     row = object_type(tuple(_cells(model, choice, names).items()))
     rows = decode(data, GenericAlias(list, (row,)), place)
     arrays = _assemble(model, choice, _transpose(model, names, list(map(astuple, rows))))
-    refuse_repeated_keys(data, dict.fromkeys(names, len(rows)), place)
+    _refuse_repeated_keys(data, len(rows) * len(names), place)
     return arrays
 
 
-def read_split(model: Model, data: JsonText, place: str) -> dict[str, Array]:
+def read_split(model: Model, split: Split, place: str) -> dict[str, Array]:
     """Read a list of columns, and a list of rows that have a cell for each."""
-    split = decode(data, _Split, place)
-    refuse_repeated_keys(data, {"columns": 1, "data": 1}, place)
-    choice = _choose(model, split.columns)
-    row = GenericAlias(tuple, tuple(_cells(model, choice, split.columns).values()))
+    names = _read_names(model, split.columns, f"{place}.columns")
+    choice = _choose(model, names)
+    _refuse_excess(model, split.data, model.inputs.values(), f"{place}.data")
+    row = GenericAlias(tuple, tuple(_cells(model, choice, names).values()))
     rows = decode(split.data, GenericAlias(list, (row,)), f"{place}.data")
-    return _assemble(model, choice, _transpose(model, split.columns, rows))
+    return _assemble(model, choice, _transpose(model, names, rows))
 
 
 def read_csv(model: Model, data: bytes) -> dict[str, Array]:
-    """Read comma-separated values with a header row (RFC 4180); `""` is the empty string."""
+    """Read comma-separated values with a header row (RFC 4180); `""` is the empty string.
+
+    As Latin-1, in which no character takes more than a byte, and UTF-8 only where text is wanted.
+    """
     import csv
 
+    csv.field_size_limit(_longest_cell(model, data))  # it is the process's
+    most_cells = len(_names(model)) + FEW
+    reader = csv.reader(_csv_lines(model, data, most_cells), strict=True, quoting=csv.QUOTE_NOTNULL)
     try:
-        text = data.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise RequestError("CSV: Expected UTF-8") from error
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))  # it is the process's
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, quoting=csv.QUOTE_NOTNULL)
-    try:
-        names = [name or "" for name in next(reader, ())]
+        names = [(name or "").encode("latin-1").decode() for name in next(reader, ())]
         rows = list(islice(reader, model.manifest.limits.rows + 1))
     except csv.Error as error:
         raise RequestError(f"CSV: line {reader.line_num}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError("CSV: Expected UTF-8") from error
     if not names:
         raise RequestError("CSV: Expected a header row that names the columns")
     choice = _choose(model, names)
     for i, row in enumerate(rows):
         if len(row) != len(names):
-            raise RequestError(f"CSV: data[{i}]: Expected {len(names)} cells, got {len(row)}")
+            got = len(row) if len(row) <= most_cells else f"more than {most_cells}"
+            raise RequestError(f"CSV: data[{i}]: Expected {len(names)} cells, got {got}")
     table = _transpose(model, names, rows)
     for name, columns in choice.items():
         for column in columns:
@@ -125,12 +154,42 @@ def read_csv(model: Model, data: bytes) -> dict[str, Array]:
     return _assemble(model, choice, table)
 
 
+def _longest_cell(model: Model, data: bytes) -> int:
+    """Return the characters of a cell: as many as there are only where a cell can be text."""
+    has_text = any(tensor.datatype == "BYTES" for tensor in model.inputs.values())
+    return len(data) + 1 if has_text else LONGEST_NUMBER
+
+
+def _csv_lines(model: Model, data: bytes, most_cells: int) -> Iterable[str]:
+    data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+    lines = io.TextIOWrapper(io.BytesIO(data), "latin-1", newline="")
+    most = (model.manifest.limits.rows + 1) * (most_cells - FEW) + FEW
+    return lines if count_all(data, b",") <= most else _cut_rows(lines, most_cells)
+
+
+def _cut_rows(lines: Iterable[str], most_cells: int) -> Iterator[str]:
+    """Yield the lines of a CSV until a row has more than `most_cells`: of that one, no more."""
+    cells = 0
+    is_open = False  # the line begins inside a quoted cell
+    for line in lines:
+        cells = cells if is_open else 0
+        cell = (_REST_OF_CELL if is_open else _CELL).match(line)
+        while cell and cell[1] == ",":
+            cells += 1
+            if cells > most_cells:
+                yield line[: cell.end()]
+                return
+            cell = _CELL.match(line, cell.end())
+        is_open = cell is None
+        yield line
+
+
 def _choose(model: Model, given: Sequence[str]) -> dict[str, list[str]]:
     """Name the columns that make up each input: its own name alone, or its features."""
     counts = Counter(given)
     choice: dict[str, list[str]] = {}
     for name, tensor in model.inputs.items():
-        columns = [name] if name in counts else _columns(tensor)
+        columns = [name] if name in counts else tensor.columns
         missing = next((column for column in columns if column not in counts), None)
         if missing is None:
             choice[name] = columns
@@ -139,31 +198,41 @@ def _choose(model: Model, given: Sequence[str]) -> dict[str, list[str]]:
             raise RequestError(f"column '{missing}' is missing{why}")
     wanted = Counter(chain.from_iterable(choice.values()))
     # No column is missing, so these are names, and not the values of a row in a header's place.
-    unknown = next((name for name in counts if name not in wanted), None)
-    if unknown is not None:
-        raise RequestError(f"unknown column '{unknown:.40}'")
-    for name, count in wanted.items():
-        if max(count, counts[name]) > 1:
+    for position, name in enumerate(given, 1):
+        if name not in wanted:
+            raise RequestError(unknown(f"column {position}", wanted))
+    for name, uses in wanted.items():
+        if max(uses, counts[name]) > 1:
             raise RequestError(f"column '{name}' is there twice")
     return choice
 
 
-def _columns(tensor: Tensor) -> list[str]:
-    is_table = len(tensor.shape) == 2  # noqa: PLR2004 rows and columns
-    return [feature.name for feature in tensor.features if is_table] or [tensor.name]
-
-
 def _required(model: Model) -> list[str]:
     tensors = [tensor for tensor in model.inputs.values() if not tensor.optional]
-    return list(chain.from_iterable(map(_columns, tensors)))
+    return [column for tensor in tensors for column in tensor.columns]
 
 
 def _given(model: Model, data: JsonText, place: str) -> dict[str, Any]:
     """Return the members of an object by name; RequestError for a name that the model lacks."""
-    features = chain.from_iterable(map(_columns, model.inputs.values()))
-    names = dict.fromkeys([*model.inputs, *features], Raw | UnsetType)
-    values = astuple(decode(data, object_type(tuple(names.items()), optional=True), place))
-    return {name: raw for name, raw in zip(names, values, strict=True) if raw is not UNSET}
+    fields = tuple((name, Raw | UnsetType) for name in _names(model))
+    values = astuple(decode(data, object_type(fields, optional=True), place))
+    named = zip(_names(model), values, strict=True)
+    return {name: raw for name, raw in named if raw is not UNSET}
+
+
+@lru_cache(maxsize=8)
+def _names(model: Model) -> tuple[str, ...]:
+    """Name every column that the model knows: its inputs and their features."""
+    features = [column for tensor in model.inputs.values() for column in tensor.columns]
+    return tuple(dict.fromkeys([*model.inputs, *features]))
+
+
+def _read_names(model: Model, data: JsonText, place: str) -> list[str]:
+    """Read a list of columns, of which one more than the model knows is enough to refuse it."""
+    names: Sequence[str | UnsetType] = astuple(
+        decode(data, _names_type(len(_names(model)) + 1), place)
+    )
+    return [name for name in names if not isinstance(name, UnsetType)]
 
 
 def _cells(
@@ -193,7 +262,8 @@ def _assemble(
             arrays[name] = read_tensor(model, name, _to_list(table[name]))
             continue
         datatype = DATATYPES[model.inputs[name].datatype]
-        parts = [_to_cells(column, table[column], datatype) for column in columns]
+        rows = model.manifest.limits.rows
+        parts = [_to_cells(column, table[column], datatype, rows) for column in columns]
         model.check_input(name, datatype.name, [len(parts[0]), len(columns)])
         arrays[name] = np.stack(
             [
@@ -223,15 +293,31 @@ def _transpose(model: Model, names: Sequence[str], rows: Sequence[Any]) -> dict[
     return dict(zip(names, columns, strict=False)) or dict.fromkeys(names, ())
 
 
+def _refuse_excess(model: Model, data: JsonText, tensors: Iterable[Tensor], place: str) -> None:
+    """Raise LimitError for many more values than `tensors` may have, before any is made."""
+    most = sum(map(model.manifest.most_elements, tensors))
+    if (found := count_values(data, most + FEW)) > most + FEW:
+        limit = model.manifest.limits.rows
+        raise LimitError(f"{place}: at most {limit} rows a request and {most} values, got {found}")
+
+
+def _refuse_repeated_keys(data: JsonText, keys: int, place: str) -> None:
+    """Raise RequestError if objects that have each of `keys` keys have one of them twice."""
+    if count(data, b":", keys) > keys:
+        raise RequestError(f"{place}: {EACH_KEY_ONCE}")
+
+
 def _to_list(cells: Any) -> JsonText:
     """Make a JSON list of cells, unless they are one already."""
     return cells if isinstance(cells, JsonText) else b"[" + b",".join(cells) + b"]"
 
 
-def _to_cells(name: str, cells: Any, datatype: Datatype) -> Any:
+def _to_cells(name: str, cells: Any, datatype: Datatype, limit: int) -> Any:
     """Make cells of a JSON list, unless they are cells already."""
     if not isinstance(cells, JsonText):
         return cells
+    if count_values(cells, limit + FEW) > limit + FEW:
+        raise LimitError(f"column '{name}': at most {limit} rows a request")
     return decode(cells, GenericAlias(list, (_cell(datatype),)), f"column '{name}': data")
 
 
@@ -242,7 +328,7 @@ def _csv_to_json(name: str, cells: Sequence[str | None], tensor: Tensor) -> byte
         place = f"column '{name}': data[{cells.index(None)}]"
         raise RequestError(f"{place}: Expected {tensor.datatype}, got an empty cell")
     if tensor.datatype == "BYTES":
-        return msgspec.json.encode(cells)
+        return msgspec.json.encode(cells).decode().encode("latin-1")
     datatype = DATATYPES[tensor.datatype]
     data = _list_items(cells, datatype)
     if data is None:
@@ -256,6 +342,8 @@ def _csv_to_json(name: str, cells: Sequence[str | None], tensor: Tensor) -> byte
 def _list_items(cells: Sequence[Any], datatype: Datatype) -> bytes | None:
     """Make one JSON list of cells, unless one of them is anything but one item of it."""
     text = f"[{','.join(cells)}]"
+    if text.count(",") >= max(1, len(cells)):
+        return None
     data = (text.lower() if datatype.name == "BOOL" else text).encode()
     try:
         items = decode(data, GenericAlias(list, (datatype.json or Raw,)), "")

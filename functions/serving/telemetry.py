@@ -15,12 +15,12 @@ FUNCTION_VERSION = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
 
 METRICS = {
     "Requests": MetricUnit.Count,  # on any route
-    "Rows": MetricUnit.Count,
+    "Rows": MetricUnit.Count,  # that were predicted and answered
     "ClientErrors": MetricUnit.Count,  # answers with a 4xx status, on any route
     "ServerErrors": MetricUnit.Count,  # answers with a 5xx status, on any route
     "NonFiniteOutputs": MetricUnit.Count,
-    "InferenceLatency": MetricUnit.Milliseconds,  # the model alone
-    "RequestLatency": MetricUnit.Milliseconds,  # an inference request, from bytes to bytes
+    "InferenceLatency": MetricUnit.Milliseconds,  # the model alone, in an answered request
+    "RequestLatency": MetricUnit.Milliseconds,  # an answered request, from bytes to bytes
     "ColdStart": MetricUnit.Count,
     "ModelLoadTime": MetricUnit.Milliseconds,
     "ModelLoadFailures": MetricUnit.Count,
@@ -46,13 +46,11 @@ def record(**values: float) -> None:
 
 
 @contextmanager
-def timed(metric: str) -> Iterator[None]:
-    """Record how many milliseconds the block takes, whether it succeeds or not."""
+def timed(measured: dict[str, float], metric: str) -> Iterator[None]:
+    """Put into `measured` how many milliseconds the block takes, if it succeeds."""
     started = time.perf_counter()
-    try:
-        yield
-    finally:
-        record(**{metric: (time.perf_counter() - started) * 1e3})
+    yield
+    measured[metric] = (time.perf_counter() - started) * 1e3
 
 
 def flush(**properties: str | int) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from serving.errors import RequestError
-from serving.strict_json import decode
+from serving.strict_json import JsonText, count_values, decode
 
 Array = np.ndarray[Any, Any]  # as numpy.typing.NDArray is, whose import takes a millisecond
 
@@ -64,9 +64,11 @@ DATATYPES = {
 _BF16_EXPONENT = np.uint16(0x7F80)
 _LENGTH = struct.Struct("<I")
 NESTED = re.compile(rb"\s*\[\s*\[")
+# A text with so many elements more than its shape is read all the same, to say which list is long.
+FEW = 1000
 
 
-def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int]) -> Array:
+def from_json(data: JsonText, datatype: Datatype, shape: Sequence[int]) -> Array:
     """Read row-major JSON `data`, nested like `shape` or flat, as an array of `shape`.
 
     Source: Open Inference Protocol, "Tensor Data". Raises RequestError, whose message begins with
@@ -74,6 +76,7 @@ def from_json(data: bytes | msgspec.Raw, datatype: Datatype, shape: Sequence[int
     """
     if datatype.json is None:
         raise RequestError(f"data: {datatype.name} has no JSON form")
+    _refuse_excess(data, shape)
     nested = len(shape) > 1 and NESTED.match(data) is not None
     levels = shape if nested else [math.prod(shape)]
     lists = [decode(data, _lists_of(datatype.json, len(levels)), "data")]
@@ -107,7 +110,7 @@ def from_binary(data: memoryview, datatype: Datatype, shape: Sequence[int]) -> A
     """
     count = math.prod(shape)
     if datatype.dtype.hasobject:
-        strings = _split_strings(data)
+        strings = _split_strings(data, count)
         if len(strings) != count:
             raise RequestError(f"binary data: Expected {count} elements, got {len(strings)}")
         return np.array(strings, np.object_).reshape(shape)
@@ -143,10 +146,21 @@ def is_finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _split_strings(data: memoryview) -> list[str]:
+def _refuse_excess(data: JsonText, shape: Sequence[int]) -> None:
+    """Raise RequestError for many more elements than `shape` has, before any of them is made."""
+    if len(data) <= FEW:
+        return
+    most = math.prod(max(1, length) for length in shape) + FEW  # of empty lists, too
+    if (found := count_values(data, most)) > most:
+        raise RequestError(f"data: Expected {math.prod(shape)} elements, got {found}")
+
+
+def _split_strings(data: memoryview, most: int) -> list[str]:
     strings: list[str] = []
     start = 0
     while start < len(data):
+        if len(strings) == most:
+            raise RequestError(f"binary data: Expected {most} elements, got more")
         begin = start + _LENGTH.size
         end = begin + _LENGTH.unpack_from(data, start)[0] if begin <= len(data) else begin
         if end > len(data):

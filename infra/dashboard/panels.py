@@ -210,7 +210,7 @@ def _read_tiles(client: "CloudWatchClient", arns: Sequence[str]) -> list[Tile]:
     held = {
         alarm["AlarmName"]: alarm
         for some in batched(names, ALARMS, strict=False)
-        for alarm in client.describe_alarms(AlarmNames=list(some))["MetricAlarms"]
+        for alarm in _describe(client, some)
     }
     tiles = [
         Tile(
@@ -222,3 +222,9 @@ def _read_tiles(client: "CloudWatchClient", arns: Sequence[str]) -> list[Tile]:
         for name in names
     ]
     return sorted(tiles, key=lambda tile: tile.state != "ALARM")
+
+
+def _describe(client: "CloudWatchClient", names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    answer = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    yield from answer["MetricAlarms"]
+    yield from answer["CompositeAlarms"]

@@ -4,15 +4,13 @@ Importing this takes seconds: moto's CloudFormation loads most of moto.
 """
 
 import base64
-import contextlib
 import hashlib
 import io
 import json
 import logging
-import socket
-import threading
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,19 +34,22 @@ from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
-from moto.server import ThreadedMotoServer
 
+from infra.local.access_key import create_access_key
 from infra.local.account import answer_account
+from infra.local.aws_endpoint import AwsEndpoint
 from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
-from infra.local.metrics import Sample, percentile
-from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
+from infra.local.metrics import Sample, extended_statistic
+from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack, list_paths
+from infra.local.step_functions import sign_tasks
 from infra.local.versions import LATEST
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
 # them in another order than the metric did would find nothing.
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
 
+EXTENDED = ("p", "PR(")  # what the names of percentiles and their ranks begin with
 LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 DIGESTS = "md5sums"  # the one file of an archive
@@ -93,7 +94,7 @@ class Datum(MetricAggregatedDatum):
 
 
 class Percentiles(Statistics):
-    """The statistics of one period, of which moto itself knows no percentiles.
+    """The statistics of one period; moto itself knows no percentiles and no percentile ranks.
 
     As on CloudWatch there are none if a value is negative, nor of a statistic set unless all its
     values are the same. Source: docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/
@@ -102,7 +103,7 @@ class Percentiles(Statistics):
 
     def get_statistics_for_type(self, stat: str) -> Any:
         """Return one statistic, None if there is none."""
-        if not stat.startswith("p"):
+        if not stat.startswith(EXTENDED):
             return super().get_statistics_for_type(stat)
         values: list[float] = []
         for datum in self.metric_data:
@@ -115,14 +116,13 @@ class Percentiles(Statistics):
                     values += [low] * int(datum.sample_count)
                 case _:
                     return None
-        return percentile(values, float(stat[1:])) if min(values) >= 0 else None
+        return extended_statistic(stat, values) if min(values) >= 0 else None
 
     @property
     def extended_statistics(self) -> dict[str, float] | None:
-        """The percentiles that GetMetricStatistics is asked for."""
-        values = {
-            stat: self.get_statistics_for_type(stat) for stat in self.stats if stat.startswith("p")
-        }
+        """What GetMetricStatistics is asked for besides moto's own statistics."""
+        asked = [stat for stat in self.stats if stat.startswith(EXTENDED)]
+        values = {stat: self.get_statistics_for_type(stat) for stat in asked}
         return {stat: value for stat, value in values.items() if value is not None} or None
 
 
@@ -139,13 +139,18 @@ CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignor
 CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
 answer_account()
+# moto's PutMetricAlarm takes the rule of a composite alarm, but no action leads there.
+CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # as said
 
 
 type Archives = Mapping[Path, str]
 
 
 class Cloud:
-    """An AWS account of one Region, empty until a stack is created in it."""
+    """An AWS account of one Region, empty until a stack is created in it.
+
+    Its APIs answer whoever signs with its `key`.
+    """
 
     def __init__(self, region: str) -> None:
         moto_api_backend.reset()  # moto's backends belong to the process
@@ -155,27 +160,38 @@ class Cloud:
         self._metrics = cloudwatch_backends[ACCOUNT_ID][region].metric_data
         self._stacks = cloudformation_backends[ACCOUNT_ID][region]
         self.code_deploy = codedeploy_backends[ACCOUNT_ID][region]
-        self._server: ThreadedMotoServer | None = None
+        self.key = create_access_key()
+        self._endpoint_url = ""
+        self._exits = ExitStack()
         self._url = ""
         self._resources: dict[str, Any] = {}
         self._published = 0
 
     def start(self, port: int) -> str:
         """Serve AWS's APIs on the loopback interface; return their endpoint URL."""
-        socket.create_server(("127.0.0.1", port)).close()  # moto would wait for a busy port forever
-        self._server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-        self._server.start()
-        return "http://{}:{}".format(*self._server.get_host_and_port())
+        endpoint = AwsEndpoint(port, self.key)
+        self._exits.callback(endpoint.stop)
+        self._exits.enter_context(sign_tasks(self.key, endpoint.url))
+        self._endpoint_url = endpoint.url
+        return endpoint.url
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the environment variables with which boto3 and the AWS CLI use the account.
+
+        The empty session token replaces one of real credentials, which they would send otherwise.
+        """
+        return {
+            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.key.id,
+            "AWS_SECRET_ACCESS_KEY": self.key.secret,
+            "AWS_SESSION_TOKEN": "",
+            "AWS_REGION": self._region,
+            "AWS_DEFAULT_REGION": self._region,
+        }
 
     def stop(self) -> None:
         """Stop serving."""
-        if self._server:
-            stopping = threading.Thread(target=self._server.stop)
-            stopping.start()
-            # A connection wakes the server, which otherwise looks only twice a second.
-            with contextlib.suppress(ConnectionError):  # it may just have looked
-                socket.create_connection(self._server.get_host_and_port()).close()
-            stopping.join()
+        self._exits.close()
 
     def create_stack(self, stack: Stack, archives: Archives, url: str) -> None:
         """Create everything the stack holds that other tools read, with the alias on version 1.
@@ -222,12 +238,11 @@ class Cloud:
         held: Any = self._stacks.get_stack(stack)
         held.status, held.stack_status_reason = status, reason
 
-    def put_dashboards(self, stack: Stack, version: str) -> None:
-        """Let the dashboards show the alarms of a version that was just published."""
-        for properties in stack.resources(DASHBOARD, version).values():
-            cloudwatch_backends[ACCOUNT_ID][self._region].put_dashboard(
-                properties["DashboardName"], properties["DashboardBody"]
-            )
+    def put_dashboard(self, properties: Mapping[str, str]) -> None:
+        """Create or change a dashboard, from its CloudFormation properties."""
+        cloudwatch_backends[ACCOUNT_ID][self._region].put_dashboard(
+            properties["DashboardName"], properties["DashboardBody"]
+        )
 
     def publish(self, function: Function, archives: Archives) -> str:
         """Publish the next version of the function; return its number, which no other ever had."""
@@ -340,11 +355,9 @@ class Cloud:
 def tell_template(stack: Stack, archives: Archives) -> dict[str, Any]:
     """Return the template as SAM CLI sends it: the key of an upload in the place of each folder."""
     template = deepcopy(dict(stack.source))
-    for resource in template.get("Resources", {}).values():
-        properties = resource.get("Properties", {})
-        for field in {"CodeUri", "ContentUri"} & properties.keys():
-            held = archives.get((stack.build / str(properties[field])).resolve())
-            properties[field] = f"s3://local/{_name_upload(held) if held else 'unknown'}"
+    for properties, key, path in list_paths(template):
+        held = archives.get((stack.build / path).resolve())
+        properties[key] = f"s3://local/{_name_upload(held) if held else 'unknown'}"
     return template
 
 

@@ -1,17 +1,17 @@
 """CloudFormation's part of a release: what else of the stack changes with a version, and back."""
 
 import asyncio
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.local.cloud import Archives, Cloud, archive, tell_template
+from infra.local.cloud import DASHBOARD, Archives, Cloud, archive, tell_template
 from infra.local.code_deploy import CodeDeploy, Event, Progress, Release, plan
 from infra.local.errors import ReleaseError
 from infra.local.stack import Function, Stack
 from infra.local.versions import LATEST, Version, Versions
-from infra.local.watch import delete_alarms, name_alarms, put_alarms
+from infra.local.watch import ALARM_KINDS, delete_alarms, name_alarms, put_alarm
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -82,10 +82,10 @@ class CloudFormation:
         self._cloud.create_stack(stack, archives, url)
         self._functions[stack.function.name] = self._host(stack.function)
         published = await self._add(Published(stack, "1", archives))
-        self._current = self._newest = await self._apply(published)
+        self._current = self._newest = await self._apply_all(published)
 
     async def publish(self, stack: Stack) -> str:
-        """Publish the next version, with its gate, alarms and dashboard; the alias stays."""
+        """Publish the next version, with all that does not wait for the alias, which stays."""
         return await self._publish(stack, await asyncio.to_thread(archive, stack))
 
     async def release(self, stack: Stack, tell: Callable[[Event], None]) -> Release:
@@ -109,7 +109,7 @@ class CloudFormation:
             current, newest = self._current, self._newest
             if stack.version_id == current.stack.version_id and current.has_files(stack, archives):
                 unchanged = replace(current, stack=stack, archives=archives, gate=None)
-                await self._settle(await self._apply(unchanged), current)
+                await self._settle(await self._apply_all(unchanged), current)
                 self._end("UPDATE_COMPLETE")
             elif _settings(stack) == _settings(newest.stack) and newest.has_files(stack, archives):
                 text = f"A version for this Lambda function exists ( {newest.version} )"
@@ -160,11 +160,13 @@ class CloudFormation:
             else:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
-            release = Release(version, deployment_id, status, reason, tuple(progress.events))
+            events = tuple(progress.events)
+            release = Release(version, deployment_id, status, reason, events, progress.gate)
             if release.is_promoted:
                 release = await self._finish(release, new, old, progress)
             elif not is_stuck:
-                await self._settle(await self._apply(old), new)
+                before, _ = old.stack.order()
+                await self._settle(await self._apply(old, before), new)
         except BaseException as error:
             self._end("UPDATE_ROLLBACK_FAILED", str(error))
             raise
@@ -180,10 +182,12 @@ class CloudFormation:
         It returns as it moved, by a deployment; that no alarm of the new version stops that one is
         assumed: CloudFormation gives the deployment group its old alarms first.
         """
+        _, after = new.stack.order()
         try:
-            await self._settle(new, old)
+            await self._settle(await self._apply(new, after), old)
         except Exception as error:
-            old, function = await self._apply(old), new.stack.function
+            before, after = old.stack.order()
+            old, function = await self._apply(old, before), new.stack.function
             if preference := old.stack.preference(old.version):
                 back = await self._code_deploy.deploy(
                     function,
@@ -198,14 +202,17 @@ class CloudFormation:
             else:
                 self._cloud.shift(function, old.version, {})
             progress.note("rolled-back", f"all requests go to version {old.version}", 0)
-            await self._settle(old, new)
+            await self._settle(await self._apply(old, after), new)
             reason = f"the stack failed after the promotion: {error}"
             return replace(release, status="Failed", reason=reason, events=tuple(progress.events))
         return release
 
     async def _publish(self, stack: Stack, archives: Archives) -> str:
         number = self._cloud.publish(stack.function, archives)
-        self._newest = await self._apply(await self._add(Published(stack, number, archives)))
+        before, _ = stack.order()
+        self._newest = await self._apply(
+            await self._add(Published(stack, number, archives)), before
+        )
         return number
 
     async def _add(self, published: Published) -> Published:
@@ -214,14 +221,28 @@ class CloudFormation:
         await self._functions[function.name].add(published.version, function)
         return published
 
-    async def _apply(self, published: Published) -> Published:
-        """Make everything that goes with a version, or put it back, as its stack says."""
+    async def _apply_all(self, published: Published) -> Published:
+        before, after = published.stack.order()
+        return await self._apply(published, [*before, *after])
+
+    async def _apply(self, published: Published, logical_ids: Iterable[str]) -> Published:
+        """Make or put back resources of a version in this order, as far as they exist here."""
         stack, version = published.stack, published.version
-        gate = await self._put_gate(published)
-        if preference := stack.preference(version):
-            self._deployments.put_group(preference)
-        await asyncio.to_thread(put_alarms, self._cloudwatch, stack, version)
-        await asyncio.to_thread(self._cloud.put_dashboards, stack, version)
+        preference, names = stack.preference(version), name_alarms(stack, version)
+        resolved = {kind: stack.resources(kind, version) for kind in (*ALARM_KINDS, DASHBOARD)}
+        gate = published.gate
+        for logical_id in logical_ids:
+            kind = stack.template["Resources"][logical_id]["Type"]
+            properties = resolved.get(kind, {}).get(logical_id)
+            if kind == "AWS::Lambda::Function" and stack.is_gate(logical_id, version):
+                gate = await self._put_gate(published)
+            elif kind == "AWS::CodeDeploy::DeploymentGroup" and preference:
+                self._deployments.put_group(preference)
+            elif kind in ALARM_KINDS and properties:
+                name = names[logical_id]
+                await asyncio.to_thread(put_alarm, self._cloudwatch, name, properties)
+            elif kind == DASHBOARD and properties:
+                self._cloud.put_dashboard(properties)
         return replace(published, gate=gate)
 
     async def _put_gate(self, published: Published) -> Version | None:
@@ -245,7 +266,7 @@ class CloudFormation:
         self._serve(kept.stack)
         if kept.version != left.version:
             await self._functions[left.stack.function.name].rest(left.version)
-        names = [set(name_alarms(one.stack, one.version)) for one in (left, kept)]
+        names = [set(name_alarms(one.stack, one.version).values()) for one in (left, kept)]
         await asyncio.to_thread(delete_alarms, self._cloudwatch, names[0] - names[1])
         self._cloud.update_stack(kept.stack, kept.version)
 

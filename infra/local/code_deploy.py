@@ -10,7 +10,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ class Release:
 
     It is Failed, too, where the stack failed after the promotion, and was taken back.
     `deployment_id` is empty where the template has no deployment group, `reason` where it
-    succeeded.
+    succeeded. `gate` is what the hook answered.
     """
 
     version: str
@@ -55,6 +55,7 @@ class Release:
     status: str
     reason: str
     events: tuple[Event, ...]
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_promoted(self) -> bool:
@@ -69,6 +70,7 @@ class Progress:
     tell: Callable[[Event], None]
     events: list[Event] = field(default_factory=list)
     percent: float = 0
+    gate: Mapping[str, Any] = field(default_factory=dict)  # what the hook answered
 
     def note(self, kind: str, text: str, percent: float | None = None) -> None:
         """Add an event; without `percent` the traffic stays where it is."""
@@ -181,7 +183,7 @@ class CodeDeploy:
         """Give version `current` all traffic again, if the hook lets that pass."""
         self._running = running = Running(back)
         try:
-            await self._run_hook(running, preference, "the way back")
+            await self._run_hook(running, preference, "the way back", Progress(lambda _: None))
         except DeploymentFailure as failure:
             progress.note("failed", str(failure))
             self._deployments.fail(back, failure.status, failure.code, str(failure))
@@ -225,7 +227,7 @@ class CodeDeploy:
             return
         progress.note("gate-started", f"{preference.hook} tries the new version")
         look = partial(self._look, running, preference)
-        await self._run_hook(running, preference, "the new version", look)
+        await self._run_hook(running, preference, "the new version", progress, look)
         progress.note("gate-passed", "the gate let the new version pass")
 
     async def _run_hook(
@@ -233,6 +235,7 @@ class CodeDeploy:
         running: Running,
         preference: Preference,
         what: str,
+        progress: Progress,
         look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Invoke the hook, if there is one, and wait for its report.
@@ -255,11 +258,11 @@ class CodeDeploy:
                 await look()
             await self._sleep(running, hook)
         status = running.report.result() if running.report.done() else ""
-        answer = _read_answer(hook)
+        progress.gate = _read_answer(hook)
         if status == "Succeeded":
             return
         silent = f"{preference.hook} ended without a report to CodeDeploy"
-        why = answer or "it gave no reason"
+        why = progress.gate.get("reason") or "it gave no reason"
         text = f"the gate refused {what}: {why}" if status else f"{silent}: {why}"
         raise DeploymentFailure("gate-refused", "Failed", "HOOK_EXECUTION_FAILURE", text)
 
@@ -313,10 +316,11 @@ class CodeDeploy:
             stopping.cancel()
 
 
-def _read_answer(hook: asyncio.Future[bytes]) -> str:
-    """Return why a gate passed or refused a version, as far as it says so."""
+def _read_answer(hook: asyncio.Future[bytes]) -> Mapping[str, Any]:
+    """Return what a gate says of a version; the `reason` is that of its failure if it failed."""
     if error := hook.exception():
-        return error.text if isinstance(error, FunctionError) else str(error)
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(hook.result()).get("reason", ""))
-    return ""
+        return {"reason": error.text if isinstance(error, FunctionError) else str(error)}
+    with contextlib.suppress(ValueError):
+        if isinstance(answer := json.loads(hook.result()), dict):
+            return answer
+    return {}

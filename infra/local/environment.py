@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local import processes
 from infra.local.errors import FunctionError
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function
@@ -127,11 +129,21 @@ class Environment:
             self._ready.set_result(None)
         return await self._queue.get()
 
+    @property
+    def invocation(self) -> Invocation | None:
+        """The invocation whose answer is awaited, if there is one."""
+        return self._current if self._current and not self._current.result.done() else None
+
+    @property
+    def is_initialising(self) -> bool:
+        """Whether the runtime has not asked for work yet, nor failed."""
+        return not self._ready.done()
+
     def succeed(self, payload: bytes) -> None:
         """Take what the handler returned."""
         self._read()
-        if self._current and not self._current.result.done():
-            self._current.result.set_result(payload)
+        if invocation := self.invocation:
+            invocation.result.set_result(payload)
 
     def fail(self, error: FunctionError) -> None:
         """Take the error of the invocation, or of the initialisation before the first one."""
@@ -176,7 +188,7 @@ class Environment:
             timer.cancel()
 
     def _environment(self) -> dict[str, str]:
-        """Return what Lambda sets, and what stands in for its sandbox: HOME and `variables`.
+        """Return what Lambda sets, and what stands in for its sandbox.
 
         Source: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
         """
@@ -192,26 +204,29 @@ class Environment:
             "AWS_LAMBDA_LOG_FORMAT": function.log_format,
             "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._port}",
+            "AWS_LAMBDA_RUNTIME_API": self._address,
             "AWS_REGION": function.region,
             "HOME": self._directory,
             "LAMBDA_TASK_ROOT": str(task),
             "LANG": "en_US.UTF-8",
+            "LC_CTYPE": "C.UTF-8",  # Python's own choice where LANG does not exist (PEP 538)
+            "LOCPATH": os.devnull,  # so that it does not exist: Lambda has C and C.UTF-8 alone
             "LD_LIBRARY_PATH": f"{task}:{task}/lib:{opt}/lib",
             "PATH": f"{self._python.parent}:/usr/local/bin:/usr/bin:/bin:{opt}/bin",
             "PYTHONPATH": f"{task}:{opt}/python/lib/{function.runtime}/site-packages:{opt}/python",
+            "TEMPLATE_VARIABLES": json.dumps(dict(function.environment)),
             "TMPDIR": self._directory,
             "TZ": ":UTC",
             "_HANDLER": function.handler,
         }
         if function.log_level:
             lambda_["AWS_LAMBDA_LOG_LEVEL"] = function.log_level
-        return {**self._variables, **function.environment, **lambda_}
+        return {**self._variables, **lambda_}
 
     async def _live(self, api: RuntimeApi) -> None:
         """Run the process to its end, fail what it was doing then, and tidy up."""
         try:
-            self._port = await api.listen(self)
+            self._address = await api.listen(self)
         except OSError as error:  # this machine has no descriptor left
             self.alive = False
             self._spawned.set()
@@ -220,7 +235,7 @@ class Environment:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as self._directory:
             try:
                 cause = _name_end(await self._run())
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: NUL in a variable
                 cause = str(error)
             self.alive = False
             self._spawned.set()
@@ -228,12 +243,13 @@ class Environment:
             if not self._ready.cancelled():
                 self._ready.exception()  # seen, even if nobody waits any more
             self._queue.shutdown(immediate=True)
-            self._kill()  # what outlived the process
+            if self._process:
+                await processes.end(self._process)  # and what outlived it
             if self._output >= 0:
                 asyncio.get_running_loop().remove_reader(self._output)
                 os.close(self._output)
                 self._output = -1
-        await api.forget(self._port)
+        await api.forget(self._address)
 
     async def _run(self) -> int:
         self._output, output = os.pipe()
@@ -241,15 +257,13 @@ class Environment:
         asyncio.get_running_loop().add_reader(self._output, self._read)
         try:
             # -B: Lambda's file system is read-only; -P: bootstrap.py's folder is not for import.
-            # A process group of its own: the terminal's Ctrl-C is not for it.
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await processes.start(
                 *(self._python, "-B", "-P", BOOTSTRAP, self._function.handler),
                 cwd=self._place.task,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
             )
         finally:
             os.close(output)
@@ -257,9 +271,8 @@ class Environment:
         return await self._process.wait()
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self._process:
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process:
+            processes.kill(self._process)
 
     def _read(self) -> None:
         """Take the lines that the process has written by now."""

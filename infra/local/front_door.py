@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from infra.local.callers import refuse_foreign
 from infra.local.errors import FunctionError, ThrottledError
 from infra.local.event import Request, Response, ResponseError, message, to_event, to_response
 from infra.local.metrics import Metrics, platform_samples
@@ -64,7 +65,7 @@ class FrontDoor:
 
     def app(self) -> web.Application:
         """Make the server application."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES + 1)
+        app = web.Application(client_max_size=MAX_BODY_BYTES + 1, middlewares=[refuse_foreign])
         app.router.add_route("*", r"/{path:[\s\S]*}", self._handle)
         app.on_response_prepare.append(_hide_server)
         return app

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from infra.local.errors import ManagedRuntimeError
+from infra.local.processes import end, start
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
@@ -43,15 +44,13 @@ def _name_home(directory: Path) -> Path:
 
 
 async def _run(*command: str | Path) -> None:
-    process = await asyncio.create_subprocess_exec(
+    process = await start(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end(process)
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines()
         raise ManagedRuntimeError(

@@ -2,8 +2,15 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from infra.local.clock import Clock, read
+
+# CloudWatch has a value one to two minutes after it was measured.
+DELAY_SECONDS = 90
+PERCENTILE_RANK = re.compile(r"PR\(([\d.]*):([\d.]*)\)")
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -28,16 +35,19 @@ class Sample(NamedTuple):
 class Metrics:
     """Collects samples, and hands them over by series and second when flushed.
 
-    `clock` turns their time into the cloud's, where a rehearsal's minutes may be shorter.
+    `clock` turns their time into the cloud's, where a rehearsal's minutes may be shorter. They are
+    handed over when they are `delay` seconds of that clock old.
     """
 
     def __init__(
         self,
         put: Callable[[Iterable[Sample]], None],
-        clock: Callable[[float], float] = lambda time: time,
+        clock: Clock = lambda time: time,
+        delay: float = 0,
     ) -> None:
         self._put = put
         self._clock = clock
+        self._delay = delay
         self._samples: list[Sample] = []
 
     def add(self, samples: Iterable[Sample]) -> None:
@@ -45,11 +55,16 @@ class Metrics:
         self._samples.extend(samples)
 
     def flush(self) -> None:
-        """Hand over everything that was added."""
+        """Hand over everything that was added and is old enough."""
         samples, self._samples = self._samples, []
+        latest = read(self._clock) - self._delay
         merged: dict[tuple[Series, int], list[float]] = {}
-        for series, time, values in samples:
-            merged.setdefault((series, int(self._clock(time))), []).extend(values)
+        for sample in samples:
+            time = self._clock(sample.time)
+            if time <= latest:
+                merged.setdefault((sample.series, int(time)), []).extend(sample.values)
+            else:
+                self._samples.append(sample)
         self._put(Sample(series, time, values) for (series, time), values in merged.items())
 
 
@@ -103,6 +118,19 @@ def platform_samples(
         for unit, values in (("Count", counts), ("Milliseconds", milliseconds)):
             for name, value in values.items():
                 yield Sample(Series(namespace, name, unit, dimensions), time, [value])
+
+
+def extended_statistic(stat: str, values: Sequence[float]) -> float:
+    """Return a percentile, as p99, or a percentile rank, as PR(:500), of values.
+
+    A rank is the percentage of the values above its first number and up to its second. Source:
+    docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html. Raises
+    ValueError for any other statistic.
+    """
+    if rank := PERCENTILE_RANK.fullmatch(stat):
+        low, high = float(rank[1] or -math.inf), float(rank[2] or math.inf)
+        return 100 * sum(low < value <= high for value in values) / len(values)
+    return percentile(values, float(stat.removeprefix("p")))
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -11,7 +11,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +25,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from infra.local.errors import FunctionError, LocalRunError
+from infra.local.interruption import cancel_on_signals
 from infra.local.managed_runtime import prepare
+from infra.local.processes import end, start
 
 if TYPE_CHECKING:
     from infra.local.cloud_formation_api import Read
-    from infra.local.stack import Function, Stack
+    from infra.local.serve import LocalStack
+    from infra.local.stack import Stack
 
 BUILD = Path(".aws-sam/build")
 BUILD_LOG = Path("build/sam-build.log")
@@ -35,10 +44,15 @@ SHOWN_LOG_LINES = 20
 SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a terminal
 
 
-async def run(
-    port: int, aws_port: int, model: Path | None, concurrency: int, console: Console
+async def run(  # noqa: PLR0913, PLR0917 the command's options
+    port: int,
+    aws_port: int,
+    model: Path | None,
+    concurrency: int,
+    metric_delay: float,
+    console: Console,
 ) -> None:
-    """Serve the stack on 127.0.0.1 until SIGINT or SIGTERM.
+    """Serve the stack on 127.0.0.1 until a signal ends it.
 
     Raises LocalRunError when it cannot be served.
     """
@@ -67,6 +81,7 @@ async def run(
                         listener=listener,
                         aws_port=aws_port,
                         concurrency=concurrency,
+                        metric_delay=metric_delay,
                         on_error=show,
                         read=_reader(stack, model),
                     )
@@ -83,26 +98,12 @@ async def run(
                         ) from error
                     except OSError as error:
                         raise LocalRunError(f"cannot serve: {error}") from error
-            _announce(console, stack.function, directory, local.url, local.aws_endpoint_url)
+            _announce(console, stack, directory, local)
             ready.set()
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        console.print("Stopped.")
-
-
-def cancel_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into a cancellation, so that everything is tidied up."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    numbers = signal.SIGINT, signal.SIGTERM
-
-    def cancel() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-        if task:
-            task.cancel()
-
-    for number in numbers:
-        loop.add_signal_handler(number, cancel)
+        with suppress(OSError):  # the terminal may be gone
+            console.print("Stopped.")
 
 
 def _reserve(port: int) -> socket.socket:
@@ -139,18 +140,20 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
         for change in contract["provenance"].get("changes", ()):
             _print(console, f"Note: {change}")
     with _progress(console, "Building with sam build"):
-        building = asyncio.create_task(_build(console))
-        await asyncio.sleep(0)
+        building = await _start_build()
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
 
-        await building
+        await _wait_for_build(building, console)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     stack = read_stack(BUILD, STACK_NAME, region)
-    function = stack.function
-    check_machine(function.runtime, function.architecture)
+    check_machine(stack.function.runtime, stack.function.architecture)
     if not model:
         return stack
     _warn_of_size(contract["files"], console)
+    from infra.model.doctor import add_lengths
+
+    with _progress(console, "Trying the model"):
+        await add_lengths(MODEL_LAYER)
     return _use_model(stack)
 
 
@@ -184,6 +187,7 @@ def _reader(stack: "Stack", model: Path | None) -> "Read":
 
     def read(body: str | None, parameters: Mapping[str, str]) -> "Stack":
         built = read_stack(BUILD, stack.name, stack.region, parameters, body)
+        check_machine(built.function.runtime, built.function.architecture)
         return _use_model(built) if model and read_model(built) == replaced else built
 
     replaced = read_model(read_stack(BUILD, stack.name, stack.region))
@@ -219,8 +223,8 @@ async def alone(console: Console) -> AsyncIterator[None]:
         yield
 
 
-async def _build(console: Console) -> None:
-    """Run `sam build`; its output goes to a log, whose end is shown if it fails."""
+async def _start_build() -> asyncio.subprocess.Process:
+    """Start `sam build`, whose output goes to a log."""
     BUILD_LOG.parent.mkdir(parents=True, exist_ok=True)
     tools = Path(sys.executable).parent
     variables = {
@@ -229,21 +233,28 @@ async def _build(console: Console) -> None:
         "SAM_CLI_TELEMETRY": "0",
     }
     log = os.open(BUILD_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "samcli", "build"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=variables,
-        start_new_session=True,
-    )
-    os.close(log)
+    try:
+        return await start(
+            *(sys.executable, "-m", "samcli", "build"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=variables,
+        )
+    finally:
+        os.close(log)
+
+
+async def _wait_for_build(process: asyncio.subprocess.Process, console: Console) -> None:
+    """Wait for `sam build`; the end of its log is shown if it fails."""
     try:
         status = await process.wait()
     except asyncio.CancelledError:
         os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
         raise
+    finally:
+        await end(process)
     if status:
         _print(console, _tail(BUILD_LOG))
         raise LocalRunError(f"sam build failed with exit status {status} (log: {BUILD_LOG})")
@@ -261,22 +272,24 @@ def _progress(console: Console, text: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _announce(
-    console: Console, function: "Function", directory: Path, url: str, aws_endpoint_url: str
-) -> None:
-    """Print where what is, and a request to copy."""
-    [contract] = [layer / MODEL for layer in function.layers if (layer / MODEL).exists()]
+def _announce(console: Console, stack: "Stack", directory: Path, local: "LocalStack") -> None:
+    """Print where what is, and commands to copy."""
+    layers = stack.function.layers
+    [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
     manifest = json.loads(contract.read_text())
     body = json.dumps(sample_request(manifest))
     if len(body) > SHOWN_REQUEST:
         file = directory / "request.json"
         file.write_text(body)
         body = f"@{file}"
-    infer = f"{url}/v2/models/{manifest['name']}/infer"
+    infer = f"{local.url}/v2/models/{manifest['name']}/infer"
+    variables = " ".join(f"{key}={value}" for key, value in local.cloud.variables().items())
     _print(
         console,
-        f"Ready: {manifest['name']} on {url} (Ctrl-C stops it)\n"
-        f"  logs: {directory}/logs   AWS: AWS_ENDPOINT_URL={aws_endpoint_url}\n"
+        f"Ready: {manifest['name']} on {local.url} (Ctrl-C stops it)\n"
+        f"  logs: {directory}/logs\n"
+        "For boto3, the AWS CLI and `infra` in another terminal:\n"
+        f"  export {variables}\n"
         "Try it:\n"
         f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
     )

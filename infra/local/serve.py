@@ -24,7 +24,7 @@ from infra.local.errors import StackError
 from infra.local.front_door import FrontDoor
 from infra.local.lambda_api import answer_invoke
 from infra.local.logs import Logs
-from infra.local.metrics import Metrics
+from infra.local.metrics import DELAY_SECONDS, Metrics
 from infra.local.runtime_api import RuntimeApi
 from infra.local.stack import Function, Stack
 from infra.local.versions import LATEST, Call, Versions
@@ -65,7 +65,7 @@ class LocalStack:
         return await self.formation.release(stack, tell)
 
     async def flush(self) -> None:
-        """Bring the metrics and the log of every answered request into CloudWatch."""
+        """Bring the log of every answered request, and metrics in time, into CloudWatch."""
         await _flush(self.metrics, self.logs)
 
 
@@ -82,6 +82,7 @@ async def serve(  # noqa: PLR0913 most have defaults
     on_error: Callable[[str, str], None] = lambda _version, _line: None,
     on_pick: Callable[[str, str], None] = lambda _id, _version: None,
     clock: Clock = lambda time: time,
+    metric_delay: float = DELAY_SECONDS,
     watch: bool = True,
     read: Read | None = None,
 ) -> AsyncIterator[LocalStack]:
@@ -89,7 +90,8 @@ async def serve(  # noqa: PLR0913 most have defaults
 
     `python` is the managed runtime's, `listener` the bound socket of the API (default: any free
     port of 127.0.0.1), `aws_port` that of AWS's own APIs (0: any free one). `clock` turns the time
-    here into the time of the metrics; with `watch` the alarms get their states each minute of it.
+    here into the time of the metrics, which come `metric_delay` seconds of it late, as on AWS; with
+    `watch` the alarms get their states each minute of it.
     `read` reads the build again when UpdateStack asks for a release of it.
     `on_pick` gets the id of each request that goes to a version, and the version's number.
     One at a time in a process: moto's state is the process's. Raises FunctionError when the
@@ -104,8 +106,8 @@ async def serve(  # noqa: PLR0913 most have defaults
         cloud = Cloud(stack.region)
         aws_endpoint_url = cloud.start(aws_port)
         exits.callback(cloud.stop)
-        cloudwatch = connect(aws_endpoint_url, stack.region)
-        metrics = Metrics(cloud.put_metrics, clock)
+        cloudwatch = connect(aws_endpoint_url, stack.region, cloud.key)
+        metrics = Metrics(cloud.put_metrics, clock, metric_delay)
         logs: list[Logs] = []
         api = RuntimeApi()
         await api.start()
@@ -122,12 +124,7 @@ async def serve(  # noqa: PLR0913 most have defaults
                 metrics=metrics,
                 logs=logs[-1],
                 concurrency=concurrency,
-                variables={
-                    "AWS_ACCESS_KEY_ID": "local",
-                    "AWS_SECRET_ACCESS_KEY": "local",
-                    "AWS_SESSION_TOKEN": "local",
-                    "AWS_ENDPOINT_URL": aws_endpoint_url,
-                },
+                variables=cloud.variables(),
                 on_error=on_error if is_own else lambda _version, line: on_error(GATE, line),
             )
             exits.callback(shutil.rmtree, versions.files, ignore_errors=True)

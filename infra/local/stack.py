@@ -1,7 +1,8 @@
 """What `sam build` made, read as CloudFormation would read it."""
 
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +18,14 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from infra.local.route import Route
+from infra.local.variables import check_variables
 
 ACCOUNT_ID = "123456789012"
 API_ID = "local"
+RUNTIME = re.compile(r"python3\.\d{1,2}")  # it is in paths
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,11 @@ class Stack:
         """Return the properties of every resource of one type, by its logical id."""
         return _resources(self.template, kind, self.resolvers(version))
 
+    def order(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the logical ids that CloudFormation changes before the alias, and those after."""
+        [alias] = _find(self.template["Resources"], "AWS::Lambda::Alias")
+        return order_around(self.template["Resources"], alias)
+
     def outputs(self, version: str) -> Mapping[str, tuple[str, str]]:
         """Return the stack's outputs as (value, description)."""
         resolve = self.resolvers(version)
@@ -128,6 +137,12 @@ class Stack:
             hook=policy.get("BeforeAllowTrafficHook"),
             properties=group,
         )
+
+    def is_gate(self, logical_id: str, version: str) -> bool:
+        """Tell whether a function is the hook that is deployed with a version."""
+        preference = self.preference(version)
+        name = self.resolvers(version)({"Ref": logical_id})
+        return preference is not None and preference.hook == name
 
     def gate(self, version: str) -> Function | None:
         """Return the hook that is deployed with a version; layers they share are the same files."""
@@ -180,16 +195,18 @@ def read_stack(
     Where `parameters` has no value a parameter has its default. Raises StackError.
     """
     try:
-        template = yaml_parse(body or (build / "template.yaml").read_text())
+        built = yaml_parse((build / "template.yaml").read_text())
+        template = yaml_parse(body) if body else built
     except FileNotFoundError:
         raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
+        folders = {(build / path).resolve() for _, _, path in list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
         source = deepcopy(template)
         translated = _translate(template, region, values)
-        stack = _require_folders(_stack(translated, build, name, region, values))
+        stack = _require_files(_stack(translated, build, name, region, values), folders)
         return replace(stack, source=source)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
@@ -218,6 +235,15 @@ def _give_values(
     return values
 
 
+def list_paths(template: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield every path of a SAM template to code: its place, that is properties and key, and it."""
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        for key in ("CodeUri", "ContentUri"):
+            if properties.get(key) is not None:
+                yield properties, key, str(properties[key])
+
+
 def _translate(
     template: dict[str, Any], region: str, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -227,11 +253,8 @@ def _translate(
     the session only its Region, and asks for managed policies only to turn names into ARNs.
     """
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    for resource in template["Resources"].values():
-        for key in ("CodeUri", "ContentUri"):
-            path = resource.get("Properties", {}).get(key)
-            if path is not None:
-                resource["Properties"][key] = {"Bucket": "local", "Key": str(path)}
+    for properties, key, path in list(list_paths(template)):
+        properties[key] = {"Bucket": "local", "Key": path}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
     translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)
@@ -317,7 +340,11 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
     layers = [resources[layer]["Properties"]["Content"] for layer in _layer_ids(properties)]
     properties = resolve(properties)
     variables = properties.get("Environment", {}).get("Variables", {})
+    environment = {str(key): str(value) for key, value in variables.items()}
+    check_variables(environment)
     logs = properties.get("LoggingConfig", {})
+    if not RUNTIME.fullmatch(properties["Runtime"]):
+        raise StackError(f"Runtime is {properties['Runtime'][:64]!r}, expected one of Python")
     return Function(
         name=name,
         alias=alias,
@@ -326,7 +353,7 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
         architecture=properties.get("Architectures", ["x86_64"])[0],
         memory_mb=properties.get("MemorySize", 128),
         timeout_seconds=properties.get("Timeout", 3),
-        environment={key: str(value) for key, value in variables.items()},
+        environment=environment,
         log_group=logs.get("LogGroup", f"/aws/lambda/{name}"),
         log_format=logs.get("LogFormat", "Text"),
         log_level=logs.get("ApplicationLogLevel"),
@@ -368,7 +395,7 @@ def _name_alarms(
     resolve = _resolver({"Resources": resources}, known)
     references = {}
     for logical_id, resource in resources.items():
-        if resource["Type"] == "AWS::CloudWatch::Alarm":
+        if resource["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
             name = resolve(resource["Properties"].get("AlarmName", f"{stack}-{logical_id}"))
             arn = f"arn:aws:cloudwatch:{region}:{ACCOUNT_ID}:alarm:{name}"
             references[logical_id] = {"Ref": name, "Arn": arn}
@@ -411,10 +438,37 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _require_folders(stack: Stack) -> Stack:
-    """Return a stack of which everything is built now: a later build may take it away again."""
+def _require_files(stack: Stack, folders: Collection[Path]) -> Stack:
+    """Return a stack of which everything is built now: a later build may take it away again.
+
+    `folders` are those of the built template, which another template cannot add to.
+    """
     for function in filter(None, (stack.function, stack.gate("1"))):
         for folder in (function.code, *function.layers):
+            if folder not in folders:
+                raise StackError(
+                    f"the template takes code from a folder named {folder.name[:64]!r}: expected "
+                    "one that the template in the build has"
+                )
             if not folder.is_dir():
                 raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
+        if not _has_handler(function):
+            raise StackError(
+                f"the template's Handler is {function.handler[:64]!r}: expected module.function, "
+                "with a module that is in the built code or a layer"
+            )
     return stack
+
+
+def _has_handler(function: Function) -> bool:
+    """Tell whether the handler's module is among what was built: Python has many others."""
+    module, dot, name = function.handler.rpartition(".")
+    parts = module.replace("/", ".").split(".")
+    if not (dot and all(part.isidentifier() for part in (*parts, name))):
+        return False
+    packages = "python", f"python/lib/{function.runtime}/site-packages"
+    roots = (function.code, *(layer / one for layer in function.layers for one in packages))
+    places = [root.joinpath(*parts) for root in roots]
+    return any(
+        one.with_suffix(".py").is_file() or (one / "__init__.py").is_file() for one in places
+    )

@@ -11,7 +11,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.alarm_rule import is_met, list_alarms
 from infra.alarms import AlarmError, Evaluation, State, evaluate, read_alarm, read_data
+from infra.local.access_key import AccessKey
 from infra.local.clock import Clock, pause, read
 from infra.local.stack import Stack
 from infra.metric_math import ExpressionError
@@ -20,17 +22,18 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
 LOOK_SECONDS = 1  # between two looks at the clock
+ALARM_KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 NUMBERS = {"Threshold": float, "EvaluationPeriods": int, "DatapointsToAlarm": int, "Period": int}
 
 
-def connect(endpoint_url: str, region: str) -> "CloudWatchClient":
+def connect(endpoint_url: str, region: str, key: AccessKey) -> "CloudWatchClient":
     """Return a client for the local run's CloudWatch."""
     return boto3.client(
         "cloudwatch",
         endpoint_url=endpoint_url,
         region_name=region,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto takes any
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
         config=Config(retries={"total_max_attempts": 1}),  # when the local run stops, none waits
     )
 
@@ -67,24 +70,24 @@ class Watcher:
                     await asyncio.to_thread(update_states, self._client, at)
 
 
-def put_alarms(client: "CloudWatchClient", stack: Stack, version: str) -> None:
-    """Create or update the stack's alarms, as CloudFormation does when it publishes a version.
+def put_alarm(client: "CloudWatchClient", name: str, properties: Mapping[str, Any]) -> None:
+    """Create or update an alarm, a composite one too, from its CloudFormation properties.
 
     A new alarm has no state yet; one that exists keeps its own.
     """
-    held = {one["AlarmName"]: one["StateValue"] for one in _describe(client)}
-    for name, properties in name_alarms(stack, version).items():
-        numbers = {key: NUMBERS[key](properties[key]) for key in NUMBERS.keys() & properties}
-        client.put_metric_alarm(**{**properties, **numbers, "AlarmName": name})
-        _set(client, name, held.get(name, "INSUFFICIENT_DATA"), "Unchecked: Initial alarm creation")
+    held = {one["AlarmName"]: one["StateValue"] for one in _describe(client, AlarmNames=[name])}
+    numbers = {key: NUMBERS[key](properties[key]) for key in NUMBERS.keys() & properties}
+    put = client.put_composite_alarm if "AlarmRule" in properties else client.put_metric_alarm
+    put(**{**properties, **numbers, "AlarmName": name})
+    _set(client, name, held.get(name, "INSUFFICIENT_DATA"), "Unchecked: Initial alarm creation")
 
 
-def name_alarms(stack: Stack, version: str) -> dict[str, Mapping[str, Any]]:
-    """Return the properties of the stack's alarms by their names."""
-    alarms = stack.resources("AWS::CloudWatch::Alarm", version)
+def name_alarms(stack: Stack, version: str) -> dict[str, str]:
+    """Return the names of the stack's alarms by their logical ids."""
     return {
-        properties.get("AlarmName", f"{stack.name}-{logical_id}"): properties
-        for logical_id, properties in alarms.items()
+        logical_id: properties.get("AlarmName", f"{stack.name}-{logical_id}")
+        for kind in ALARM_KINDS
+        for logical_id, properties in stack.resources(kind, version).items()
     }
 
 
@@ -96,21 +99,33 @@ def delete_alarms(client: "CloudWatchClient", names: Iterable[str]) -> None:
 
 def update_states(client: "CloudWatchClient", now: datetime) -> None:
     """Give every alarm the state that CloudWatch would give it at `now`."""
-    for properties in _describe(client):
+    states: dict[str, State] = {}
+    for properties in sorted(_describe(client), key=lambda one: "AlarmRule" in one):
         name, state = properties["AlarmName"], State(properties["StateValue"])
         try:
-            alarm = read_alarm(name, properties)
-            new = evaluate(alarm, partial(read_data, client), now, state)
+            if rule := properties.get("AlarmRule"):
+                new = _evaluate_rule(rule, states)
+            else:
+                new = evaluate(read_alarm(name, properties), partial(read_data, client), now, state)
         except (AlarmError, ExpressionError) as error:
             new = Evaluation(State.INSUFFICIENT_DATA, str(error))
+        states[name] = new.state
         if new.state != state:
             with contextlib.suppress(client.exceptions.ResourceNotFound):  # just deleted
                 _set(client, name, new.state, new.reason)
 
 
-def _describe(client: "CloudWatchClient") -> list[Mapping[str, Any]]:
-    pages = client.get_paginator("describe_alarms").paginate()
-    return [alarm for page in pages for alarm in page["MetricAlarms"]]
+def _evaluate_rule(rule: str, states: Mapping[str, State]) -> Evaluation:
+    ringing = [name for name in list_alarms(rule) if states.get(name) == State.ALARM]
+    reason = f"in state ALARM: {', '.join(ringing) or 'none'}"
+    return Evaluation(State.ALARM if is_met(rule, states) else State.OK, reason)
+
+
+def _describe(client: "CloudWatchClient", **which: Any) -> list[Mapping[str, Any]]:
+    pages = client.get_paginator("describe_alarms").paginate(
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"], **which
+    )
+    return [alarm for page in pages for alarm in (*page["MetricAlarms"], *page["CompositeAlarms"])]
 
 
 def _set(client: "CloudWatchClient", name: str, state: Any, reason: str) -> None:

@@ -160,6 +160,17 @@ def _tell_values(tensor: dict[str, Any]) -> Iterator[str]:
     yield from (f"{where}indices from {one[0]} to {one[1]}" for where, one in ranges if one)
     categories = ("", tensor.get("categories")), *_columns(tensor, "column_categories")
     yield from (f"{where}{len(one)} categories" for where, one in categories if one)
+    if tensor.get("sizes"):
+        yield "sizes of what the model makes"
+    for place, least in enumerate(tensor.get("least_lengths", ())):
+        if least:
+            yield f"shape[{place}] at least {least}"
+    for place, lengths in enumerate(tensor.get("answered_lengths", ())):
+        shortest, longest = lengths or (1, None)
+        if shortest > 1:
+            yield f"shape[{place}] at least {shortest}"
+        if longest:
+            yield f"shape[{place}] at most {longest}"
 
 
 def _columns(tensor: dict[str, Any], field: str) -> Iterator[tuple[str, Any]]:

@@ -68,6 +68,12 @@ def succeed(contract: Contract, previous: Contract, version: str | None) -> None
                 tensor.setdefault(detail, known)
 
 
+def update_inputs(contract: Contract, fields: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add fields to inputs, by their names."""
+    for tensor in contract["inputs"]:
+        tensor.update(fields.get(tensor["name"], {}))
+
+
 def label(contract: Contract, labels: Sequence[str]) -> None:
     """Name the columns of the last output that has so many; raise WishError if none has."""
     for tensor in reversed(contract["outputs"]):

@@ -1,5 +1,6 @@
 """Tells whether and how well a model would run on Lambda, before anything is deployed."""
 
+import contextlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,11 @@ from typing import Any
 
 from infra.artifacts import BUDGET, LIMIT, MB
 from infra.local.run import BUILD
-from infra.model.contract import Contract, describe
+from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.graph import Graph, Tensor, read_graph
-from infra.model.layer import digest, write
+from infra.model.layer import digest, read_contract, seal, write
+from infra.model.lengths import measure_lengths
 from infra.model.outputs import Shapes, declare, find_shapes
 from infra.model.sample_file import read_samples
 from infra.model.samples import Array, Samples, make_up
@@ -25,6 +27,7 @@ BATCH = 100  # rows
 FEW = (1, 2, 3)  # rows of the requests that show which lengths follow them
 # Lengths for dimensions that have none, and whether all is zero: the first that the model takes.
 MADE_UP = ((64, False), (1, False), (64, True), (1, True))
+SEARCH_SECONDS, SHORT_SEARCH_SECONDS = 60, 5  # for the lengths that a model answers
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Examination:
     measured: Measurement
     notes: Sequence[str]
     shapes: Shapes  # of the outputs that the graph declares otherwise
+    lengths: Mapping[str, Mapping[str, Any]]  # fields, by input
 
 
 async def check(source: Path, samples: Path | None, features: Sequence[str]) -> Diagnosis:
@@ -87,6 +91,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
     size = measure_size(graph.bytes, BUILD)
     problems, measured = [*graph.problems, *check_size(size)], None
     notes: list[str] = []
+    inputs = graph.inputs
     if not graph.problems:
         rows = read_samples(samples, graph.inputs, features) if samples else None
         notes += rows.notes if rows else ()
@@ -98,6 +103,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
             notes += examination.notes
             measured = examination.measured
             graph = declare(graph, examination.shapes)
+            inputs = tuple({**one, **examination.lengths.get(one["name"], {})} for one in inputs)
     return Diagnosis(
         file=source.name,
         problems=problems,
@@ -107,7 +113,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         ir_version=graph.model.ir_version,
         opsets=graph.opsets,
         operators=graph.operators,
-        inputs=graph.inputs,
+        inputs=inputs,
         outputs=graph.outputs,
         external_data={name: path.stat().st_size for name, path in graph.external.items()},
         size=size,
@@ -161,7 +167,29 @@ async def examine(
         batch_ms=batch_ms,
         repeatable=repeatable,
     )
-    return Examination(samples, measured, notes, shapes)
+    lengths = {}
+    if samples is not None:  # last: crashes end what was measured
+        request = samples.request([0])
+        lengths = await measure_lengths(trial, contract["inputs"], request, SEARCH_SECONDS)
+    return Examination(samples, measured, notes, shapes, lengths)
+
+
+async def add_lengths(layer: Path) -> None:
+    """Add to a derived model.json how long the dimensions of its inputs can be.
+
+    It stays as it is if the model takes no made-up numbers, or cannot be loaded at all.
+    """
+    contract = read_contract(layer / "model")
+    inputs = contract["inputs"]
+    with contextlib.suppress(ModelError):
+        async with open_bench() as bench:
+            trial = await bench.load(layer, contract["name"])
+            samples, _ = await find_made_up(trial, inputs)
+            if samples is not None:
+                request = samples.request([0])
+                lengths = await measure_lengths(trial, inputs, request, SHORT_SEARCH_SECONDS)
+                update_inputs(contract, lengths)
+                seal(contract, layer / "model")
 
 
 def check_size(size: Size) -> list[str]:

@@ -21,6 +21,7 @@ from infra.model.contract import (
     name_features,
     plain,
     succeed,
+    update_inputs,
 )
 from infra.model.doctor import (
     Examination,
@@ -108,6 +109,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             else _recall_texts(contract, previous)
         )
         examined = await examine(trial, contract, _recall(contract, former) or samples, texts)
+        update_inputs(contract, examined.lengths)
         if examined.shapes:
             graph = declare(graph, examined.shapes)
             contract["outputs"] = [correct(one, examined.shapes) for one in contract["outputs"]]
@@ -133,9 +135,13 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
             contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
-        notes = [*(samples.notes if samples else ()), *graph.changes, *examined.notes]
-        notes += _compare_with(contract, previous, former)
-        notes += _advise(contract, samples, examined, bench.function.memory_mb)
+        notes = [
+            *(samples.notes if samples else ()),
+            *graph.changes,
+            *examined.notes,
+            *_compare_with(contract, previous, former),
+            *_advise(contract, samples, examined, bench.function.memory_mb),
+        ]
         if contract["golden"] and examined.measured.load_ms >= WORTHWHILE_MS:
             layer, note = await simplify(bench, trial, layer, contract)
             notes.append(note)

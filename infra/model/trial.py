@@ -20,6 +20,7 @@ from infra.local.environment import Environment, Place
 from infra.local.errors import FunctionError
 from infra.local.managed_runtime import prepare
 from infra.local.metrics import Sample, read_emf
+from infra.local.processes import end, start
 from infra.local.run import BUILD, MODEL, STACK_NAME, check_machine
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function, read_stack
@@ -61,7 +62,7 @@ class Bench:
 
     async def simplify(self, source: Path, target: Path) -> None:
         """Let onnxruntime write the graph that it would make of `source` at each start."""
-        process = await asyncio.create_subprocess_exec(
+        process = await start(
             *(self.python, "-B", "-P", "-c", SIMPLIFY, source, target),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -71,9 +72,7 @@ class Bench:
         try:
             status = await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await end(process)
         if status:
             raise ModelError(f"onnxruntime cannot simplify the graph (exit status {status})")
 
@@ -90,7 +89,7 @@ class Trial:
             bench.function,
             Place("1", bench.function.code, bench.runtime),
             bench.python,
-            {"MODEL_DIR": str(directory)},
+            {"MODEL_DIR": str(directory.resolve())},  # it runs in a folder of its own
             self._read,
         )
         self._environment: Environment | None = None

@@ -1,7 +1,8 @@
 """Which values an input can have, as far as the graph shows on which onnxruntime fails.
 
-They are indices of a table, which leaves them a range, or categories that are all known. Only what
-is certain counts: all elements of the input, or of a column of it, are looked up in every request.
+They are indices of a table, which leaves them a range, categories that are all known, or sizes of
+what the model makes. Only what is certain counts: all elements of the input, or of a column of it,
+are used so in every request.
 """
 
 import math
@@ -34,6 +35,21 @@ ELEMENTS: dict[int, np.dtype[Any]] = {
 REARRANGING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose"}
 # The output has the shape of the first input.
 ALIKE = {"Identity", "Cast", "DequantizeLinear"}
+# Inputs whose elements are lengths of the output, or how often something is repeated in it.
+SIZES = {
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "Tile": (1,),
+    "OneHot": (1,),
+    "Resize": (2, 3),
+    "Upsample": (1,),
+    "CenterCropPad": (1,),
+    "MaxUnpool": (2,),
+    "AffineGrid": (1,),
+    "BlackmanWindow": (0,),
+    "HammingWindow": (0,),
+    "HannWindow": (0,),
+}
 # The output can be told without the elements of an input: onnxruntime may drop what makes those.
 BLIND = {"Shape", "Size", "CastLike", "EyeLike", "RandomNormalLike", "RandomUniformLike"}
 
@@ -74,6 +90,7 @@ class _Tracer:
         self._shapes = {value.name: _shape(value) for value in inputs}
         self._ranges: dict[str, dict[int, Range]] = {}  # by input and column
         self._categories: dict[str, dict[int, Categories]] = {}
+        self._sizes: dict[str, set[int]] = {}  # columns by input
         self._functions = {(function.domain, function.name) for function in model.functions}
         self._needed = _find_needed(model)
         for weight in model.graph.initializer:
@@ -87,6 +104,8 @@ class _Tracer:
             ranges, categories = self._ranges.get(name, {}), self._categories.get(name, {})
             fields = _describe("index_range", "column_index_ranges", source.columns, ranges)
             fields |= _describe("categories", "column_categories", source.columns, categories)
+            if self._sizes.get(name, set()).issuperset(source.columns):
+                fields["sizes"] = True
             if fields:
                 yield name, fields
 
@@ -98,6 +117,9 @@ class _Tracer:
             for indices, lengths, is_signed in self._look_up(node):
                 for source in self._sources.get(indices, []):
                     self._note_range(source, lengths, is_signed=is_signed)
+            for sizes in self._list_sizes(node):
+                for source in self._sources.get(sizes, []):
+                    self._sizes.setdefault(source.name, set()).update(source.columns)
         if categories := _categories(node):
             for source in self._sources.get(_input(node, 0), []):
                 self._note_categories(source, categories)
@@ -124,6 +146,15 @@ class _Tracer:
                 for indices, weight in ((0, 2), (1, 4), (8, 3)):
                     table = self._shapes.get(_input(node, weight), [])
                     yield _input(node, indices), table[:1], False
+
+    def _list_sizes(self, node: NodeProto) -> Iterator[str]:
+        """Yield inputs of a node whose product is how many elements it makes, or repeats."""
+        operator = _operator(node)
+        yield from (_input(node, place) for place in SIZES.get(operator, ()))
+        if operator == "Range" and self._read(node, 0) in ([0], [1]) and self._read(node, 2) == [1]:
+            yield _input(node, 1)
+        if operator == "Loop" and not _input(node, 1):  # no condition ends it
+            yield _input(node, 0)
 
     def _note_range(self, source: Source, lengths: Sequence[int], *, is_signed: bool) -> None:
         """Narrow the range of each column that is looked up."""

@@ -1,86 +1,110 @@
-"""How much a version's answers differ from another's, to the same requests."""
+"""How a version's answers differ from another's, to the requests of the load.
 
+The gate has the one definition of that, and runs on Lambda: its built code compares here, too.
+"""
+
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-
-import numpy as np
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
 
 from infra.local.errors import LocalRunError
-from infra.local.event import Request, to_event, to_response
+from infra.local.event import Request, Response, to_event, to_response
 from infra.local.serve import LocalStack
 from infra.local.versions import Call
-from infra.model.samples import Array
 from infra.rehearsal.load import JSON
-from infra.rehearsal.requests import Requests
+from infra.rehearsal.outcome import Colour, Finding
+from infra.rehearsal.requests import RehearsalError, Requests
 
-MOST = 100  # requests, each of which takes two versions' time
-
-type Answers = Mapping[str, Array]
-
-
-async def compare(local: LocalStack, requests: Requests, old: str, new: str) -> str:
-    """Ask both versions themselves, once each request; say how the answers differ, or nothing."""
-    bodies = list(dict.fromkeys(requests.bodies))[:MOST]
-    return tell_differences(
-        [pair async for pair in _ask_both(local, requests.path, bodies, old, new)]
-    )
+ABOUT = "answers"
+COMPARE = """
+import sys, msgspec
+from gate.answers import Comparison, find_changes
+comparison = msgspec.json.decode(sys.stdin.buffer.read(), type=Comparison)
+changes = [change.to_dict() for change in find_changes(comparison)]
+sys.stdout.buffer.write(msgspec.json.encode(changes))
+"""
 
 
-async def _ask_both(
-    local: LocalStack, path: str, bodies: list[bytes], old: str, new: str
-) -> AsyncIterator[tuple[Answers, Answers]]:
-    """Yield the answers to each request that both versions answer, with the same outputs."""
-    for body in bodies:
-        request = Request("POST", path, JSON.items(), body, "127.0.0.1")
-        event = to_event(
-            request,
-            route_key="ANY /{proxy+}",
-            path_parameters={"proxy": path[1:]},
-            stage="$default",
-            request_id="",
-            trace_id="",
-        )
+async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which measure
+    local: LocalStack, gate: Path, requests: Requests, old: str, new: str, limit: float
+) -> list[Finding]:
+    """Ask both versions each request of the load once; return how the answers differ.
+
+    `gate` is the folder with the gate's built code, and `limit` the percent of answers that may
+    change. Raises RehearsalError if that code cannot compare.
+    """
+    pairs, missing, why = [], 0, ""
+    for batch in requests.batches:
         try:
-            before, now = [
-                _read(
-                    await local.versions.invoke(version, json.dumps(event).encode(), call=Call(""))
-                )
-                for version in (old, new)
-            ]
-        except LocalRunError:
-            return  # a version that crashes is not asked again
-        if before.keys() == now.keys() != set():
-            yield before, now
-
-
-def _read(payload: bytes) -> Answers:
-    """Return the outputs, in the order of the model; none of an error."""
-    found = json.loads(to_response(payload).body).get("outputs", [])
-    return {
-        one["name"]: np.array(
-            one["data"], np.float64 if one["datatype"].startswith("FP") else object
-        ).reshape(one["shape"])
-        for one in found
+            before = await _ask(local, requests.path, batch.body, old)
+            now = await _ask(local, requests.path, batch.body, new)
+        except LocalRunError as error:
+            why = str(error)
+            break  # a version that crashes is not asked again
+        if before.status == now.status == HTTPStatus.OK:
+            answers = {"before": json.loads(before.body), "now": json.loads(now.body)}
+            pairs.append({"rows": batch.rows, **answers})
+        elif before.status == HTTPStatus.OK:
+            missing += batch.rows
+            why = f"version {new} answers with status {now.status}"
+        else:
+            why = f"version {old} answers with status {before.status}"
+    comparison = {
+        "requests": "requests of the load",
+        "limit": limit,
+        "classes": requests.classes,
+        "pairs": pairs,
     }
+    found = read_changes(await _run(gate, json.dumps(comparison).encode()) if pairs else [])
+    if missing or not found:
+        asked = f"{missing:,} rows of the load" if missing else "the requests of the load"
+        text = f"no comparison of answers to {asked}: {why or 'no output is in both'}"
+        found.append(Finding(ABOUT, Colour.AMBER, text, {"rows_not_compared": missing}))
+    return found
 
 
-def tell_differences(pairs: Sequence[tuple[Answers, Answers]]) -> str:
-    """Say in how many requests an output differs, and numbers by how much; nothing of no pair."""
-    told = "; ".join(_tell_outputs(pairs))
-    requests = "request" if len(pairs) == 1 else "requests"
-    return told or (f"the same to {len(pairs)} {requests}" if pairs else "")
+def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Read what the gate found; the numbers are all but colour and text."""
+    return [
+        Finding(
+            ABOUT,
+            Colour(change["colour"]),
+            change["text"],
+            {key: value for key, value in change.items() if key not in {"colour", "text"}},
+        )
+        for change in changes
+    ]
 
 
-def _tell_outputs(pairs: Sequence[tuple[Answers, Answers]]) -> Iterator[str]:
-    for name in pairs[0][0] if pairs else ():
-        both = [(before[name], now[name]) for before, now in pairs]
-        is_float = all(array.dtype != object for pair in both for array in pair)
-        count = sum(not np.array_equal(*pair, equal_nan=is_float) for pair in both)
-        if not count:
-            continue
-        told = f"{name} differs in {count} of {len(pairs)} requests"
-        if is_float and all(before.shape == now.shape for before, now in both):
-            gaps = np.concatenate([np.abs(before - now).ravel() for before, now in both])
-            if not np.isnan(gaps).all():
-                told += f", by {np.nanmean(gaps):.2g} on average ({np.nanmax(gaps):.2g} at most)"
-        yield told
+async def _ask(local: LocalStack, path: str, body: bytes, version: str) -> Response:
+    event = to_event(
+        Request("POST", path, JSON.items(), body, "127.0.0.1"),
+        route_key="ANY /{proxy+}",
+        path_parameters={"proxy": path[1:]},
+        stage="$default",
+        request_id="",
+        trace_id="",
+    )
+    payload = await local.versions.invoke(version, json.dumps(event).encode(), call=Call(""))
+    return to_response(payload)
+
+
+async def _run(gate: Path, comparison: bytes) -> list[dict[str, Any]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-B", "-P", "-c", COMPARE),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(gate)},
+    )
+    output, errors = await process.communicate(comparison)
+    if process.returncode:
+        lines = errors.decode(errors="replace").splitlines() or ["it gives no reason"]
+        raise RehearsalError(f"the gate's code cannot compare the answers: {lines[-1]}")
+    changes: list[dict[str, Any]] = json.loads(output)
+    return changes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.model.cli import AllowWorse, GoldenSynthetic, Target
 from infra.options import Page
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from infra.rehearsal.outcome import Rehearsal, Tally
 
 ROLLED_BACK = 3
+STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 LOGS = Path("build/rehearsal/logs")
 TEMPLATE = Path("template.yaml")
 
@@ -53,9 +55,12 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
-    """Rehearse the release of a model on this machine; exit code 3 if it is kept from customers."""
+    """Rehearse the release of a model on this machine.
+
+    Exit code 3 if it is kept from customers, or answers too differently from the current model.
+    """
     from infra.model.package import Wishes
-    from infra.rehearsal.outcome import tally
+    from infra.rehearsal.outcome import Colour, tally
     from infra.rehearsal.page import render
     from infra.rehearsal.plan import Plan, play
     from infra.rehearsal.report import to_dict
@@ -88,7 +93,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         _show(console, rehearsal, tallied, output)
     if open_:
         webbrowser.open(output.resolve().as_uri())
-    raise typer.Exit(0 if rehearsal.is_promoted else ROLLED_BACK)
+    raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
 def _teller(console: Console, minute: float) -> Callable[["Event"], None]:
@@ -120,9 +125,9 @@ def _show(console: Console, rehearsal: "Rehearsal", tally: "Tally", output: Path
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan")
-    color = "green" if rehearsal.is_promoted else "red"
+    style = f"bold {STYLES[rehearsal.verdict]}"
     for label, text in rows:
-        table.add_row(label, text, style=f"bold {color}" if label == "Verdict" else "")
+        table.add_row(label, Text(text), style=style if label == "Verdict" else "")
     console.print(table)
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from infra.local.code_deploy import Event
 from infra.rehearsal.load import CUSTOMERS, Answer
@@ -16,6 +17,24 @@ class Caught(StrEnum):
     GATE = "gate"
     CANARY = "canary"
     NOWHERE = ""
+
+
+class Colour(StrEnum):
+    """What to think of a release: red is not to be released, amber is to be looked at."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a comparison of both versions found; `numbers` are the same for programs."""
+
+    about: str
+    colour: Colour
+    text: str
+    numbers: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,13 +51,22 @@ class Rehearsal:
     begun: float
     ended: float
     minute: float
-    differences: str = ""  # of the answers of both versions, as a person reads it
+    findings: Sequence[Finding] = ()
+    notes: Sequence[str] = ()  # what the gate could not check, and why
     next: str = ""  # the command that releases what was promoted here
 
     @property
     def is_promoted(self) -> bool:
         """Whether the new version has all traffic."""
         return self.caught is Caught.NOWHERE
+
+    @property
+    def verdict(self) -> Colour:
+        """The worst of what was found; whatever was kept from customers is red."""
+        colours = {finding.colour for finding in self.findings}
+        if not self.is_promoted or Colour.RED in colours:
+            return Colour.RED
+        return Colour.AMBER if Colour.AMBER in colours else Colour.GREEN
 
 
 @dataclass(frozen=True)

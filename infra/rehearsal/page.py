@@ -5,11 +5,18 @@ from html import escape
 from pathlib import Path
 
 from infra.dashboard.page import STYLE
-from infra.rehearsal.outcome import Rehearsal, Tally
-from infra.rehearsal.report import VERDICTS, name_version, tell_event, tell_lines
+from infra.rehearsal.outcome import Colour, Rehearsal, Tally
+from infra.rehearsal.report import (
+    name_version,
+    tell_event,
+    tell_finding,
+    tell_lines,
+    tell_verdict,
+)
 from infra.rehearsal.timeline import draw
 
 IN_TILE = {"Verdict", "Reason", "Next"}  # at the head of the page
+KINDS = {Colour.GREEN: "ok", Colour.AMBER: "warning", Colour.RED: "alarm"}  # classes of the styles
 OWN_STYLE = Path(__file__).with_name("page.css")
 EVENT_HEADS = ("", "Seconds", "Minutes of the clock", "What", "")
 
@@ -18,10 +25,11 @@ def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
     """Write the page; `model` is the candidate's name."""
     command = f"<br>Next: <code>{escape(rehearsal.next)}</code>" if rehearsal.next else ""
     title = f"Release rehearsal: {escape(model)}"
-    verdict = VERDICTS[rehearsal.caught]
-    kind, sign = ("ok", "\u2713") if rehearsal.is_promoted else ("alarm", "!")
+    verdict, kind = escape(tell_verdict(rehearsal)), KINDS[rehearsal.verdict]
+    sign = "\u2713" if rehearsal.verdict is Colour.GREEN else "!"
     reason = escape(rehearsal.reason or "It passed the gate, and no alarm went off.")
-    lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in IN_TILE]
+    shown = IN_TILE | {finding.about.capitalize() for finding in rehearsal.findings}
+    lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in shown]
     return "\n".join(
         [
             "<!doctype html>",
@@ -33,12 +41,23 @@ def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
             f"<p>A minute of the clock took {rehearsal.minute:g} s here.</p></header>",
             f'<main><section class="tile {kind}"><span aria-hidden="true">{sign}</span>',
             f"<h2><b>{verdict}</b>{reason}{command}</h2></section>",
+            *([_write_findings(rehearsal)] if rehearsal.findings else []),
             *([_write_chart(rehearsal, tally)] if rehearsal.answers else []),
             *([_write_lines(lines)] if lines else []),
             _write_events(rehearsal),
             "</main></body></html>\n",
         ]
     )
+
+
+def _write_findings(rehearsal: Rehearsal) -> str:
+    items = "".join(
+        f'<tr class="{KINDS[finding.colour]}"><th scope="row">{escape(finding.about.capitalize())}'
+        f"</th><td>{escape(tell_finding(finding))}</td></tr>"
+        for finding in rehearsal.findings
+    )
+    heading = f"<h2>Compared with {escape(name_version(rehearsal, rehearsal.old))}</h2>"
+    return f'<section class="findings">{heading}<table>{items}</table></section>'
 
 
 def _write_chart(rehearsal: Rehearsal, tally: Tally) -> str:

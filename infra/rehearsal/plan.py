@@ -14,13 +14,14 @@ from rich.console import Console
 
 from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
-from infra.local.run import BUILD, alone, build_stack, cancel_on_signals
+from infra.local.interruption import cancel_on_signals
+from infra.local.run import BUILD, alone, build_stack
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
-from infra.rehearsal.outcome import Caught, Rehearsal
+from infra.rehearsal.outcome import Caught, Colour, Rehearsal
 from infra.rehearsal.rehearse import open_service, rehearse
 from infra.rehearsal.requests import RehearsalError, Requests, make_requests
 
@@ -73,7 +74,7 @@ async def play(
         for note in candidate.notes:
             console.print(f"Note: {note}", markup=False)
         done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
-    if done.is_promoted:
+    if done.verdict is not Colour.RED:
         wishes = replace(plan.wishes, name=candidate.name)
         return replace(done, next=tell_next(plan.source, wishes, plan.parameters))
     return done

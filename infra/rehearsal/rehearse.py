@@ -12,9 +12,9 @@ from infra.local.code_deploy import Event, Release
 from infra.local.managed_runtime import prepare
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack
-from infra.rehearsal.answers import compare
+from infra.rehearsal.answers import compare, read_changes
 from infra.rehearsal.load import Traffic, load
-from infra.rehearsal.outcome import Caught, Rehearsal
+from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
 from infra.rehearsal.requests import RehearsalError, Requests
 
 # Enough that neither the stage nor the function turns the load away, which is not to test these.
@@ -83,10 +83,9 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
         _check(traffic)
         release = await local.release(_unthrottle(candidate), note)
         await asyncio.sleep(margin)
-    caught, ended, new = _find_catch(release), time.time(), release.version
-    has_served = caught is not Caught.GATE
+    ended, new = time.time(), release.version
     return Rehearsal(
-        caught=caught,
+        caught=_find_catch(release),
         reason=release.reason,
         old=old,
         new=new,
@@ -96,8 +95,25 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
         begun=begun,
         ended=ended,
         minute=service.minute,
-        differences=await compare(local, requests, old, new) if has_served else "",
+        findings=await _find(local, candidate, requests, old, release),
+        notes=release.gate.get("notes", []),
     )
+
+
+async def _find(
+    local: LocalStack, candidate: Stack, requests: Requests, old: str, release: Release
+) -> list[Finding]:
+    """Return how the answers of the new version differ, by the gate and by the whole load.
+
+    What the gate refuses for another reason is not asked: it may be slow, or crash.
+    """
+    by_gate = read_changes(release.gate.get("answers", []))
+    gate = candidate.gate(release.version)
+    is_wrong = any(finding.colour is Colour.RED for finding in by_gate)
+    if gate is None or (_find_catch(release) is Caught.GATE and not is_wrong):
+        return by_gate
+    limit = float(candidate.parameters["MaxAnswerChange"])
+    return by_gate + await compare(local, gate.code, requests, old, release.version, limit)
 
 
 def _unthrottle(stack: Stack) -> Stack:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.local.code_deploy import Event
-from infra.rehearsal.outcome import Caught, Count, Rehearsal, Tally
+from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, Tally
 
 VERDICTS = {
     Caught.PACKAGE: "Refused when it was packaged: it was never published",
@@ -30,9 +30,13 @@ KINDS = {
 
 def tell_lines(rehearsal: Rehearsal, tally: Tally) -> Iterator[tuple[str, str]]:
     """Yield the results, each with its label."""
-    yield "Verdict", VERDICTS[rehearsal.caught]
+    yield "Verdict", tell_verdict(rehearsal)
     if rehearsal.reason:
         yield "Reason", rehearsal.reason
+    for finding in rehearsal.findings:
+        yield finding.about.capitalize(), tell_finding(finding)
+    for note in rehearsal.notes:
+        yield "Not checked", note
     if rehearsal.next:
         yield "Next", rehearsal.next
     if not rehearsal.sent:
@@ -41,8 +45,6 @@ def tell_lines(rehearsal: Rehearsal, tally: Tally) -> Iterator[tuple[str, str]]:
     yield "Requests", f"{rehearsal.sent:,} sent, {lost}, {tally.failed:,} failed"
     for version, count in tally.versions.items():
         yield name_version(rehearsal, version), tell_count(count)
-    if rehearsal.differences:
-        yield "Answers", rehearsal.differences
     yield "Customers", f"{tally.hurt} of {tally.customers} saw an error"
     if tally.alarm_seconds is not None:
         seconds = tell_seconds(tally.alarm_seconds, rehearsal.minute)
@@ -53,6 +55,17 @@ def tell_lines(rehearsal: Rehearsal, tally: Tally) -> Iterator[tuple[str, str]]:
             yield "Rollback", f"{after:.2f} s after the alarm came the new version's last answer"
         else:
             yield "Rollback", "after the alarm no customer got an answer of the new version"
+
+
+def tell_verdict(rehearsal: Rehearsal) -> str:
+    """Say what to think of the release, and what happened to it."""
+    return f"{rehearsal.verdict.capitalize()}. {VERDICTS[rehearsal.caught]}"
+
+
+def tell_finding(finding: Finding) -> str:
+    """Say what was found, with its colour if that is a reason to look."""
+    mark = "" if finding.colour is Colour.GREEN else f"{finding.colour.upper()}: "
+    return f"{mark}{finding.text}"
 
 
 def name_version(rehearsal: Rehearsal, version: str) -> str:
@@ -83,6 +96,7 @@ def tell_event(event: Event, begun: float, minute: float) -> tuple[str, str, str
 def to_dict(rehearsal: Rehearsal, tally: Tally) -> dict[str, Any]:
     """Return the JSON form; times are in seconds from the begin."""
     return {
+        "verdict": rehearsal.verdict,
         "promoted": rehearsal.is_promoted,
         "caught": rehearsal.caught,
         "reason": rehearsal.reason,
@@ -96,7 +110,11 @@ def to_dict(rehearsal: Rehearsal, tally: Tally) -> dict[str, Any]:
             for version, count in tally.versions.items()
         },
         "customers": {"all": tally.customers, "saw_an_error": tally.hurt},
-        "answers": rehearsal.differences,
+        "findings": [
+            {"about": finding.about, "colour": finding.colour, **finding.numbers}
+            for finding in rehearsal.findings
+        ],
+        "not_checked": list(rehearsal.notes),
         "alarm_seconds": tally.alarm_seconds,
         "rollback_seconds": tally.rollback_seconds,
         "events": [

@@ -11,7 +11,7 @@ from infra.release.errors import ReleaseError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-ONCE = ("AllowContractChange", "DeploymentType")
+ONCE = ("AllowContractChange", "DeploymentType", "MaxAnswerChange")
 
 
 @dataclass(frozen=True)

@@ -436,7 +436,9 @@ def _tell_outcome(outcome: "Outcome") -> str:
         case "created":
             return f"Created: version {outcome.version} serves, and its smoke test passed."
         case "promoted":
-            return f"Promoted: version {outcome.version} has all traffic ({outcome.deployment})."
+            remark = f" The gate said: {outcome.remark}" if outcome.remark else ""
+            has_all = f"version {outcome.version} has all traffic ({outcome.deployment})"
+            return f"Promoted: {has_all}.{remark}"
         case "rolled back":
             return (
                 f"Rolled back: version {outcome.version} has all traffic ({outcome.deployment}): "

@@ -4,13 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from infra.deployment import describe, list_resources
-from infra.logs import ERROR_LEVELS, parse, read
+from infra.logs import parse, read
 from infra.release.alias import Move, Record, move_alias, read_alias, tell_time
 from infra.release.deployments import find_running, list_ids, read_deployments
 from infra.release.errors import ReleaseError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 POLL_SECONDS = 1
+LOOKS = 10  # at the gate's log
+VERDICT = '"checks"'  # only the line with the gate's verdict has it
 GATE_SECONDS = 660  # more than the gate's own timeout
 
 
@@ -35,7 +37,7 @@ class Outcome:
 
     `version` is the one that has the traffic, `reason` why another was rolled back, and `status`
     how CodeDeploy's deployment ended: after a check that it failed as Failed, after an alarm or a
-    person's command as Stopped.
+    person's command as Stopped. `remark` is what the gate said of a version that it let pass.
     """
 
     result: str
@@ -43,6 +45,7 @@ class Outcome:
     deployment: str = ""
     reason: str = ""
     status: str = ""
+    remark: str = ""
 
 
 def run_sam(arguments: Sequence[str], output: TextIO | None = None) -> int:
@@ -190,20 +193,30 @@ def list_gate_logs(cloudformation: "CloudFormationClient", stack: str) -> list[s
     return [group for group in groups if group.endswith("-gate")]
 
 
-def read_refusal(
+def read_gate(
     cloudformation: "CloudFormationClient",
     logs: "CloudWatchLogsClient",
     stack: str,
     since: datetime,
+    levels: Collection[str],
 ) -> str:
-    """Return what the gate said last of why it refused, empty if it did not."""
-    said = [
-        _read_message(event.line)
-        for group in list_gate_logs(cloudformation, stack)
-        for event in read(logs, group, int(since.timestamp() * 1e3))
-        if parse(event.line).level in ERROR_LEVELS
-    ]
-    return said[-1] if said else ""
+    """Return what the gate said last at one of the levels, empty if nothing: ERROR is a refusal.
+
+    Its log may come seconds after its verdict: that is looked for a few times.
+    """
+    groups = list_gate_logs(cloudformation, stack)
+    for look in range(LOOKS if groups else 0):
+        if look:
+            time.sleep(POLL_SECONDS)
+        lines = [
+            event.line
+            for group in groups
+            for event in read(logs, group, int(since.timestamp() * 1e3))
+        ]
+        said = [_read_message(line) for line in lines if parse(line).level in levels]
+        if said or any(VERDICT in line for line in lines):
+            return said[-1] if said else ""
+    return ""
 
 
 def explain(outcome: Outcome, refusal: str) -> Outcome:

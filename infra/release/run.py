@@ -1,7 +1,7 @@
 """`infra deploy`, step by step."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import repeat
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.deployment import SAMCONFIG, Deployment, describe, is_local
+from infra.logs import ERROR_LEVELS
 from infra.release import deploy
 from infra.release.alias import Move, move_alias, read_alias
 from infra.release.build import complete, publishes, read_build, read_deployed, read_overrides
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 BUILD = Path(".aws-sam/build")
 # With these states a stack has no resources yet: SAM CLI creates it.
 ABSENT = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
+INSTEAD_OF_BAD = {"DeploymentType": ALL_AT_ONCE, "MaxAnswerChange": "100"}
 # Of a release in progress.
 HINT = "`infra status` shows it, `infra rollback` takes it back"
 
@@ -89,7 +91,9 @@ def prepare(
     numbers = [one.number for one in list_versions(functions, target.function)]
     overrides = complete(build, overrides, numbers, target.believed, publishes=differs)
     if resync and not agrees(read_alias(functions, target.function, target.alias), target):
-        overrides["DeploymentType"] = ALL_AT_ONCE  # no canary beside a version known to be bad
+        # The version to replace is known to be bad: no canary next to it, no answers like its own.
+        known = build.template.get("Parameters", {})
+        overrides |= {key: value for key, value in INSTEAD_OF_BAD.items() if key in known}
     return Job(name, env, session, Wish(build, overrides, resync), deployment, differs)
 
 
@@ -157,14 +161,19 @@ def run(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> Ou
         if resyncs and not released:
             deploy.take_back(functions, codedeploy, target, alias.version, datetime.now(UTC))
             tell(f"Version {alias.version} has all traffic again.")
-    if released or outcome is None:
+    if outcome is None:
         return outcome
+    if released:
+        return replace(outcome, remark=_read_gate(job, began, {"WARNING"}))
     outcome = replace(outcome, version=alias.version)
     if outcome.result != "rolled back":
         return outcome
-    logs = job.session.client("logs")
-    refusal = deploy.read_refusal(job.session.client("cloudformation"), logs, job.name, began)
-    return deploy.explain(outcome, refusal)
+    return deploy.explain(outcome, _read_gate(job, began, ERROR_LEVELS))
+
+
+def _read_gate(job: Job, since: datetime, levels: Collection[str]) -> str:
+    cloudformation, logs = job.session.client("cloudformation"), job.session.client("logs")
+    return deploy.read_gate(cloudformation, logs, job.name, since, levels)
 
 
 def _deploy(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> int:

@@ -20,6 +20,7 @@ from infra.local.managed_runtime import prepare
 from infra.local.run import BUILD, LOCK, STACK_NAME, check_machine
 from infra.local.stack import read_stack
 from tests.benchmarks import chart, machine, report
+from tests.benchmarks.bodies import measure_bodies
 from tests.benchmarks.cold import measure_cold, summarize_starts
 from tests.benchmarks.cost import price, read_standing
 from tests.benchmarks.load import PARAMETERS, LoadError, measure_load
@@ -27,13 +28,20 @@ from tests.benchmarks.peers import measure_peers
 from tests.benchmarks.sample import AnswerError, read_sample
 from tests.benchmarks.sizes import add_up, measure_sizes
 from tests.benchmarks.subjects import LayerError, prepare_subjects
-from tests.benchmarks.targets import Target, find_failure, judge_cold, judge_size, judge_warm
+from tests.benchmarks.targets import (
+    Target,
+    find_failure,
+    judge_bodies,
+    judge_cold,
+    judge_size,
+    judge_warm,
+)
 from tests.benchmarks.warm import WarmError, measure_warm, summarize_cases
 
 WIDTH = 110  # of the widest table
 WHEELS = Path("build/wheels")
 REGION = "us-east-1"
-SECTIONS = ("cold", "warm", "sizes", "load", "peers")
+SECTIONS = ("cold", "warm", "sizes", "bodies", "load", "peers")
 ERRORS = (
     *(AnswerError, ArtifactError, FunctionError),
     *(LayerError, LoadError, LocalRunError, WarmError),
@@ -50,10 +58,29 @@ class Counts:
     requests: int  # over HTTP, by all clients together
     seconds: float  # of them at most, for each number of clients
     peer_starts: int
+    turns: int  # of a hostile body and valid rows
+    bodies: int | None = None  # of each form; None: all
 
 
-FULL = Counts(starts=30, rounds=60, clients=(1, 2, 8, 32), requests=4000, seconds=8, peer_starts=3)
-QUICK = Counts(starts=1, rounds=1, clients=(1, 4), requests=32, seconds=2, peer_starts=1)
+FULL = Counts(
+    starts=30,
+    rounds=60,
+    clients=(1, 2, 8, 32),
+    requests=4000,
+    seconds=8,
+    peer_starts=3,
+    turns=3,
+)
+QUICK = Counts(
+    starts=1,
+    rounds=1,
+    clients=(1, 4),
+    requests=32,
+    seconds=2,
+    peer_starts=1,
+    turns=1,
+    bodies=1,
+)
 
 
 def main() -> None:
@@ -124,6 +151,11 @@ async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
             times = await measure_warm(subjects, python, counts.rounds)
             result["warm"] = summarize_cases(times)
             targets += judge_warm(times)
+        if "bodies" in sections:
+            result["bodies"] = await measure_bodies(
+                subjects["ours"], sample, python, counts.turns, counts.bodies
+            )
+            targets += judge_bodies(result["bodies"])
         bounds = counts.requests, counts.seconds
         if "load" in sections:
             local = Path(name) / "local"
@@ -143,6 +175,8 @@ def tabulate(result: Mapping[str, Any]) -> Iterator[Table]:
         yield report.tabulate_warm(result["warm"])
     if "sizes" in result:
         yield report.tabulate_sizes(result["sizes"])
+    if "bodies" in result:
+        yield report.tabulate_bodies(result["bodies"])
     if "load" in result:
         yield report.tabulate_load("Local run over HTTP", result["load"])
     if "peers" in result:

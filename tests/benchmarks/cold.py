@@ -76,7 +76,7 @@ async def _start(
     try:
         await environment.start(api)
         ready = time.perf_counter()
-        payload = await _invoke(environment, subject, event)
+        payload = await invoke(environment, subject, event)
         answered = time.perf_counter()
         cpu = read_cpu(environment.pid)
         if name != "empty":
@@ -84,7 +84,7 @@ async def _start(
         warm = []
         for _ in range(WARM):
             before = time.perf_counter()
-            await _invoke(environment, subject, event)
+            await invoke(environment, subject, event)
             warm.append(time.perf_counter() - before)
         memory = read_memory(environment.pid)
     finally:
@@ -101,7 +101,8 @@ async def _start(
     )
 
 
-async def _invoke(environment: Environment, subject: Subject, event: bytes) -> bytes:
+async def invoke(environment: Environment, subject: Subject, event: bytes) -> bytes:
+    """Let an environment of `subject` answer an event."""
     deadline_ms = int((time.time() + subject.function.timeout_seconds) * 1e3)
     invocation = Invocation(str(uuid.uuid4()), event, deadline_ms, subject.function.arn, "")
     return await environment.invoke(invocation)

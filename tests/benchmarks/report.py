@@ -1,9 +1,11 @@
 """The benchmark's tables."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from tests.benchmarks.bodies import VALID, BodyCost, Ratio, compare_costs
 from tests.benchmarks.cost import COLD_SHARE, AlwaysOn, Cost
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers import Result
@@ -76,6 +78,28 @@ def tabulate_sizes(sizes: Mapping[str, Mapping[str, Size]]) -> Table:
         for name, size in rows:
             cells = (size.unzipped, size.bytecode, size.zipped)
             table.add_row(name, *(f"{cell / MB:.2f}" for cell in cells))
+    return table
+
+
+def tabulate_bodies(costs: Sequence[BodyCost]) -> Table:
+    """Show the valid rows of each form and, as multiples of them, the dearest hostile bodies."""
+    table = _make_table(
+        "Hostile body", "sent", "kB", "slowest", "ms", "/ rows", "largest in memory", "MB", "/ rows"
+    )
+    groups: dict[tuple[str, str], list[Ratio]] = defaultdict(list)
+    for ratio in compare_costs(costs):
+        groups[ratio.cost.form, ratio.cost.sent].append(ratio)
+    for (form, sent), ratios in groups.items():
+        slowest = max(ratios, key=lambda ratio: ratio.time.median)
+        largest = max(ratios, key=lambda ratio: ratio.memory)
+        is_valid = sent == VALID
+        table.add_row(
+            *(form, sent, f"{max(ratio.cost.wire_bytes for ratio in ratios) / 1e3:,.0f}"),
+            *("" if is_valid else slowest.cost.name, f"{slowest.milliseconds:.1f}"),
+            f"{slowest.time.median:.2f}",
+            *("" if is_valid else largest.cost.name, f"{largest.cost.peak_mb:.0f}"),
+            f"{largest.memory:.2f}",
+        )
     return table
 
 

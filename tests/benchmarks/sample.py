@@ -26,16 +26,7 @@ class Sample:
 
     def event(self) -> bytes:
         """Write the event that the HTTP API makes of the request."""
-        headers = [("content-type", "application/json")]
-        event = to_event(
-            Request("POST", self.path, headers, self.body, "127.0.0.1"),
-            route_key="ANY /{proxy+}",
-            path_parameters={"proxy": self.path[1:]},
-            stage="$default",
-            request_id="",
-            trace_id="",
-        )
-        return json.dumps(event).encode()
+        return make_event(self.path, {"content-type": "application/json"}, self.body)
 
     def check_payload(self, payload: bytes) -> None:
         """Raise AnswerError unless a handler returned the golden outputs."""
@@ -55,6 +46,19 @@ class Sample:
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             text = body[:200].decode(errors="replace")
             raise AnswerError(f"status {status}, not the golden answer: {text}") from error
+
+
+def make_event(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Write the event that the HTTP API makes of a POST."""
+    event = to_event(
+        Request("POST", path, headers.items(), body, "127.0.0.1"),
+        route_key="ANY /{proxy+}",
+        path_parameters={"proxy": path[1:]},
+        stage="$default",
+        request_id="",
+        trace_id="",
+    )
+    return json.dumps(event).encode()
 
 
 def read_sample(model: Path) -> Sample:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.benchmarks.bodies import PLAIN, VALID, BodyCost, compare_costs
 from tests.benchmarks.cold import Start
 from tests.benchmarks.sizes import Size
-from tests.benchmarks.spread import Spread, compare
+from tests.benchmarks.spread import Spread, compare, summarize
 
 LAYER_MB = 105
 
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio, by its median, or a size in MB that must not be more than its limit."""
+    """A ratio, by its median, or a number that must not be more than its limit."""
 
     name: str
     measured: Spread | float
@@ -59,13 +60,26 @@ def judge_warm(warm: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Target
     ]
 
 
+def judge_bodies(costs: Sequence[BodyCost]) -> list[Target]:
+    """Compare the dearest bodies that are small on the wire with 10,000 valid rows."""
+    ratios = [ratio for ratio in compare_costs(costs) if ratio.cost.sent not in {VALID, PLAIN}]
+    slowest = max((ratio.time for ratio in ratios), key=lambda spread: spread.median)
+    largest = max(ratio.memory for ratio in ratios)
+    killed = sum(not cost.status for cost in costs)
+    return [
+        Target("small hostile body: time / 10,000 rows", slowest, 1),
+        Target("small hostile body: memory / 10,000 rows", summarize([largest]), 1),
+        Target("bodies that kill an environment", float(killed), 0),
+    ]
+
+
 def judge_size(layer: Size) -> Target:
     """Compare the runtime layer, .pyc files and all, with its budget."""
     return Target("runtime layer, MB unzipped", layer.unzipped / 2**20, LAYER_MB)
 
 
 def find_failure(targets: Sequence[Target]) -> str:
-    """Say which size is over its limit, if one is: a time is no reason to fail."""
+    """Say which number is over its limit, if one is: a ratio is no reason to fail."""
     for target in targets:
         if not isinstance(target.measured, Spread) and not target.is_met:
             return f"{target.name}: {target.value:.1f}, at most {target.limit:g}"

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,14 @@ class LocalRun:
     """What `infra run` printed when it was ready."""
 
     url: str
-    aws_endpoint_url: str
+    variables: Mapping[str, str]  # for AWS's APIs
     curl: str
 
 
 @pytest.fixture(scope="session")
 def local_run() -> Iterator[LocalRun]:
     process = subprocess.Popen(
-        [INFRA, "run", "--port", "0"],
+        [INFRA, "run", "--port", "0", "--metric-delay", "0"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"AWS_DEFAULT_REGION": "eu-west-1"},
@@ -47,7 +47,7 @@ def _read_until_ready(process: "subprocess.Popen[str]") -> LocalRun:
         if line.lstrip().startswith("curl "):
             return LocalRun(
                 url=_find(r"on (http://\S+)", printed),
-                aws_endpoint_url=_find(r"AWS_ENDPOINT_URL=(\S+)", printed),
+                variables=dict(re.findall(r"(AWS_\w+)=(\S*)", printed)),
                 curl=line,
             )
     raise AssertionError(f"the local run ended before it was ready: {printed}")

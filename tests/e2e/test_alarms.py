@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from onnx import ModelProto, parser
@@ -28,6 +27,7 @@ from infra.alarms import Metric, State, evaluate, read_alarm, read_data
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Function, read_stack
+from tests import local_aws
 from tests.e2e.conftest import LocalRun
 from tests.onnx_models import package
 
@@ -179,19 +179,10 @@ class Service:
             self._move_alias("1")
 
     def _move_alias(self, version: str) -> None:
-        client = boto3.client("lambda", **access(self.local.aws_endpoint_url))
+        client = local_aws.connect(self.local.cloud.variables(), "lambda")
         client.update_alias(
             FunctionName=self.function.name, Name=self.function.alias, FunctionVersion=version
         )
-
-
-def access(aws_endpoint_url: str) -> dict[str, Any]:
-    return {
-        "endpoint_url": aws_endpoint_url,
-        "region_name": REGION,
-        "aws_access_key_id": "local",
-        "aws_secret_access_key": "local",
-    }
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +201,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
             directory=folder / "run",
             concurrency=1,
             clock=clock,
+            metric_delay=0,
             watch=False,
         ) as local,
         httpx.AsyncClient(base_url=local.url, timeout=60) as client,
@@ -306,6 +298,7 @@ async def test_an_environment_that_ends_in_mid_request(
     await service.each_minute(3, crash)
 
     assert service.ringing() == {"ReleaseFunctionErrorsAlarm", "ErrorRateAlarm"}
+    assert "Runtime exited" in (service.logs / "1.log").read_text()  # as the alarm says
 
 
 async def test_requests_that_time_out(service: Service, tmp_path: Path) -> None:
@@ -318,6 +311,7 @@ async def test_requests_that_time_out(service: Service, tmp_path: Path) -> None:
 
         assert service.ringing(version) == {"ReleaseFunctionErrorsAlarm", "ErrorRateAlarm"}
         assert service.ringing("1") == {"ErrorRateAlarm"}
+        assert "Task timed out" in (service.logs / f"{version}.log").read_text()
 
 
 async def test_throttled_requests(service: Service) -> None:
@@ -389,7 +383,7 @@ async def test_a_flood_of_bad_input(service: Service) -> None:
 
 
 def test_aws_tools_see_the_alarms_of_the_local_run(local_run: LocalRun) -> None:
-    cloudwatch = boto3.client("cloudwatch", **access(local_run.aws_endpoint_url))
+    cloudwatch = local_aws.connect(local_run.variables, "cloudwatch")
 
     [page] = cloudwatch.get_paginator("describe_alarms").paginate()
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import numpy as np
 import onnxruntime
@@ -20,6 +19,7 @@ from infra.local import managed_runtime
 from infra.local.errors import FunctionError
 from infra.local.serve import serve
 from infra.local.stack import read_stack
+from tests import local_aws
 from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example
 
@@ -99,13 +99,7 @@ def test_requests_are_counted_in_cloudwatch_by_version(local_run: LocalRun) -> N
         {"Name": "service", "Value": "serverless-onnx"},
         {"Name": "function_version", "Value": "1"},
     ]
-    cloudwatch = boto3.client(
-        "cloudwatch",
-        endpoint_url=local_run.aws_endpoint_url,
-        region_name="eu-west-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto asks for any
-    )
+    cloudwatch = local_aws.connect(local_run.variables, "cloudwatch")
 
     def count(metric: str) -> float:
         now = datetime.now(UTC)

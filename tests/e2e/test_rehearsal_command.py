@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from tests.example_model import needs_example
+from tests.model_variants import with_other_labels
 from tests.onnx_models import logistic
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +48,9 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["promoted"] is True
-    assert found["answers"].startswith("the same to ")
+    assert found["verdict"] == "green"
+    assert {finding["about"] for finding in found["findings"]} == {"answers"}
+    assert {finding["flips"] for finding in found["findings"]} == {0}
     assert found["next"].startswith(f"infra model add {MODEL} --name purchase-propensity --version")
     assert found["requests"]["sent"] > 0
     assert found["requests"]["lost"] == found["requests"]["failed"] == 0
@@ -61,6 +66,26 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     assert "columns not read: customer" in shown
     assert "Erika" not in shown
     assert "98765" not in shown
+
+
+@needs_example
+def test_a_model_with_other_labels_is_refused(tmp_path: Path) -> None:
+    onnx.save(with_other_labels(onnx.load(MODEL)), tmp_path / "other.onnx")
+    page = tmp_path / "page.html"
+
+    done = rehearse(
+        *(tmp_path / "other.onnx", "--type", "AllAtOnce", "--minute", "2"),
+        *("--output", page, "--json"),
+    )
+
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["promoted"], found["caught"]) == ("red", False, "gate")
+    assert "12 of 12 labels (100 %) change" in found["reason"]
+    assert found["next"] == ""
+    drawn = [one for one in found["findings"] if one["rows"] == 1000 and one["output"] == "label"]
+    assert [(one["colour"], one["flips"]) for one in drawn] == [("red", 1)]
+    assert "<b>Red. Refused by the gate: it never had traffic</b>" in page.read_text()
 
 
 def read_features() -> list[dict[str, str]]:

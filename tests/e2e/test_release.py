@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
+from onnx import ModelProto
 
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack, read_stack
 from infra.project import MARKS
+from tests import local_aws
+from tests.model_variants import with_columns
 from tests.onnx_models import logistic, package
 
 BUILT = Path(__file__).parents[2] / ".aws-sam/build"
@@ -64,15 +66,14 @@ class Shop:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.checkout,
-            env=os.environ
-            | {"AWS_ENDPOINT_URL": self.local.aws_endpoint_url, "AWS_DEFAULT_REGION": REGION},
+            env=os.environ | dict(self.local.cloud.variables()),
         )
 
-    def build(self, version: str, **fields: Any) -> Stack:
+    def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> Stack:
         """Do what `sam build` would do with another version of the model; return the stack."""
         package(
             self.checkout / ".aws-sam/build/ModelLayer/model",
-            logistic(),
+            model or logistic(),
             version=version,
             **fields,
         )
@@ -89,13 +90,7 @@ class Shop:
         return Counter([await self.ask() for _ in range(requests)])
 
     def alias(self) -> Any:
-        client = boto3.client(
-            "lambda",
-            endpoint_url=self.local.aws_endpoint_url,
-            region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 moto takes any
-        )
+        client = local_aws.connect(self.local.cloud.variables(), "lambda")
         return client.get_alias(FunctionName=f"{NAME}-InferenceFunction", Name="live")
 
 
@@ -121,6 +116,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
             python=await managed_runtime.prepare(),
             directory=tmp_path / "run",
             read=read,
+            metric_delay=0,
             watch=False,
         ) as local,
         httpx.AsyncClient(base_url=local.url, timeout=60) as client,
@@ -244,6 +240,32 @@ async def test_a_release_is_deployed_rolled_back_and_fixed(shop: Shop) -> None:
     assert back.code == 0, back.err
     assert back.told["version"] == "1"
     assert await shop.ask() == "1"
+
+
+async def test_a_release_that_answers_otherwise_is_refused_or_remarked_on(shop: Shop) -> None:
+    # GIVEN a model that takes its columns in another order
+    ranges = [{"name": name, "minimum": -10.0, "maximum": 10.0} for name in "abcd"]
+    table = [{"name": "features", "datatype": "FP32", "shape": [-1, 4], "features": ranges}]
+    shop.build("2", with_columns(logistic(), [1, 2, 0, 3]), inputs=table)
+
+    # WHEN it is deployed THEN the gate's line says how to release it all the same
+    result = await shop.infra("deploy", "--yes", *ALL_AT_ONCE)
+    assert result.code == 3, result.err
+    assert "of 1,000 numbers (" in result.out
+    command = "infra deploy --parameter MaxAnswerChange=100"
+    assert f"(`{command}` releases it nevertheless)" in result.out
+    assert await shop.ask() == "1"
+
+    # WHEN that is done
+    again = await shop.infra(*command.split()[1:], "--yes", "--json", *ALL_AT_ONCE)
+    assert (again.code, again.told["result"]) == (0, "promoted"), again.err
+    assert "version 3 passed; look at how its answers change: rows drawn" in again.told["remark"]
+
+    # THEN the next release is judged again
+    shop.build("4", inputs=table)
+    result = await shop.infra("deploy", "--yes", *ALL_AT_ONCE)
+    assert result.code == 3, result.err
+    assert "at most 10 % is allowed" in result.out
 
 
 async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:

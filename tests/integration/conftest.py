@@ -3,7 +3,7 @@
 import asyncio
 import random
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import read_stack
+from tests.lambda_versions import Versions
 from tests.sam_template import ARTIFACTS
 
 REGION = "eu-west-1"
@@ -160,6 +161,7 @@ class Starter:
     async def __call__(self, **options: Any) -> LocalStack:
         stack = read_stack(self.build, STACK_NAME, REGION)
         rng = random.Random(1)  # noqa: S311 a test must repeat
+        options = {"metric_delay": 0} | options  # most tests want to see what they have measured
         local = serve(stack, python=self.python, directory=self.directory, rng=rng, **options)
         return await self.exits.enter_async_context(local)
 
@@ -237,3 +239,12 @@ def built(tmp_path: Path) -> dict[str, Path]:
         folder.mkdir()
         (folder / "content").write_text(f"{name} 1")
     return folders
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Versions]:
+    loop = asyncio.new_event_loop()  # Lambda's main thread has one for Mangum, which does not run
+    asyncio.set_event_loop(loop)
+    yield Versions(tmp_path, monkeypatch)
+    asyncio.set_event_loop(None)
+    loop.close()

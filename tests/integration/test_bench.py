@@ -72,6 +72,23 @@ def test_clients_get_right_answers_only(bench: tuple[dict[str, Any], str, Path])
         assert 0 < load["p50_ms"] <= load["p99_ms"]
 
 
+def test_hostile_bodies_are_compared_with_valid_rows(
+    bench: tuple[dict[str, Any], str, Path],
+) -> None:
+    costs = bench[0]["bodies"]
+    forms = [cost["form"] for cost in costs if cost["sent"] == "valid rows"]
+    assert len(forms) == len(set(forms)) == 8
+    assert {(cost["form"], cost["sent"]) for cost in costs} == {
+        (form, sent) for form in forms for sent in ("valid rows", "plain", "gzip", "gzip bomb")
+    }
+    for cost in costs:
+        valid = cost["sent"] == "valid rows"
+        assert cost["status"] in ({200} if valid else {400, 413})
+        assert 0 < cost["peak_mb"] < 512
+        assert len(cost["times"]) == len(cost["times_of_rows"]) == 1
+    assert max(cost["wire_bytes"] for cost in costs if cost["sent"] == "gzip bomb") < 30_000
+
+
 def test_sizes_are_those_of_what_deploys(bench: tuple[dict[str, Any], str, Path]) -> None:
     layer = bench[0]["sizes"]["RuntimeLayer"]
     files = (ROOT / ".aws-sam/build/RuntimeLayer").rglob("*")
@@ -85,8 +102,9 @@ def test_everything_is_in_the_tables_and_the_chart(
     bench: tuple[dict[str, Any], str, Path],
 ) -> None:
     result, printed, picture = bench
-    assert len(result["targets"]) == 7
-    for title in ("Cold start", "Warm request", "Size", "Local run", "USD a million", "Target"):
+    assert len(result["targets"]) == 10
+    titles = ("Cold start", "Warm request", "Size", "Hostile body", "Local run", "USD a million")
+    for title in (*titles, "Target"):
         assert title in printed
     assert printed.count("met") + printed.count("missed") >= 7
     assert result["machine"]["processor"] in picture.read_text()

@@ -49,13 +49,19 @@ def load(
 ) -> Callable[..., Ask]:
     """Serve a model with the contract that its graph tells."""
 
-    def serve(model: ModelProto, features: Mapping[str, str] | None = None, **fields: Any) -> Ask:
+    def serve(
+        model: ModelProto,
+        features: Mapping[str, str] | None = None,
+        lengths: Mapping[str, dict[str, Any]] | None = None,
+        **fields: Any,
+    ) -> Ask:
         path = tmp_path / "source.onnx"
         path.write_bytes(model.SerializeToString())
         read = read_graph(path)
         for one in read.inputs:
             if features:
                 one["features"] = [{"name": name} for name in features[one["name"]]]
+            one.update((lengths or {}).get(one["name"], {}))
         api = load_handler(model, inputs=read.inputs, outputs=read.outputs, **fields)
 
         def ask(path: str, body: Any, method: str = "POST", **changes: Any) -> tuple[int, Any]:
@@ -272,6 +278,132 @@ def test_a_model_that_needs_rows_gets_some(load: Callable[..., Ask], rows: int) 
     assert status == (200 if rows else 400)
     if not rows:
         assert answer["error"].startswith("the request has no rows, and the model failed")
+
+
+LAST = helper.make_tensor("last", INT64, [], [-1])
+PICK = node("Gather", ["a", "last"], ["y"], axis=1)
+PAIRS = helper.make_tensor("pairs", INT64, [3], [0, -1, 2])
+LENGTHS = {
+    "a": {"least_lengths": [1, 0]},
+    "b": {"least_lengths": [0, 1]},
+}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([0, 2], [0, 2], "input 'a': shape[0]: expected at least 1, got 0"),
+        ([2, 0], [2, 0], "input 'b': shape[1]: expected at least 1, got 0"),
+        ([1, 1], [0, 1], ""),
+    ],
+)
+def test_a_dimension_that_must_not_be_empty_is_refused_before_the_model_runs(
+    load: Callable[..., Ask],
+    capfd: pytest.CaptureFixture[str],
+    a: list[int],
+    b: list[int],
+    message: str,
+) -> None:
+    ask = load(graph(UNNAMED, ADD), lengths=LENGTHS)
+    arrays = {"a": np.zeros(a, np.float32), "b": np.zeros(b, np.float32)}
+
+    status, answer = ask(INFER, infer(**arrays))
+
+    printed = capfd.readouterr().out
+    assert status == (400 if message else 200)
+    assert ("InferenceLatency" in printed) != bool(message)
+    assert "ServerErrors" not in printed
+    if message:
+        assert answer["error"].endswith(message)
+
+
+def test_no_rows_are_refused_in_a_scoring_request_too(load: Callable[..., Ask]) -> None:
+    ask = load(graph({"a": (FLOAT, [None, 2])}, node("Relu", ["a"], ["y"])), lengths=LENGTHS)
+
+    status, answer = ask("/invocations", {"instances": []})
+
+    assert status == 400
+    assert answer["error"] == "input 'a': shape[0]: expected at least 1, got 0"
+
+
+def test_an_empty_dimension_is_the_callers_mistake_if_the_model_fails(
+    load: Callable[..., Ask],
+) -> None:
+    ask = load(graph({"a": (FLOAT, [None, None])}, PICK, weights=[LAST]))
+
+    assert ask(INFER, infer(a=np.zeros((0, 3))))[0] == 200
+    status, answer = ask(INFER, infer(a=np.zeros((3, 0))))
+
+    assert status == 400
+    assert answer["error"].startswith(
+        "expected at least 1, got 0 in shape[1] of input 'a', and the model failed on this input: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "message"),
+    [
+        (4, 200, ""),
+        (5, 500, "the model failed on this input"),
+        (3, 400, "expected at least 4, got 3 in shape[1] of input 'a'"),
+        (9, 400, "expected at most 8, got 9 in shape[1] of input 'a'"),
+        (10, 200, ""),
+    ],
+)
+def test_a_length_that_failed_in_packaging_is_the_callers_mistake_if_the_model_fails(
+    load: Callable[..., Ask], length: int, status: int, message: str
+) -> None:
+    pairs = graph(
+        {"a": (FLOAT, [None, None])}, node("Reshape", ["a", "pairs"], ["y"]), weights=[PAIRS]
+    )
+    ask = load(pairs, lengths={"a": {"answered_lengths": [None, [4, 8]]}})
+
+    found, answer = ask(INFER, infer(a=zeros(1, length)))
+
+    assert found == status
+    assert message in answer.get("error", "")
+
+
+FILL = graph({"x": (INT64, [None])}, node("ConstantOfShape", ["x"], ["y"]))
+COUNT = graph(
+    {"x": (INT64, [])},
+    node("Range", ["zero", "x", "one"], ["r"]),
+    node("Cast", ["r"], ["y"], to=FLOAT),
+    weights=[helper.make_tensor("zero", INT64, [], [0]), helper.make_tensor("one", INT64, [], [1])],
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes", "status", "message"),
+    [
+        (FILL, [10, 10], 200, ""),
+        (FILL, [0, 2**40], 200, ""),
+        (FILL, [101], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [11, 11], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [2**62, 2**62], 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [2**62] * 100, 413, "input 'x': its sizes make more than 100 elements"),
+        (FILL, [3141, -1], 400, "input 'x' has a negative size, and the model failed"),
+        (COUNT, 100, 200, ""),
+        (COUNT, -3141, 200, ""),
+        (COUNT, 2**40, 413, "input 'x': its sizes make more than 100 elements"),
+    ],
+)
+def test_sizes_that_would_take_the_memory_are_the_callers_mistake(
+    load: Callable[..., Ask],
+    capfd: pytest.CaptureFixture[str],
+    model: ModelProto,
+    sizes: Any,
+    status: int,
+    message: str,
+) -> None:
+    ask = load(model, limits={"made_elements": 100})
+
+    found, answer = ask(INFER, {"inputs": [tensor("x", sizes, np.int64)]})
+
+    assert found == status
+    assert answer.get("error", "").startswith(message)
+    assert "3141" not in str(answer)
+    assert "ServerErrors" not in capfd.readouterr().out
 
 
 INDEX: Inputs = {"x": (INT64, ["batch", 2])}

@@ -26,7 +26,9 @@ BY_VERSION = "{ServerlessOnnx,service,function_version}"
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """AWS on this machine, to which commands go."""
     cloud = Cloud(REGION)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.start(0))
+    cloud.start(0)
+    for name, value in cloud.variables().items():
+        monkeypatch.setenv(name, value)
     yield cloud
     cloud.stop()
 
@@ -44,19 +46,11 @@ def deploy(cloud: Cloud) -> Callable[..., Deployment]:  # noqa: ARG001 it is wha
         topic = {"Type": "AWS::SNS::Topic"}
         resources = {"Dashboard": dashboard} if resources is None else resources
         template = json.dumps({"Resources": {"Topic": topic, **resources}})
-        session = _session()
+        session = boto3.Session()
         session.client("cloudformation").create_stack(StackName="shop", TemplateBody=template)
         return find("shop", REGION)
 
     return create
-
-
-def _session() -> boto3.Session:
-    return boto3.Session(
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-    )
 
 
 def put(cloud: Cloud, name: str, version: str, values: dict[int, list[float]]) -> None:
@@ -145,7 +139,7 @@ def test_alarms_are_told_in_words_the_ringing_ones_first(
         "properties": {"title": "Alarms", "alarms": [ALARM + name for name in names]},
     }
     deployment = deploy(widget, chart("Requests", search("Requests")))
-    cloudwatch = _session().client("cloudwatch")
+    cloudwatch = boto3.Session().client("cloudwatch")
     states: dict[str, Any] = dict(zip(names, ["OK", "ALARM", "INSUFFICIENT_DATA"], strict=False))
     for name, state in states.items():
         cloudwatch.put_metric_alarm(

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import boto3
 import pytest
 from typer.testing import CliRunner
 
 from infra.cli import app
 from infra.deployment import DeploymentError, explained, find, list_resources, name_stack
+from infra.local.access_key import create_access_key
 from infra.local.cloud import Cloud
+from tests import local_aws
 
 REGION = "eu-west-1"
 
@@ -35,13 +36,9 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """AWS on this machine with two stacks, each with one topic; its endpoint."""
     cloud = Cloud(REGION)
     url = cloud.start(0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    client = boto3.client(
-        "cloudformation",
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-    )
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, cloud.variables()[name])
+    client = local_aws.connect(cloud.variables(), "cloudformation")
     for name in ("serverless-onnx", "shop"):
         template = {
             "Resources": {
@@ -78,7 +75,7 @@ def serve_json(body: bytes) -> Iterator[str]:
 def test_takes_the_local_run_if_its_endpoint_is_set(
     cloud: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN no credentials, and the Region with which the local run was started
+    # GIVEN the local run's access key, and the Region with which it was started
     assert cloud
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     # WHEN nothing else is said THEN the local run's stack is found
@@ -95,8 +92,6 @@ def test_takes_the_stack_of_samconfig_on_aws(
     # GIVEN credentials, and CloudFormation elsewhere than the local run's
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", cloud)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     # WHEN there is no samconfig.toml THEN a name must be given
     with pytest.raises(DeploymentError, match=r"samconfig\.toml names no stack for default: "):
         find(None, REGION)
@@ -142,6 +137,15 @@ def test_a_page_that_cannot_be_written_is_a_usage_error(
         assert f"Invalid value for '--output': {output} cannot be written: {why}" in result.output
 
 
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the access key of a local run."""
+    access_key = create_access_key()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key.id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", access_key.secret)
+
+
+@pytest.mark.usefixtures("key")
 def test_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -160,6 +164,7 @@ def test_says_that_the_endpoint_is_none(endpoint: str, monkeypatch: pytest.Monke
         find("shop", REGION)
 
 
+@pytest.mark.usefixtures("key")
 def test_says_that_the_endpoint_is_not_that_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a server that answers in JSON, as the API of the local run does
     with serve_json(b'{"error": "not found"}') as url:
@@ -186,13 +191,41 @@ def test_an_environment_must_be_in_samconfig_on_the_local_run_too(
         name_stack("nope")
 
 
+@pytest.mark.parametrize("key_id", ["", "AKIAIOSFODNN7EXAMPLE"])
+def test_keeps_an_access_key_of_a_real_account_from_a_local_run(
+    key_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a terminal with somebody's credentials, into which only the endpoint was pasted
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        # WHEN a command is run THEN it says what to paste
+        with pytest.raises(DeploymentError, match="paste the line `export AWS_ENDPOINT_URL="):
+            find(None, None)
+        # AND nothing was sent
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.usefixtures("cloud")
+def test_says_that_the_key_is_of_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", create_access_key().id)
+    with pytest.raises(DeploymentError, match=r"InvalidClientTokenId.* paste the line `export"):
+        find("shop", REGION)
+
+
 def test_says_that_there_are_no_credentials() -> None:
-    with pytest.raises(DeploymentError, match="no AWS credentials; for the local run set AWS_END"):
+    with pytest.raises(
+        DeploymentError, match="no AWS credentials; for the local run paste the line"
+    ):
         find("shop", REGION)
 
 
 def test_says_that_there_is_no_region() -> None:
-    with pytest.raises(DeploymentError, match=r"no AWS Region \(give --region .* set AWS_END"):
+    with pytest.raises(DeploymentError, match=r"no AWS Region \(give --region .* paste the line"):
         find("shop", None)
 
 

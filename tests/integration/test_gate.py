@@ -1,6 +1,5 @@
 """The gate, asking the real handler: who passes it, who does not and why, and what is reported."""
 
-import asyncio
 import contextlib
 import json
 import signal
@@ -53,16 +52,7 @@ GOLDEN: dict[str, Any] = {
 AT_REST: dict[str, Any] = {"golden": [GOLDEN]}
 MINUTE = timedelta(minutes=1)
 REFUSALS = 18  # malformed requests, and one more for a model that takes rows
-PASSED = 1 + 1 + 1 + 1 + REFUSALS + 1 + 1  # start, identity, contract, golden, ..., latency
-
-
-@pytest.fixture
-def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Versions]:
-    loop = asyncio.new_event_loop()  # Lambda's main thread has one for Mangum, which does not run
-    asyncio.set_event_loop(loop)
-    yield Versions(tmp_path, monkeypatch)
-    asyncio.set_event_loop(None)
-    loop.close()
+PASSED = 1 + 1 + 1 + 1 + 1 + REFUSALS + 1 + 1  # start, identity, contract, golden, answers, ...
 
 
 @pytest.fixture
@@ -123,6 +113,7 @@ def run(versions: Versions, codedeploy: Stubber, monkeypatch: pytest.MonkeyPatch
             "INFERENCE_VERSION": f"{FUNCTION}:{number}",
             "MODEL_DIR": str(folder or versions.folder / number),
             "MAX_SLOWDOWN": "1000",  # these versions share two processors with other tests
+            "MAX_ANSWER_CHANGE": "10",
             "ALLOW_CONTRACT_CHANGE": "false",
         }
         for name, value in (environment | settings).items():
@@ -169,6 +160,10 @@ def test_good_version_passes_every_check(versions: Versions, run: Run) -> None:
     outcome = run("Succeeded")
 
     # THEN
+    [change] = outcome.pop("answers")
+    assert (change["colour"], change["rows"], change["largest"]) == ("green", 2, 0)
+    [note] = outcome.pop("notes")
+    assert note.startswith("rows drawn from the features' ranges: no comparison of answers: ")
     assert outcome == {"status": "Succeeded", "reason": "", "version": "2", "checks": PASSED}
 
 
@@ -179,9 +174,9 @@ def test_first_version_is_compared_with_no_other(versions: Versions, run: Run) -
     # WHEN
     outcome = run()
 
-    # THEN everything but contract and latency is checked
+    # THEN everything but contract, answers and latency is checked
     assert outcome["status"] == "Succeeded"
-    assert outcome["checks"] == PASSED - 2
+    assert outcome["checks"] == PASSED - 3
     assert {number for number, _ in versions.asked} == {"1"}
 
 
@@ -419,7 +414,7 @@ def test_faulty_version_is_refused(
         (
             RENAMED,
             RENAMING,
-            "'features' is gone; output 'scores' is gone; input 'x' is new and not optional (Allow",
+            "'features' is gone; output 'scores' is gone; input 'x' is new and not optional (`inf",
         ),
     ],
 )
@@ -475,7 +470,10 @@ def test_input_that_was_optional_must_stay_so(versions: Versions, run: Run) -> N
     outcome = run("Failed")
 
     # THEN
-    assert "callers of version 1: input 'divisor' was optional (Allow" in outcome["reason"]
+    assert outcome["reason"].endswith(
+        "callers of version 1: input 'divisor' was optional "
+        "(`infra deploy --parameter AllowContractChange=true` releases it nevertheless)"
+    )
 
 
 def test_contract_may_change_when_that_is_allowed(
@@ -489,13 +487,24 @@ def test_contract_may_change_when_that_is_allowed(
     outcome = run("Succeeded", ALLOW_CONTRACT_CHANGE="true")
 
     # THEN
-    assert outcome["checks"] == PASSED - 2
+    assert outcome["checks"] == PASSED - 3
+    assert "golden requests: no comparison of answers: version 1 has no input 'x'" in read_notes(
+        caplog
+    )
     assert "allowed to break callers of version 1: input 'features' is gone" in read_notes(caplog)
     assert "no latency of version 1: it does not answer golden[0]" in read_notes(caplog)
 
 
 @pytest.mark.parametrize(
-    "fault", [crash, answer_nonsense, be_unready, fail_every_fifth(INFER), fail_every_fifth("/v2")]
+    "fault",
+    [
+        crash,
+        answer_nonsense,
+        answer_unfittingly,
+        be_unready,
+        fail_every_fifth(INFER),
+        fail_every_fifth("/v2"),
+    ],
 )
 def test_what_is_wrong_with_the_old_version_does_not_bar_its_fix(
     versions: Versions, run: Run, fault: Any

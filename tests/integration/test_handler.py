@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import ModelProto
 
-from tests.onnx_models import gather, logarithm, logistic
+from tests.onnx_models import gather, identity, logarithm, logistic
 
 Event = Callable[..., dict[str, Any]]
 
@@ -100,6 +102,11 @@ CORPUS: dict[str, tuple[int, str]] = {
     "no data": (400, json.dumps({"inputs": [{**tensor(), "data": None}]})),
     "wrong datatype": (400, request(inputs=[tensor(datatype="FP64")])),
     "wrong shape": (400, request(inputs=[tensor(shape=[4, 2])])),
+    "shape of many lengths": (400, request(inputs=[tensor(shape=[1] * 10**5)])),
+    "shape that is none": (400, request(inputs=[tensor(shape="[2, 4]")])),
+    "more inputs than anybody has": (413, request(inputs=[tensor(data=[])] * 10_001)),
+    "more outputs than anybody wants": (413, request(outputs=[{"name": "scores"}] * 10_000)),
+    "more data than the shape has": (400, request(inputs=[tensor(data=[0] * 10_000)])),
     "negative dimension": (400, request(inputs=[tensor(shape=[-2, 4])])),
     "huge dimension": (413, request(inputs=[tensor(shape=[10**12, 4])])),
     "astronomic dimension": (413, request(inputs=[tensor(shape=[10**40, 4])])),
@@ -193,6 +200,9 @@ def test_refuses_every_key_twice(
         ("unknown input", "inputs[0]: unknown input; the model has: features"),
         ("wrong datatype", "inputs[0]: input 'features': expected FP32, got FP64"),
         ("ragged", "input 'features': data[1]: Expected 4 elements, got 1"),
+        ("shape of many lengths", "body.inputs[0].shape: Expected a list of a few lengths"),
+        ("shape that is none", "body.inputs[0].shape: Expected `array`, got `str`"),
+        ("more data than the shape has", "input 'features': data: Expected 8 elements, got 10000"),
         ("string", "input 'features': data[0]: Expected `float`, got `str`"),
         ("huge dimension", "inputs[0]: input 'features': at most 10000 rows a request"),
         ("no inputs", "body: Object missing required field `inputs`"),
@@ -576,6 +586,61 @@ def test_one_record_of_metrics_a_request_for_dashboards_and_for_the_canary(
     assert first["RequestLatency"][0] >= first["InferenceLatency"][0] > 0
     assert second["ClientErrors"] == [1.0]
     assert not {"ColdStart", "Rows", "ServerErrors"} & second.keys()
+
+
+FLOATS = np.random.default_rng(1).random(400_000)  # 3 MB, and 8 as JSON
+BINARY = {"name": "x", "shape": [400_000], "datatype": "FP64"}
+INDEX = {"name": "x", "shape": [1], "datatype": "INT64", "data": [99]}
+NEGATIVE = {"name": "x", "shape": [1], "datatype": "FP32", "data": [-1]}
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "body"),
+    [
+        (logistic(), INFER, request(inputs=[tensor(data=[])])),
+        (logistic(), "/v2/models/other/infer", request()),
+        (logistic(), "/invocations", json.dumps({"inputs": [["a"] * 4]})),
+        (gather(), INFER, json.dumps({"inputs": [INDEX]})),
+        (gather(), "/invocations", json.dumps({"inputs": [99]})),
+        (logarithm(), INFER, json.dumps({"inputs": [NEGATIVE]})),
+        (logarithm(), "/invocations", json.dumps({"inputs": [-1.0]})),
+        (
+            identity("FP64", [None]),
+            INFER,
+            json.dumps({"inputs": [BINARY | {"data": FLOATS.tolist()}]}),
+        ),
+        (identity("FP64", [None]), "/invocations", json.dumps({"inputs": FLOATS.tolist()})),
+    ],
+    ids=[
+        "no data",
+        "unknown model",
+        "text for a number",
+        "failing in the model",
+        "failing in the model, scored",
+        "NaN",
+        "NaN, scored",
+        "too large an answer",
+        "too large an answer, scored",
+    ],
+)
+def test_only_an_answered_request_counts_in_latency_and_rows(
+    load_handler: Callable[..., ModuleType],
+    lambda_context: Any,
+    http_event: Event,
+    capfd: pytest.CaptureFixture[str],
+    model: ModelProto,
+    path: str,
+    body: str,
+) -> None:
+    api = load_handler(model)
+    capfd.readouterr()
+
+    answer = api.handler(http_event("POST", path, body), lambda_context)
+
+    recorded = emf(capfd.readouterr().out)
+    assert 400 <= answer["statusCode"] == recorded["status"]
+    assert recorded["Requests"] == [1.0]
+    assert not {"RequestLatency", "InferenceLatency", "Rows"} & recorded.keys()
 
 
 def test_no_payload_reaches_the_log(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ ALARMS = """
       EvaluationPeriods: 1
       ComparisonOperator: GreaterThanThreshold
       Threshold: 50
+  AnyAlarm:
+    Type: AWS::CloudWatch::CompositeAlarm
+    Properties:
+      AlarmName: !Sub "${AWS::StackName}-any"
+      AlarmRule: !Sub ALARM("${ErrorsAlarm}") OR ALARM("${RateAlarm}")
   UnwantedAlarm:
     Type: AWS::CloudWatch::Alarm
     Condition: IsLoud
@@ -97,15 +103,19 @@ async def test_percentiles_are_those_of_every_value(local: LocalStack) -> None:
 
     # WHEN either API is asked THEN it answers
     statistics = local.cloudwatch.get_metric_statistics(
-        **LATENCY, **window, Period=60, ExtendedStatistics=["p50", "p99", "p99.9"]
+        **LATENCY, **window, Period=60, ExtendedStatistics=["p50", "p99", "p99.9", "PR(:7)"]
     )["Datapoints"]
     assert [point["ExtendedStatistics"] for point in statistics] == [
-        {"p50": 50, "p99": 99, "p99.9": pytest.approx(99.9)},
-        {"p50": 7, "p99": 7, "p99.9": 7},
+        {"p50": 50, "p99": 99, "p99.9": pytest.approx(99.9), "PR(:7)": pytest.approx(800 / 101)},
+        {"p50": 7, "p99": 7, "p99.9": 7, "PR(:7)": 100},
     ]
     metric = Metric("Shop", "Latency", (("service", "shop"),), "p99", 60)
     assert read_data(local.cloudwatch, {"slow": metric}, START, START + 5 * MINUTE) == {
         "slow": {START: 99, START + MINUTE: 7}
+    }
+    rank = replace(metric, stat="PR(50:)", period=120)
+    assert read_data(local.cloudwatch, {"slow": rank}, START, START + 5 * MINUTE) == {
+        "slow": {START: pytest.approx(5000 / 102)}
     }
 
 
@@ -142,7 +152,11 @@ async def test_percentiles_need_raw_values_that_are_not_negative(local: LocalSta
 
 async def states(local: LocalStack) -> dict[str, str]:
     pages = local.cloudwatch.get_paginator("describe_alarms").paginate()
-    return {one["AlarmName"]: one["StateValue"] for page in pages for one in page["MetricAlarms"]}
+    return {
+        one["AlarmName"]: one["StateValue"]
+        for page in pages
+        for one in (*page["MetricAlarms"], *page["CompositeAlarms"])
+    }
 
 
 async def test_alarms_of_the_template_get_their_states(start: Starter) -> None:
@@ -151,6 +165,7 @@ async def test_alarms_of_the_template_get_their_states(start: Starter) -> None:
     assert await states(local) == {
         "shop-errors-v1": "INSUFFICIENT_DATA",
         "shop-RateAlarm": "INSUFFICIENT_DATA",
+        "shop-any": "INSUFFICIENT_DATA",
     }
     # WHEN one of two requests fails, and the minute is over
     async with httpx.AsyncClient(base_url=local.url) as client:
@@ -160,16 +175,26 @@ async def test_alarms_of_the_template_get_their_states(start: Starter) -> None:
     update_states(local.cloudwatch, START + MINUTE)
 
     # THEN the alarms say so
-    assert await states(local) == {"shop-errors-v1": "ALARM", "shop-RateAlarm": "OK"}
+    assert await states(local) == {
+        "shop-errors-v1": "ALARM",
+        "shop-RateAlarm": "OK",
+        "shop-any": "ALARM",
+    }
     [alarm] = local.cloudwatch.describe_alarms(AlarmNames=["shop-errors-v1"])["MetricAlarms"]
     assert alarm["StateReason"] == (
         "alarm if 1 of 1 values are above 0; values of the last 3 periods: 1"
     )
     assert alarm["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:shop-Topic"]
+    [composite] = local.cloudwatch.describe_alarms(AlarmNames=["shop-any"])["CompositeAlarms"]
+    assert composite["StateReason"] == "in state ALARM: shop-errors-v1"
 
     # AND again when the failure is out of sight
     update_states(local.cloudwatch, START + 4 * MINUTE)
-    assert await states(local) == {"shop-errors-v1": "OK", "shop-RateAlarm": "INSUFFICIENT_DATA"}
+    assert await states(local) == {
+        "shop-errors-v1": "OK",
+        "shop-RateAlarm": "INSUFFICIENT_DATA",
+        "shop-any": "OK",
+    }
 
 
 async def test_a_new_version_gets_alarms_of_its_own(local: LocalStack, build: Path) -> None:
@@ -184,7 +209,10 @@ async def test_a_new_version_gets_alarms_of_its_own(local: LocalStack, build: Pa
         "shop-errors-v1": "ALARM",
         "shop-errors-v2": "INSUFFICIENT_DATA",
         "shop-RateAlarm": "ALARM",
+        "shop-any": "ALARM",
     }
+    [composite] = local.cloudwatch.describe_alarms(AlarmNames=["shop-any"])["CompositeAlarms"]
+    assert composite["AlarmRule"] == 'ALARM("shop-errors-v2") OR ALARM("shop-RateAlarm")'
     [alarm] = local.cloudwatch.describe_alarms(AlarmNames=["shop-errors-v2"])["MetricAlarms"]
     assert {"Name": "ExecutedVersion", "Value": "2"} in alarm["Dimensions"]
     assert alarm["Threshold"] == 5
@@ -213,14 +241,21 @@ async def test_an_alarm_that_is_not_understood_has_no_state(local: LocalStack) -
     assert (await states(local))["shop-errors-v1"] == "OK"
 
 
-async def test_states_change_when_a_minute_is_over(start: Starter) -> None:
+@pytest.mark.parametrize("delay", [0, 90])
+async def test_states_change_when_a_minute_is_over(start: Starter, delay: float) -> None:
     # GIVEN a local run whose minutes last two seconds
     begun = time.time()
-    local = await start(clock=lambda now: START.timestamp() + (now - begun) * 30)
+
+    def clock(now: float) -> float:
+        return START.timestamp() + (now - begun) * 30
+
+    local = await start(clock=clock, metric_delay=delay)
     # WHEN a request fails
+    failed = clock(time.time())
     async with httpx.AsyncClient(base_url=local.url) as client:
         await client.get("/raise")
-    # THEN its alarm soon goes off by itself
+    # THEN its alarm soon goes off by itself, when CloudWatch has the metric
     async with asyncio.timeout(30):
         while (await states(local))["shop-errors-v1"] != "ALARM":  # noqa: ASYNC110 moto tells nobody
             await asyncio.sleep(0.1)
+    assert clock(time.time()) >= failed + delay

@@ -218,6 +218,26 @@ def test_unknown_deployment_type_is_refused() -> None:
         plan("Mine")
 
 
+async def test_a_release_that_fails_takes_its_new_alarms_with_it(
+    local: LocalStack, build: Path
+) -> None:
+    # GIVEN a bad release, whose template has one alarm more
+    rebuild(build, "Failed")
+    template = build / "template.yaml"
+    text = template.read_text()
+    begin, end = text.index("  ErrorsAlarm:"), text.index("Outputs:")
+    more = text[begin:end].replace("ErrorsAlarm", "MoreAlarm").replace("-errors-", "-more-")
+    template.write_text(text[:end] + more + text[end:])
+
+    # WHEN the gate refuses it
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+
+    # THEN the stack is as it was
+    assert release.status == "Failed"
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert list_alarms(local) == {"shop-errors-v1"}
+
+
 async def test_a_good_release_is_promoted_step_by_step(local: LocalStack, build: Path) -> None:
     # GIVEN a second release
     rebuild(build)

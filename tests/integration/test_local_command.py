@@ -3,13 +3,17 @@
 import asyncio
 import json
 import os
+import pty
 import select
 import shlex
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from onnx import TensorProto, helper
 
 from tests.onnx_models import normalizer
 
+ROOT = Path(__file__).parents[2]
 CONTRACT = {
     "name": "tiny",
     "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}],
@@ -52,17 +57,28 @@ class Command:
 
     def descendants(self) -> list[int]:
         """Open a descriptor of every process that it started and that still runs."""
-        parents = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-        found, new = set[int](), {self.process.pid}
-        while new:
-            new = {pid for pid, parent in parents.items() if parent in new}
-            found |= new
-        return [os.pidfd_open(pid) for pid in found]
+        return [os.pidfd_open(pid) for pid in list_descendants(self.process.pid)]
+
+    def names(self) -> list[str]:
+        """Return the names of the programs that it started and that still run."""
+        names = []
+        for pid in list_descendants(self.process.pid):
+            with suppress(OSError):
+                names.append(Path(f"/proc/{pid}/comm").read_text())
+        return names
+
+
+def list_descendants(ancestor: int) -> set[int]:
+    """Return the processes that one has started, and those that they have."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found, new = set[int](), {ancestor}
+    while new:
+        new = {pid for pid, parent in parents.items() if parent in new}
+        found |= new
+    return found
 
 
 def find_processes(directory: Path) -> list[Path]:
@@ -95,14 +111,20 @@ def project(build: Path, managed_python: Path) -> Path:
 
 
 @pytest.fixture
-async def infra(project: Path, tmp_path: Path) -> AsyncIterator[Any]:
+def infra(run_command: Any) -> Any:
     """Start `infra` with these arguments in the project."""
+    return partial(run_command, str(Path(sys.executable).parent / "infra"))
+
+
+@pytest.fixture
+async def run_command(project: Path, tmp_path: Path) -> AsyncIterator[Any]:
+    """Start a command in the project."""
     commands: list[Command] = []
     tools = Path(sys.executable).parent
 
     async def start(*arguments: str) -> Command:
         process = await asyncio.create_subprocess_exec(
-            *(str(tools / "infra"), *arguments),
+            *arguments,
             cwd=project,
             env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)},
             stdin=asyncio.subprocess.DEVNULL,
@@ -182,6 +204,102 @@ async def test_serves_a_model_that_lambda_would_refuse_with_a_warning(
     assert "over the budget of 245 MB (Lambda's limit is 250 MB)" in warning
     # AND it is served all the same
     await command.line("Ready: large on ")
+
+
+SPAWN = "import subprocess\nRELEASE = str(subprocess.Popen(['sleep', '600']).pid)"
+SIGNALS = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL]
+
+
+@pytest.fixture
+def spawning(project: Path) -> None:
+    """Let the function start a process of its own."""
+    handler = project / "InferenceFunction" / "app.py"
+    handler.write_text(handler.read_text().replace('RELEASE = "one"', SPAWN))
+
+
+@pytest.fixture
+def makefile(project: Path) -> None:
+    """Let `make run` work in the project."""
+    for name in ("Makefile", "requirements-dev.txt", ".python-version", ".ci/uv.txt"):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    (project / ".venv").mkdir()
+    (project / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for name in (".uv", ".venv"):
+        (project / name).mkdir(exist_ok=True)
+        (project / name / ".ready").touch()
+
+
+@pytest.mark.usefixtures("spawning")
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_any_signal_ends_everything(infra: Any, number: signal.Signals) -> None:
+    # GIVEN a function that has started a process of its own
+    command = await infra("run", "--port", "0")
+    await command.line("Ready: ")
+    processes = command.descendants()
+    assert len(processes) >= 2  # an environment, and what that has started
+    # WHEN the run is ended THEN so is all of it
+    command.process.send_signal(number)
+    code, lines = await command.end()
+    await check_ended(processes)
+    if number != signal.SIGKILL:
+        assert (code, lines[-1]) == (0, "Stopped.")
+
+
+@pytest.mark.usefixtures("spawning", "makefile")
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_any_signal_to_make_ends_everything(run_command: Any, number: signal.Signals) -> None:
+    # GIVEN `make run` WHEN make alone gets a signal, which it does not hand on
+    command = await run_command("make", "run", "PORT=0")
+    await command.line("Ready: ")
+    processes = command.descendants()
+    assert len(processes) >= 3
+    command.process.send_signal(number)
+    # THEN nothing is left
+    await check_ended(processes)
+
+
+@pytest.mark.usefixtures("spawning", "makefile")
+async def test_closing_the_terminal_ends_everything(project: Path) -> None:
+    # GIVEN `make run` in a terminal
+    tools = Path(sys.executable).parent
+    master, slave = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *("setsid", "--ctty", "--wait", "make", "run", "PORT=0"),
+        cwd=project,
+        env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(project)},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    shown = b""
+    while b"Try it" not in shown:
+        shown += await asyncio.wait_for(asyncio.to_thread(os.read, master, 4096), 120)
+    processes = [os.pidfd_open(one) for one in list_descendants(process.pid)]
+    # WHEN its window is closed THEN nothing is left
+    os.close(master)
+    await check_ended(processes)
+    await process.wait()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_any_signal_ends_a_build(infra: Any, project: Path, number: signal.Signals) -> None:
+    # GIVEN a build that takes its time
+    template = project / "template.yaml"
+    metadata = "Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: makefile}"
+    template.write_text(template.read_text().replace("Type: AWS::Serverless::Function", metadata))
+    makefile = project / "InferenceFunction" / "Makefile"
+    makefile.write_text("build-InferenceFunction:\n\ttouch $(CURDIR)/begun; sleep 600\n")
+    command = await infra("run", "--port", "0")
+    await command.line("Building ")
+    async with asyncio.timeout(60):
+        while not any("sleep" in name for name in command.names()):  # noqa: ASYNC110 nobody tells
+            await asyncio.sleep(0.05)
+    processes = command.descendants()
+    # WHEN the run is ended THEN so is the build
+    command.process.send_signal(number)
+    await check_ended(processes)
 
 
 async def test_stops_in_the_middle_of_a_build(infra: Any, project: Path) -> None:

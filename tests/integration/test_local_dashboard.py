@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from infra.local.serve import LocalStack
 from infra.local.stack import read_stack
+from tests import local_aws
 from tests.integration.conftest import Starter
 
 RESOURCES = """
@@ -58,13 +58,7 @@ async def local(start: Starter, build: Path) -> LocalStack:
 
 
 def read_properties(local: LocalStack) -> dict[str, Any]:
-    client = boto3.client(
-        "cloudwatch",
-        endpoint_url=local.aws_endpoint_url,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-    )
+    client = local_aws.connect(local.cloud.variables(), "cloudwatch")
     body = client.get_dashboard(DashboardName="shop-live")["DashboardBody"]
     [widget] = json.loads(body)["widgets"]
     names = [arn.rpartition(":")[2] for arn in widget["properties"]["alarms"]]

@@ -37,7 +37,7 @@ async def test_environment_has_only_what_lambda_sets(
         *("AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE"),
         *("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"),
         *("AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH"),
-        *("LANG", "LC_CTYPE", "TZ", "HOME", "TMPDIR"),
+        *("LANG", "LC_CTYPE", "LOCPATH", "TZ", "HOME", "TMPDIR"),
         *("GREETING", "VOLUME", "HOME_REGION", "MODEL_DIR"),
     }
     assert variables["AWS_LAMBDA_FUNCTION_NAME"] == "shop-InferenceFunction"

@@ -4,26 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
 from infra.local import cloud
 from infra.local.serve import LocalStack
 from infra.logs import parse, parse_version, read
+from tests import local_aws
 from tests.integration.conftest import Starter
 
 GROUP = "/aws/lambda/shop-inference"
 
 
 def connect(local: LocalStack) -> Any:
-    return boto3.client(
-        "logs",
-        endpoint_url=local.aws_endpoint_url,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-    )
+    return local_aws.connect(local.cloud.variables(), "logs")
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from mypy_boto3_cloudwatch import CloudWatchClient
 
 from infra.local.cloud import Cloud
 from infra.local.serve import LocalStack
+from tests import local_aws
 from tests.integration.conftest import Starter
 
 NAME = ("FunctionName", "shop-InferenceFunction")
@@ -25,13 +25,8 @@ type Dimensions = tuple[tuple[str, str], ...]
 
 
 def connect(local: LocalStack) -> CloudWatchClient:
-    return boto3.client(
-        "cloudwatch",
-        endpoint_url=local.aws_endpoint_url,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-    )
+    client: CloudWatchClient = local_aws.connect(local.cloud.variables(), "cloudwatch")
+    return client
 
 
 @pytest.fixture

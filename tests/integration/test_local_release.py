@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore.config import Config
@@ -16,19 +15,13 @@ from mypy_boto3_lambda import LambdaClient
 
 from infra.local.serve import LocalStack
 from infra.local.stack import read_stack
+from tests import local_aws
 
 FUNCTION = "shop-InferenceFunction"
 
 
 def connect(local: LocalStack, service: str, config: Config | None = None) -> Any:
-    return boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
-        service,
-        endpoint_url=local.aws_endpoint_url,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 moto takes any
-        config=config,
-    )
+    return local_aws.connect(local.cloud.variables(), service, config)
 
 
 @pytest.fixture

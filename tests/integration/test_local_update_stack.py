@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from infra.local.errors import ReleaseError
 from infra.local.serve import LocalStack
@@ -137,6 +138,40 @@ async def test_refuses_parameters_that_cloudformation_refuses(
     with pytest.raises(connect(local, "cloudformation").exceptions.ClientError, match=message):
         await update(local, **read_body(build), Parameters=parameters)
     assert read_status(local)[0] == "CREATE_COMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("GREETING: hello", "LD_PRELOAD: /tmp/x.so", "LD_PRELOAD, which the loader"),
+        ("GREETING: hello", "PYTHONPATH: /tmp", "PYTHONPATH, which an interpreter"),
+        ("CodeUri: InferenceFunction", "CodeUri: /tmp", "takes code from a folder named 'tmp'"),
+        ("ContentUri: RuntimeLayer", "ContentUri: ../x", "takes code from a folder named 'x'"),
+        ("Handler: app.handler", "Handler: os.system", r"Handler is 'os\.system'"),
+        ("Runtime: python3.13", "Runtime: x/../..", "Runtime is"),
+    ],
+)
+async def test_a_template_that_reaches_out_of_its_build_is_refused(
+    local: LocalStack, build: Path, old: str, new: str, message: str
+) -> None:
+    # GIVEN a template that would run something else on this machine
+    body = (build / "template.yaml").read_text()
+    assert old in body
+    # WHEN it is to be released THEN the error names it
+    with pytest.raises(ClientError, match=message) as raised:
+        await update(local, TemplateBody=body.replace(old, new))
+    assert raised.value.response["Error"]["Code"] == "ValidationError"
+    # AND what runs goes on
+    assert read_status(local)[0] == "CREATE_COMPLETE"
+    async with httpx.AsyncClient(base_url=local.url) as client:
+        assert (await client.get("/echo")).json()["greeting"] == "good morning"
+
+
+@pytest.mark.parametrize("body", ["x", "[]", "{", "Resources: 1", "Resources: {A: 1}", "a: !b"])
+async def test_what_is_no_template_is_refused(local: LocalStack, body: str) -> None:
+    with pytest.raises(ClientError) as raised:
+        await update(local, TemplateBody=body)
+    assert raised.value.response["Error"]["Code"] == "ValidationError"
 
 
 async def test_keeps_a_parameter_that_is_to_stay(local: LocalStack, build: Path) -> None:

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from infra.alarm_rule import is_met, list_alarms
+from infra.local.dependencies import order_around
+from infra.logs import parse as parse_line
 from infra.metric_math import calculate
 from tests.onnx_models import gather, logarithm, logistic
 from tests.sam_template import (
@@ -34,7 +37,7 @@ type Change = Callable[[Template], None]
 type Records = list[dict[str, Any]]
 
 VERSION = "7"
-ALARM = "AWS::CloudWatch::Alarm"
+ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
 RELEASE_ALARMS = {
     "ReleaseServerErrorsAlarm",
     "ReleaseFunctionErrorsAlarm",
@@ -111,7 +114,7 @@ DOCUMENTED: Contract = {
 STATISTICS = {
     "Count": {"Sum"},
     "Level": {"Maximum"},
-    "Milliseconds": {"Average", "Maximum", "Minimum", "Sum"},
+    "Milliseconds": {"Average", "Maximum", "Minimum", "SampleCount", "Sum"},
 }
 
 
@@ -178,10 +181,11 @@ def read_contract(records: Records) -> Contract:
 def read_names(template: Template) -> dict[str, Any]:
     """Return what each name stands for, as CloudFormation would once version 7 is published."""
     parameters = {name: one["Default"] for name, one in template["Parameters"].items()}
-    alarms = {f"{name}.Arn": f"arn:{name}" for name in find(template, ALARM)}
+    alarms = [*find(template, ALARM), *find(template, COMPOSITE)]
     return {
         **parameters,
-        **alarms,
+        **{name: f"shop-{name}" for name in alarms},
+        **{f"{name}.Arn": f"arn:{name}" for name in alarms},
         f"{find_version(template)}.Version": VERSION,
         "AWS::StackName": "shop",
         "AWS::Region": "eu-west-1",
@@ -307,7 +311,7 @@ def query_faults(query: Query, contract: Contract, values: Mapping[str, str]) ->
     for name, value in query.dimensions.items():
         if value is not None and value != values.get(name):
             yield f"{name} is never {value}"
-    if re.fullmatch(r"p\d\d(\.\d+)?", query.stat):
+    if re.fullmatch(r"p\d\d(\.\d+)?|PR\(:\d+\)", query.stat):
         if not metric.percentiles or metric.unit != "Milliseconds":
             yield f"has no {query.stat}"
     elif query.stat not in STATISTICS[metric.unit]:
@@ -399,25 +403,32 @@ def test_every_watched_metric_of_ours_is_renamed_above(expand: Callable[..., Tem
 
 
 def rename_version_dimension(template: Template) -> None:
-    metrics = properties(template, "ReleaseServerErrorsAlarm")["Metrics"]
-    metrics[1]["MetricStat"]["Metric"]["Dimensions"][1]["Name"] = "version"
+    dimensions(template, "ReleaseServerErrorsAlarm", "bad")[1]["Name"] = "version"
+
+
+def dimensions(template: Template, alarm: str, query: str) -> list[dict[str, Any]]:
+    """Return the dimensions of a metric in an alarm's metric math."""
+    metrics = properties(template, alarm)["Metrics"]
+    [found] = [one["MetricStat"]["Metric"]["Dimensions"] for one in metrics if one["Id"] == query]
+    listed: list[dict[str, Any]] = found
+    return listed
 
 
 def drop_service_dimension(template: Template) -> None:
-    del properties(template, "ReleaseLatencyAlarm")["Dimensions"][0]
+    del dimensions(template, "ReleaseLatencyAlarm", "within")[0]
 
 
 def watch_all_versions_of_the_function(template: Template) -> None:
-    del properties(template, "ReleaseFunctionErrorsAlarm")["Dimensions"][0]
+    del dimensions(template, "ReleaseFunctionErrorsAlarm", "bad")[0]
 
 
 def watch_another_alias(template: Template) -> None:
-    dimension = properties(template, "ReleaseFunctionErrorsAlarm")["Dimensions"][1]
+    dimension = dimensions(template, "ReleaseFunctionErrorsAlarm", "bad")[1]
     dimension["Value"] = {"Fn::Sub": "${InferenceFunction}:prod"}
 
 
 def watch_the_alias_by_its_arn(template: Template) -> None:
-    dimension = properties(template, "ReleaseFunctionErrorsAlarm")["Dimensions"][1]
+    dimension = dimensions(template, "ReleaseFunctionErrorsAlarm", "all_bad")[1]
     dimension["Value"] = "arn:aws:lambda:eu-west-1:123456789012:function:shop-fn:live"
 
 
@@ -439,9 +450,15 @@ def watch_another_namespace(template: Template) -> None:
 
 
 def take_a_percentile_of_a_count(template: Template) -> None:
-    alarm = properties(template, "ReleaseNonFiniteOutputsAlarm")
+    alarm = properties(template, "ModelLoadFailuresAlarm")
     del alarm["Statistic"]
     alarm["ExtendedStatistic"] = "p99"
+
+
+def rank_a_count(template: Template) -> None:
+    metrics = properties(template, "ReleaseLatencyAlarm")["Metrics"]
+    [within] = [one["MetricStat"] for one in metrics if one["Id"] == "within"]
+    within["Metric"]["MetricName"] = "Requests"
 
 
 def sum_concurrency(template: Template) -> None:
@@ -482,7 +499,8 @@ def change_dashboard(template: Template, old: str, new: str) -> None:
         (misspell_metric, "ServerlessOnnx ModelLoadFailure: nothing emits it"),
         (use_the_name_of_rest_apis, "AWS/ApiGateway 5XXError: nothing emits it"),
         (watch_another_namespace, "AWS/Lambdas Throttles: nothing emits it"),
-        (take_a_percentile_of_a_count, "NonFiniteOutputs: has no p99"),
+        (take_a_percentile_of_a_count, "ModelLoadFailures: has no p99"),
+        (rank_a_count, "Requests: has no PR(:500)"),
         (sum_concurrency, "Sum of Level says nothing"),
         (search_in_another_dimension_set, "has not the dimensions ['function_version', 'model', "),
         (search_another_name, "AWS/Lambda Error: nothing emits it"),
@@ -507,24 +525,100 @@ def test_no_alarm_goes_off_for_want_of_data_and_all_tell_the_topic(
         assert alarm["AlarmActions"] == ["topic"]
         assert alarm.get("DatapointsToAlarm", 1) <= alarm["EvaluationPeriods"] <= 15
         stats = [one["MetricStat"] for one in alarm.get("Metrics", [alarm]) if "MetricStat" in one]
-        assert {stat["Period"] for stat in stats or [alarm]} == {60}
+        [period] = {stat["Period"] for stat in stats or [alarm]}
+        assert period in {60, 120}
         assert len(alarm["AlarmDescription"]) < 300
 
 
-def test_release_alarms_watch_the_new_version_and_no_other(
+# What Lambda writes of a request or a start that failed, in the log format that is no JSON:
+# docs.aws.amazon.com/lambda/latest/dg/python-logging.html and lambda-runtime-environment.html.
+LOG_LINES = {
+    "Task timed out": "2026-11-22T13:38:53.788Z 8f507cfc Task timed out after 20.00 seconds",
+    "Runtime exited": "RequestId: 8f507cfc Error: Runtime exited with error: signal: killed",
+    "INIT_REPORT": "INIT_REPORT Init Duration: 512.11 ms\tPhase: init\tStatus: error",
+}
+
+
+def test_alarms_name_lines_that_are_in_the_log(expand: Callable[..., Template]) -> None:
+    # GIVEN the lines that alarms quote
+    template = expand()
+    texts = [alarm["AlarmDescription"] for alarm in read_alarms(template).values()]
+    quoted = {line for text in texts for line in re.findall(r'"([^"]+)"', text)}
+
+    # THEN they are those of the log format, and `infra logs --errors` shows them
+    assert properties(template, "InferenceFunction")["LoggingConfig"]["LogFormat"] == "Text"
+    assert quoted == LOG_LINES.keys()
+    assert not any("platform." in text for text in texts)
+    assert {parse_line(line).level for line in LOG_LINES.values()} == {"ERROR"}
+
+
+def test_a_model_that_does_not_load_is_no_reason_to_roll_back_what_has_no_traffic(
     expand: Callable[..., Template],
 ) -> None:
-    # GIVEN
-    queries = read_queries(expand())
+    text = read_alarms(expand())["ModelLoadFailuresAlarm"]["AlarmDescription"]
 
-    # THEN CodeDeploy can take all of the release alarms, and none of the others looks at a version
+    # The gate starts a version before it has traffic, so this rings without a caller's notice
+    assert "gate refused" in text
+    assert "nothing needs a rollback" in text
+
+
+def test_release_alarms_compare_the_new_version_with_all_versions(
+    expand: Callable[..., Template],
+) -> None:
+    # GIVEN what each alarm counts of the new version, and of all (searches find every version)
+    of_one: dict[str, set[tuple[str, ...]]] = {}
+    of_all: dict[str, set[tuple[str, ...]]] = {}
+    for query in read_queries(expand()):
+        watched = dict(query.dimensions)
+        version = watched.pop("function_version", watched.pop("ExecutedVersion", None))
+        assert version in {VERSION, None}
+        counted = (query.namespace, query.name, query.stat, *map(str, watched.items()))
+        (of_one if version else of_all).setdefault(query.where, set()).add(counted)
+
+    # THEN CodeDeploy can take all of the release alarms; these count the same of both, and none of
+    # the others looks at a version
     assert len(RELEASE_ALARMS) <= 10
-    for query in queries:
-        version = query.dimensions.get("function_version", query.dimensions.get("ExecutedVersion"))
-        if query.where in RELEASE_ALARMS:
-            assert version == VERSION
-        if query.where in OPERATION_ALARMS:
-            assert version is None
+    assert of_one.keys() == RELEASE_ALARMS
+    for name in RELEASE_ALARMS:
+        assert len(of_one[name]) == 2
+        assert of_one[name] == of_all[name]
+
+
+def test_metric_math_is_within_the_limits_of_an_alarm(expand: Callable[..., Template]) -> None:
+    # Amazon CloudWatch API Reference, PutMetricAlarm and MetricDataQuery
+    for alarm in read_alarms(expand()).values():
+        queries = alarm.get("Metrics", [])
+        expressions = [one["Expression"] for one in queries if "Expression" in one]
+        assert len(expressions) <= 10
+        assert len(queries) - len(expressions) <= 10
+        assert all(len(one) <= 2048 for one in expressions)
+        assert len({one["Id"] for one in queries}) == len(queries)
+        assert all(re.fullmatch(r"[a-z]\w*", one["Id"]) for one in queries)
+        assert [one["Id"] for one in queries if one.get("ReturnData", True)] in ([], ["percent"])
+
+
+def test_the_dashboards_release_alarm_is_the_newest_before_the_alias_moves(
+    expand: Callable[..., Template],
+) -> None:
+    # GIVEN what CloudFormation changes before the alias moves, and after
+    template = expand()
+    before, after = order_around(template["Resources"], "InferenceFunctionAliaslive")
+
+    # THEN the alarm that the dashboard shows is of constant name, and has the new alarms before
+    composite = properties(template, "ReleaseAlarm")
+    assert composite["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-release"}
+    rule = resolve(composite["AlarmRule"], read_names(template))
+    assert sorted(list_alarms(rule)) == sorted(f"shop-{name}" for name in RELEASE_ALARMS)
+    assert is_met(rule, {"shop-ReleaseLatencyAlarm": "ALARM"})
+    assert not is_met(rule, {"shop-ErrorRateAlarm": "ALARM"})
+    assert before.index("ReleaseAlarm") > max(map(before.index, RELEASE_ALARMS))
+    # AND the dashboard, which comes after, is the same for each version
+    assert "Dashboard" in after
+    body = json.dumps(properties(template, "Dashboard"))
+    assert "InferenceFunction.Version" not in body
+    assert not any(name in body for name in RELEASE_ALARMS)
+    # AND nobody is told twice
+    assert not {"AlarmActions", "OKActions", "InsufficientDataActions"} & composite.keys()
 
 
 def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Template]) -> None:
@@ -537,7 +631,7 @@ def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Templa
 
 @pytest.mark.parametrize(
     ("threshold", "unit"),
-    [("LatencyObjectiveMs", "Milliseconds"), ("MaxErrorPercent", "Percent"), (0, "Count")],
+    [("LatencyObjectiveMs", "Milliseconds"), ("MaxErrorPercent", "Percent"), (1, "Percent")],
 )
 def test_threshold_and_metric_have_one_unit(
     expand: Callable[..., Template],
@@ -553,7 +647,7 @@ def test_threshold_and_metric_have_one_unit(
         for name, alarm in find(template, ALARM).items()
         if alarm["Properties"]["Threshold"] == wanted
     }
-    assert len(alarms) >= 2
+    assert alarms
 
     # THEN each watches either one metric of that unit, or a rate in percent
     for name, alarm in alarms.items():
@@ -572,7 +666,17 @@ def test_latency_objective_can_be_reached_before_the_function_gives_up() -> None
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("alarm", ["ReleaseServerErrorsAlarm", "ErrorRateAlarm"])
+def calculate_percent(alarm: Mapping[str, Any], **values: float | None) -> float | None:
+    """Return the value of an alarm's metric math for one datapoint; None is no data."""
+    expressions = {one["Id"]: one["Expression"] for one in alarm["Metrics"] if "Expression" in one}
+    metrics: dict[str, dict[datetime, float]] = {
+        one["Id"]: {} for one in alarm["Metrics"] if "MetricStat" in one
+    }
+    for name, value in values.items():
+        metrics[name] = {} if value is None else {NOON: float(value)}
+    return calculate("percent", expressions, metrics, [NOON]).get(NOON)
+
+
 @pytest.mark.parametrize(
     ("failed", "requests", "percent"),
     [
@@ -586,31 +690,89 @@ NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 )
 def test_error_rate_needs_two_failures_or_nothing_but_failures(
     expand: Callable[..., Template],
-    alarm: str,
     failed: float | None,
     requests: float | None,
     percent: float | None,
 ) -> None:
-    # GIVEN one minute of traffic
-    queries = read_alarms(expand())[alarm]["Metrics"]
-    expressions = {one["Id"]: one["Expression"] for one in queries if "Expression" in one}
-    values = {"requests": requests, "errors": failed, "answered": failed, "unanswered": None}
-    metrics = {
-        name: {} if value is None else {NOON: float(value)} for name, value in values.items()
-    }
+    alarms = read_alarms(expand())
 
-    # WHEN
-    rate = calculate("percent", expressions, metrics, [NOON])
+    assert calculate_percent(alarms["ErrorRateAlarm"], answered=failed, requests=requests) == (
+        percent
+    )
+    # AND so it is for a version that is alone
+    counts = {"bad": failed, "requests": requests, "all_bad": failed, "all_requests": requests}
+    assert calculate_percent(alarms["ReleaseServerErrorsAlarm"], **counts) == percent
 
-    # THEN
-    assert rate == ({} if percent is None else {NOON: percent})
+
+@pytest.mark.parametrize("alarm", sorted(RELEASE_ALARMS - {"ReleaseLatencyAlarm"}))
+@pytest.mark.parametrize(
+    ("bad", "requests", "all_bad", "all_requests", "percent"),
+    [
+        (40, 100, 40, 1000, 40),  # the others are well
+        (40, 100, 400, 1000, 0),  # all fail alike
+        (30, 100, 400, 1000, 0),  # the others fail more
+        (100, 100, 1000, 1000, 0),  # nothing works, of any version
+        (53, 100, 413, 1000, 0),  # a difference of 13 points, less than three standard deviations
+        (57, 100, 417, 1000, 57),  # of 17, more
+        (2, 100, 2, 1000, 2),
+        (1, 100, 1, 1000, 0),  # one failure decides nothing
+        (3, 100, 12, 1000, 0),  # few failures of both
+        (2, 2, 3, 3, 0),  # one other request, which failed too
+        (5, 5, 5, 6, 0),  # one other, which was answered: too few to tell
+        (20, 20, 20, 21, 100),  # until the difference can be no chance
+        (None, 100, 500, 1000, 0),  # only the others fail
+        (None, 100, None, 1000, 0),  # nobody fails
+        (40, 100, 40, 100, 40),  # there are no others
+    ],
+)
+def test_a_version_is_judged_by_the_others(
+    expand: Callable[..., Template],
+    alarm: str,
+    bad: float | None,
+    requests: float,
+    all_bad: float | None,
+    all_requests: float,
+    percent: float,
+) -> None:
+    counts = {"bad": bad, "requests": requests, "all_bad": all_bad, "all_requests": all_requests}
+
+    assert calculate_percent(read_alarms(expand())[alarm], **counts) == percent
+
+
+@pytest.mark.parametrize(
+    ("within", "all_within", "percent"),
+    [
+        (100, 100, 0),
+        (60, 96, 40),
+        (60, 60, 0),
+        (98, 99.8, 2),
+        (99, 99.9, 0),
+        (0, 90, 100),
+        (None, 90, 100),  # should CloudWatch have no rank where no value is within
+    ],
+)
+def test_latency_is_judged_by_the_share_of_slow_requests(
+    expand: Callable[..., Template], within: float | None, all_within: float, percent: float
+) -> None:
+    counts = {"requests": 100, "all_requests": 1000}
+    alarm = read_alarms(expand())["ReleaseLatencyAlarm"]
+
+    found = calculate_percent(alarm, within=within, all_within=all_within, **counts)
+
+    assert found == pytest.approx(percent)
+
+
+def test_the_versions_alone_say_nothing_of_one_without_traffic(
+    expand: Callable[..., Template],
+) -> None:
+    alarm = read_alarms(expand())["ReleaseServerErrorsAlarm"]
+
+    assert not calculate_percent(alarm, all_bad=500, all_requests=1000)
 
 
 def test_crashes_count_as_failed_requests(expand: Callable[..., Template]) -> None:
-    queries = read_alarms(expand())["ErrorRateAlarm"]["Metrics"]
-    expressions = {one["Id"]: one["Expression"] for one in queries if "Expression" in one}
-    metrics = {"answered": {NOON: 1.0}, "unanswered": {NOON: 2.0}, "requests": {NOON: 12.0}}
-    assert calculate("percent", expressions, metrics, [NOON]) == {NOON: 25.0}
+    alarm = read_alarms(expand())["ErrorRateAlarm"]
+    assert calculate_percent(alarm, answered=1, unanswered=2, requests=12) == 25
 
 
 # The dashboard.
@@ -640,7 +802,9 @@ def test_dashboard_is_of_the_form_that_cloudwatch_takes(expand: Callable[..., Te
 def test_dashboard_shows_every_alarm(expand: Callable[..., Template]) -> None:
     template = expand()
     shown = read_widgets(template)["Alarms"]["properties"]["alarms"]
-    assert sorted(shown) == sorted(f"arn:{name}" for name in find(template, ALARM))
+    # The release alarms by the one that is made of them
+    assert sorted(shown) == sorted(f"arn:{name}" for name in {"ReleaseAlarm", *OPERATION_ALARMS})
+    assert find(template, ALARM).keys() == RELEASE_ALARMS | OPERATION_ALARMS
 
 
 def serve_on_arm(template: Template) -> None:

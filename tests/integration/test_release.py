@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.responses import LambdaResponse
@@ -32,6 +31,7 @@ from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
 from infra.release.version import Identity
+from tests import local_aws
 
 REGION = "eu-west-1"
 NAME = "shop-fn"
@@ -78,11 +78,10 @@ class Aws:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_REGION", raising=False)
     cloud = Cloud(REGION)
-    url = cloud.start(0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    cloud.start(0)
+    for name, value in cloud.variables().items():
+        monkeypatch.setenv(name, value)
 
     create_stack("shop", OUTPUTS)
     role = connect("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]
@@ -114,12 +113,7 @@ def crash(_: LambdaResponse) -> Any:
 
 
 def connect(service: Any) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 moto takes any
-    )
+    return local_aws.connect(os.environ, service)
 
 
 def create_stack(name: str, outputs: Mapping[str, str]) -> None:
@@ -537,6 +531,7 @@ def sam(aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
         "Parameters:\n"
         "  Rate: {Type: Number, Default: 1}\n"
         "  DeploymentType: {Type: String, Default: Canary10Percent10Minutes}\n"
+        "  MaxAnswerChange: {Type: Number, Default: 10}\n"
         "  ReleaseAttempt: {Type: Number, Default: 1}\n"
         "Resources: {}\n"
     )
@@ -556,7 +551,12 @@ def test_sam_gets_all_parameters_of_the_environment(sam: Sam) -> None:
     result = infra(*DEPLOY, "--parameter", "Rate=8")
     assert result.exit_code == 0, result.output
     # THEN SAM CLI is told what is set, what is for this release only, and asks nothing
-    overrides = ['DeploymentType="Canary10Percent10Minutes"', 'ReleaseAttempt="5"', 'Rate="8"']
+    overrides = [
+        'DeploymentType="Canary10Percent10Minutes"',
+        'MaxAnswerChange="10"',
+        'ReleaseAttempt="5"',
+        'Rate="8"',
+    ]
     assert sam.calls == [[*FIXED, "--parameter-overrides", *overrides, "--no-confirm-changeset"]]
     assert json.loads(result.stdout)["result"] == "unchanged"
 
@@ -579,6 +579,8 @@ def test_a_resync_comes_after_the_upload(sam: Sam) -> None:
     assert upload[-1] == "--no-execute-changeset"
     assert "--no-execute-changeset" not in deployed
     assert 'DeploymentType="AllAtOnce"' in deployed
+    # THEN its answers were no measure for those of the fix
+    assert 'MaxAnswerChange="100"' in deployed
     assert sam.aliases == ["2", "3"]
     # AND the version before has it again
     assert sam.aws.alias() == ("2", {})

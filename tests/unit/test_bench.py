@@ -15,12 +15,20 @@ from rich.table import Table
 from infra import prices
 from serving.model import _options
 from tests.benchmarks import chart, machine, report
+from tests.benchmarks.bodies import VALID, BodyCost
 from tests.benchmarks.cold import Start, find_model_load, summarize_starts
 from tests.benchmarks.cost import price, read_standing
 from tests.benchmarks.sample import AnswerError, Sample
 from tests.benchmarks.sizes import Size, measure_sizes
 from tests.benchmarks.spread import Spread, compare, summarize
-from tests.benchmarks.targets import Target, find_failure, judge_cold, judge_size, judge_warm
+from tests.benchmarks.targets import (
+    Target,
+    find_failure,
+    judge_bodies,
+    judge_cold,
+    judge_size,
+    judge_warm,
+)
 from tests.benchmarks.warm import summarize_cases
 from tests.example_model import needs_example
 
@@ -110,6 +118,31 @@ def test_overhead_is_what_comes_on_top_of_the_session(*, ours: float, is_met: bo
 @pytest.mark.parametrize(("megabytes", "is_met"), [(105, True), (106, False)])
 def test_layer_has_a_budget_in_megabytes(*, megabytes: int, is_met: bool) -> None:
     assert judge_size(Size(megabytes * 2**20, 0, 0)).is_met is is_met
+
+
+def test_hostile_bodies_are_judged_by_the_dearest_of_them() -> None:
+    # GIVEN a slow one and a large one in a turn in which the machine was busy
+    rows = [10.0, 100.0, 10.0]
+    costs = [
+        BodyCost("CSV", "valid", VALID, 700_000, 200, 60.0, rows, rows),
+        BodyCost("CSV", "slow", "gzip", 3_000, 400, 57.0, [12.0, 120.0, 12.0], rows),
+        BodyCost("CSV", "large", "gzip", 3_000, 400, 66.0, [5.0, 50.0, 5.0], rows),
+        BodyCost("CSV", "large on the wire", "plain", 800_000, 400, 90.0, [50.0], [10.0]),
+    ]
+    time, memory, killed = judge_bodies(costs)
+    assert time.value == pytest.approx(1.2)
+    assert memory.value == pytest.approx(1.1)
+    assert find_failure([time, memory, killed]) == ""
+    table = show(report.tabulate_bodies(costs))
+    named = [name in table for name in (VALID, "slow", "large", "large on the")]
+    assert all(named)
+    # WHEN one kills its environment THEN the benchmark fails
+    killer = BodyCost("CSV", "killer", "gzip", 3_000)
+    time, memory, killed = judge_bodies([*costs, killer])
+    assert time.value == math.inf
+    assert memory.value == pytest.approx(512 / 60)
+    assert find_failure([time, memory, killed]).startswith("bodies that kill an environment: 1.0")
+    assert "killer" in show(report.tabulate_bodies([*costs, killer]))
 
 
 def test_only_a_size_fails_the_benchmark() -> None:

@@ -592,3 +592,91 @@ def test_what_is_not_certain_has_no_range(
     tmp_path: Path, model: ModelProto, expected: dict[str, Any]
 ) -> None:
     assert limits(describe(model, tmp_path)["x"]) == expected
+
+
+ZERO, UNIT = one("zero", 0), one("unit", 1)
+BODY = helper.make_graph(
+    [node("Identity", ["c"], ["d"]), node("Identity", ["s"], ["t"])],
+    "body",
+    [
+        helper.make_tensor_value_info("k", TensorProto.INT64, []),
+        helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("s", TensorProto.FLOAT, [1]),
+    ],
+    [
+        helper.make_tensor_value_info("d", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("t", TensorProto.FLOAT, [1]),
+    ],
+)
+START = helper.make_tensor("start", TensorProto.FLOAT, [1], [0.0])
+TRUE = helper.make_tensor("true", TensorProto.BOOL, [], [True])
+RANGE_OF_FLOATS = node("Cast", ["r"], ["y"], to=TensorProto.FLOAT)
+SIZES: dict[str, tuple[ModelProto, bool]] = {
+    "ConstantOfShape": (graph(node("ConstantOfShape", ["x"], ["y"]), shape=[2]), True),
+    "after a cast": (
+        graph(
+            node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+            node("ConstantOfShape", ["i"], ["y"]),
+            kind=TensorProto.INT32,
+            shape=[2],
+        ),
+        True,
+    ),
+    "one of two sizes": (
+        graph(
+            node("Concat", ["x", "two"], ["i"], axis=0),
+            node("ConstantOfShape", ["i"], ["y"]),
+            shape=[1],
+            weights=PLACES,
+        ),
+        True,
+    ),
+    "Expand": (graph(node("Expand", ["scale", "x"], ["y"]), shape=[None]), True),
+    "Tile": (graph(node("Tile", ["table", "x"], ["y"]), shape=[2]), True),
+    "Resize": (graph(node("Resize", ["table", "", "", "x"], ["y"]), shape=[2]), True),
+    "Range": (
+        graph(
+            node("Range", ["zero", "x", "unit"], ["r"]),
+            RANGE_OF_FLOATS,
+            shape=[],
+            weights=[ZERO, UNIT],
+        ),
+        True,
+    ),
+    "Range from anywhere": (
+        graph(node("Range", ["x", "x", "unit"], ["r"]), RANGE_OF_FLOATS, shape=[], weights=[UNIT]),
+        False,
+    ),
+    "Loop": (
+        graph(node("Loop", ["x", "", "start"], ["y"], body=BODY), shape=[], weights=[START]),
+        True,
+    ),
+    "Loop with an end of its own": (
+        graph(
+            node("Loop", ["x", "true", "start"], ["y"], body=BODY),
+            shape=[],
+            weights=[START, TRUE],
+        ),
+        False,
+    ),
+    "a column alone": (
+        graph(
+            node("Gather", ["x", "flat"], ["i"], axis=0),
+            node("ConstantOfShape", ["i"], ["y"]),
+            shape=[2],
+            weights=PLACES,
+        ),
+        False,
+    ),
+    "a shape to which nothing is added": (
+        graph(node("Reshape", ["scale", "x"], ["y"]), shape=[None]),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_the_graph_tells_which_inputs_are_sizes(tmp_path: Path, case: str) -> None:
+    model, expected = SIZES[case]
+
+    assert describe(model, tmp_path)["x"].get("sizes", False) == expected

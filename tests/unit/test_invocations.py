@@ -377,6 +377,18 @@ def test_bodies_are_compressed_both_ways(
     assert len(answered["predictions"]) == 1000
 
 
+@pytest.mark.parametrize("headers", [{}, {"content_encoding": "gzip"}])
+def test_json_may_come_under_the_type_that_leaves_compressed_bodies_alone(
+    tiny: Model, headers: dict[str, str]
+) -> None:
+    body = json.dumps({"instances": [ROW]}).encode()
+    body = gzip.compress(body) if headers else body
+
+    answered = ask(tiny, "application/octet-stream", body, **headers)
+
+    assert answered.body == ask(tiny, JSON, json.dumps({"instances": [ROW]}).encode()).body
+
+
 @pytest.mark.parametrize("key", ["\u00e9", r"\u00e9", r"\u00E9"])
 def test_a_key_twice_in_two_spellings_is_refused(load: Callable[..., Model], key: str) -> None:
     # GIVEN a feature whose name may be written in more than one way
@@ -461,8 +473,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "rows": (scoring(instances=[ROW] * 10_001), "at most 10000 rows a request"),
     "object without a column": (scoring(instances=[{"age": 1}]), "'repeat_purchases' is missing"),
-    "object with another": (scoring(instances=[RECORD | {"x": 1}]), "unknown field `x`"),
-    "object with a long name": (scoring(inputs=[RECORD | {"x" * 10**6: 1}]), "unknown field `xx"),
+    "object with another": (
+        scoring(instances=[RECORD | {"x": 1}]),
+        "instances[0]: unknown field; ",
+    ),
+    "object with a long name": (scoring(inputs=[RECORD | {"x" * 10**6: 1}]), "the model has: "),
     "later object without": (scoring(instances=[RECORD, {}]), "instances[1]: Object missing"),
     "later list": (scoring(instances=[RECORD, ROW]), "instances[1]: Expected `object`"),
     "a list in records": (scoring(dataframe_records=[ROW]), "dataframe_records[0]: Expected `obj"),
@@ -476,7 +491,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "records": (scoring(dataframe_records=[RECORD] * 10_001), "at most 10000 rows"),
     "feature missing": (scoring(inputs={"age": [1]}), "column 'repeat_purchases' is missing"),
-    "feature unknown": (scoring(inputs=BY_FEATURE | {"z": [1]}), "unknown field `z`"),
+    "feature unknown": (scoring(inputs=BY_FEATURE | {"z": [1]}), "inputs: unknown field; the "),
     "feature ragged": (
         scoring(inputs=BY_FEATURE | {"age": [1]}),
         "'age': Expected 2 rows, got 1; column 'repeat_purchases' has 2",
@@ -494,7 +509,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "split unknown": (
         scoring(dataframe_split=SPLIT | {"columns": [*COLUMNS, "x" * 999]}),
-        "unknown column 'xxx",
+        "unknown column 5; the model has: repeat_purchases, recency, age, mean_spend",
     ),
     "split twice": (
         scoring(dataframe_split=SPLIT | {"columns": [*COLUMNS, "age"]}),
@@ -519,8 +534,8 @@ REFUSED_CSV: dict[str, tuple[bytes, str]] = {
     "blank": (b"\r\n\r\n", "Expected a header row"),
     "bad UTF-8": (b"\xff", "Expected UTF-8"),
     "no header": (b"1,2,3,4\n1,2,3,4", "column 'repeat_purchases' is missing"),
-    "unknown": (f"{HEADER},x\n".encode(), "unknown column 'x'"),
-    "index of pandas": (f",{HEADER}\n".encode(), "unknown column ''"),
+    "unknown": (f"{HEADER},x\n".encode(), "unknown column 5; the model has: "),
+    "index of pandas": (f",{HEADER}\n".encode(), "unknown column 1; the model has: "),
     "twice": (f"{HEADER},age\n".encode(), "column 'age' is there twice"),
     "short row": (f"{HEADER}\n1,2,3,4\n1,2".encode(), "data[1]: Expected 4 cells, got 2"),
     "long row": (f"{HEADER}\n1,2,3,4,5".encode(), "data[0]: Expected 4 cells, got 5"),
@@ -530,7 +545,10 @@ REFUSED_CSV: dict[str, tuple[bytes, str]] = {
     "empty cell": (f"{HEADER}\n1,2,3,4\n1,2,,4".encode(), "column 'age': data[1]: Expected FP32"),
     "rows": (f"{HEADER}\n".encode() + b"1,2,3,4\n" * 10_001, "at most 10000 rows"),
     "a million columns": (b"a," * 10**6, "column 'repeat_purchases' is missing"),
-    "a million cells": (f"{HEADER}\n".encode() + b"," * 10**6, "got 1000001"),
+    "a million cells": (
+        f"{HEADER}\n".encode() + b"," * 10**6,
+        "Expected 4 cells, got more than 1005",
+    ),
 } | {
     f"cell {cell[:9]}": (
         f'{HEADER}\n1,2,3,4\n1,2,"{cell}",4'.encode(),
@@ -615,6 +633,65 @@ def test_what_does_not_fit_is_refused_in_few_words_and_spoils_nothing(
     assert message in error
     assert 0 < len(error) < 300
     assert predictions(tiny, JSON, scoring(instances=[ROW]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": 5, "inputs": 6}',
+        b'{"\\u0069nputs": 5, "inputs": 6}',  # the value is in the escape, too
+        b'{"\\u0069nputs": {"x": 6}, "inputs": 6}',
+        b'{"a": "\\u0041", "inputs": 5, "inputs": 6}',
+        b'{"inputs": {"x": 6, "x": 6}}',
+        b'{"inputs": {"x": 6, "\\u0078": 6}}',
+        b'{"dataframe_split": {"columns": [], "columns": ["x"], "data": [[[6]]]}}',
+        b'{"dataframe_split": {"columns": ["x"], "data": [[[6]]], "index": 0, "data": []}}',
+    ],
+)
+def test_a_key_twice_is_refused_wherever_it_is(load: Callable[..., Model], body: bytes) -> None:
+    model = load(identity("INT64", []))
+    assert predictions(model, JSON, b'{"a": "\\u0069nputs", "b": "inputs", "inputs": 6}') == 6
+
+    refused = ask(model, JSON, body)
+
+    assert refused.status == 400
+    assert b"Expected each key once in an object" in refused.body
+
+
+PLANTED = "pass-word"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, scoring(instances=[RECORD | {PLANTED: 1}])),
+        (JSON, scoring(dataframe_records=[RECORD, RECORD | {PLANTED: 1}])),
+        (JSON, scoring(inputs={PLANTED: [1]})),
+        (JSON, scoring(dataframe_split={"columns": [*COLUMNS, PLANTED], "data": []})),
+        (CSV, f"{HEADER},{PLANTED}\n".encode()),
+    ],
+)
+def test_an_unknown_name_is_not_repeated_and_the_known_ones_are_said(
+    tiny: Model, content_type: str, body: bytes
+) -> None:
+    response = ask(tiny, content_type, body)
+
+    assert response.status == 400
+    assert PLANTED.encode() not in response.body
+    assert b"repeat_purchases, recency, age, mean_spend" in response.body
+
+
+def test_of_many_known_names_some_are_said(load: Callable[..., Model]) -> None:
+    features = [{"name": f"c{i}"} for i in range(100)]
+    tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 100], "features": features}
+    model = load(identity("FP32", [None, 100]), inputs=[tensor])
+
+    response = ask(model, JSON, scoring(instances=[{"y": 1}]))
+
+    names = ", ".join(f"c{i}" for i in range(9))
+    assert json.loads(response.body) == {
+        "error": f"instances[0]: unknown field; the model has: x, {names}, ..."
+    }
 
 
 @pytest.mark.parametrize("form", ["instances", "inputs", "dataframe_records", "dataframe_split"])

@@ -1,11 +1,12 @@
 """What CloudWatch extracts from a log line, and how samples are gathered."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from infra.local.metrics import Metrics, Sample, Series, read_emf
+from infra.local.metrics import Metrics, Sample, Series, extended_statistic, read_emf
 
 RECORD: dict[str, Any] = {
     "_aws": {
@@ -81,3 +82,45 @@ def test_flush_merges_the_values_of_a_series_by_second() -> None:
     metrics.flush()
     # THEN each second of each series arrives once, with all its values
     assert put == [Sample(a, 10, [1, 3, 4]), Sample(b, 10, [2]), Sample(a, 11, [5])]
+
+
+def test_values_are_handed_over_when_they_are_old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a cloud whose minute lasts two seconds, and values that take it a minute and a half
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    put: list[Sample] = []
+    metrics = Metrics(put.extend, lambda at: at * 30, delay=90)
+    series = Series("Shop", "a", "Count", ())
+    metrics.add([Sample(series, 999, [1]), Sample(series, 1000, [2])])
+    # WHEN three seconds are over for one of them THEN it alone is handed over
+    now = 1002.5
+    metrics.flush()
+    assert put == [Sample(series, 999 * 30, [1])]
+    # AND the other is when it is old enough, even if nothing else comes
+    now = 1003
+    metrics.flush()
+    assert put[1:] == [Sample(series, 1000 * 30, [2])]
+
+
+@pytest.mark.parametrize(
+    ("stat", "expected"),
+    [
+        ("PR(:300)", 60),  # a value at the upper bound is within
+        ("PR(:299.9)", 40),
+        ("PR(:1000)", 100),
+        ("PR(:1)", 0),
+        ("PR(100:300)", 40),  # one at the lower bound is not
+        ("PR(300:)", 40),
+        ("p50", 300),
+        ("p100", 500),
+    ],
+)
+def test_percentile_ranks_are_the_share_within_bounds(stat: str, expected: float) -> None:
+    """docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html."""
+    assert extended_statistic(stat, [500, 300, 100, 200, 400]) == expected
+
+
+@pytest.mark.parametrize("stat", ["TM(2%:98%)", "PR(100)", "PR(a:b)", "IQM"])
+def test_other_extended_statistics_are_not_known(stat: str) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        extended_statistic(stat, [1.0])

@@ -117,6 +117,24 @@ def report(**record: Any) -> str:
             Entry("INFO", REQUEST_ID, f"START RequestId: {REQUEST_ID} Version: 1", True),
             id="text platform",
         ),
+        pytest.param(
+            "INIT_REPORT Init Duration: 512.11 ms\tPhase: init\tStatus: error\tError Type: x",
+            Entry(
+                "ERROR",
+                "",
+                "INIT_REPORT Init Duration: 512.11 ms Phase: init Status: error Error Type: x",
+            ),
+            id="text failed start",
+        ),
+        pytest.param(
+            f"REPORT RequestId: {REQUEST_ID}\tDuration: 3000.00 ms\tStatus: timeout",
+            Entry(
+                "ERROR",
+                REQUEST_ID,
+                f"REPORT RequestId: {REQUEST_ID} Duration: 3000.00 ms Status: timeout",
+            ),
+            id="text report of a timeout",
+        ),
         pytest.param("[1, 2]", Entry("INFO", "", "[1, 2]"), id="JSON, but no record"),
         pytest.param("Segmentation fault", Entry("INFO", "", "Segmentation fault"), id="text"),
     ],

@@ -77,6 +77,11 @@ def with_input(**fields: Any) -> dict[str, Any]:
         (with_input(labels=["no"]), "`labels` has 1 entries, so the last dimension"),
         (with_input(dimensions=["batch"]), "`dimensions` must be as long as `shape`, got 1"),
         (with_input(dimensions=['"', None]), r"matching regex .* at `\$.inputs\[0\].dimensions"),
+        (with_input(least_lengths=[1]), "`least_lengths` must be as long as `shape`, got 1"),
+        (with_input(least_lengths=[1, -1]), r"`int` >= 0 - at `\$.inputs\[0\].least_lengths"),
+        (with_input(answered_lengths=[None]), "`answered_lengths` must be as long as `shape`"),
+        (with_input(answered_lengths=[None, [2]]), r"`array` of length 2"),
+        (with_input(datatype="BYTES", sizes=True), "BYTES holds no sizes"),
         (with_input(index_range=[1, 5]), r"an index range must hold 0, got \[1, 5\]"),
         (with_input(index_range=[0]), r"Expected `array` of length 2"),
         (with_input(column_index_ranges=[[0, 5]]), "`column_index_ranges` has 1 entries"),
@@ -131,6 +136,28 @@ def test_refuses_what_is_no_json_object(tmp_path: Path, text: str) -> None:
 def test_refuses_a_missing_file_without_telling_the_path(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"^model.json is missing from the model layer$"):
         read_manifest(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "limits", "expected"),
+    [
+        ([{"datatype": "FP32", "shape": [-1, 2]}], {}, 2**19 + 48 * 20_000 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, 2]}], {"rows": 10}, 2**19 + 48 * 20 + 10),
+        ([{"datatype": "FP32", "shape": [3, 0]}], {}, 2**19 + 48 * 3 + 10_000),
+        ([{"datatype": "FP32", "shape": []}], {"elements": 5}, 2**19 + 48 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, -1]}], {"elements": 5}, 2**19 + 48 * 5 + 10_000),
+        ([{"datatype": "FP32", "shape": [-1, -1]}], {}, 25_000_000),
+        ([{"datatype": "BYTES", "shape": [1]}], {}, 25_000_000),
+        ([{"datatype": "BYTES", "shape": [1]}], {"expanded_bytes": 7}, 7),
+        ([{"datatype": "FP32", "shape": [1]}], {"expanded_bytes": 10**9}, 10**9),
+    ],
+)
+def test_a_compressed_body_may_expand_to_what_the_limits_need(
+    tmp_path: Path, inputs: list[dict[str, Any]], limits: dict[str, int], expected: int
+) -> None:
+    fields = {"inputs": [{"name": "x"} | tensor for tensor in inputs], "limits": limits}
+
+    assert read_manifest(write(tmp_path, VALID | fields)).expanded_bytes == expected
 
 
 @pytest.mark.parametrize("shape", [[3, 2], [0, 2]])

@@ -6,15 +6,12 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from infra.local.code_deploy import Event
 from infra.model.package import Wishes
-from infra.model.samples import Array
-from infra.rehearsal.answers import tell_differences
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Count, Rehearsal, tally
+from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, tally
 from infra.rehearsal.page import render
 from infra.rehearsal.plan import tell_next
 from infra.rehearsal.report import tell_event, tell_lines, to_dict
@@ -114,7 +111,7 @@ def test_tells_what_came_out() -> None:
     one = rehearsal([answer(1, "4"), answer(2, "4"), answer(4, "5", 500, 1)])
 
     assert list(tell_lines(one, tally(one))) == [
-        ("Verdict", "Rolled back in the canary"),
+        ("Verdict", "Red. Rolled back in the canary"),
         ("Reason", "alarm errors"),
         ("Requests", "3 sent, none lost, 1 failed"),
         ("Version 4 (old)", "2 requests, 0 failed"),
@@ -146,21 +143,61 @@ def test_the_next_command_takes_what_was_rehearsed() -> None:
     )
 
 
-def test_tells_by_how_much_answers_differ() -> None:
-    def answers(label: str, *scores: float) -> dict[str, Array]:
-        return {"label": np.array([label], object), "scores": np.array(scores)}
+GREEN = Finding("answers", Colour.GREEN, "0 of 9 labels change", {"rows": 9, "flips": 0.0})
+AMBER = Finding("answers", Colour.AMBER, "numbers <move> one way", {"rows": 9, "flips": 0.1})
+RED = Finding("quality", Colour.RED, "it is worse", {"auc": 0.5})
 
-    pairs = [
-        (answers("yes", 0.5, 0.5), answers("yes", 0.5, 0.5)),
-        (answers("yes", 0.5, 0.5), answers("no", 0.1, 0.9)),
-    ]
 
-    assert tell_differences(pairs) == (
-        "label differs in 1 of 2 requests; "
-        "scores differs in 1 of 2 requests, by 0.2 on average (0.4 at most)"
+@pytest.mark.parametrize(
+    ("findings", "caught", "verdict", "words"),
+    [
+        ([], Caught.NOWHERE, "green", "Green. Promoted"),
+        ([GREEN], Caught.NOWHERE, "green", "Green. Promoted"),
+        ([GREEN, AMBER], Caught.NOWHERE, "amber", "Amber. Promoted"),
+        ([AMBER, RED, GREEN], Caught.NOWHERE, "red", "Red. Promoted"),
+        ([GREEN], Caught.GATE, "red", "Red. Refused by the gate: it never had traffic"),
+        ([], Caught.CANARY, "red", "Red. Rolled back in the canary"),
+    ],
+)
+def test_the_verdict_is_the_worst_of_what_was_found(
+    findings: list[Finding], caught: Caught, verdict: str, words: str
+) -> None:
+    one = rehearsal([answer(1, "4")], caught=caught, findings=findings)
+
+    assert one.verdict == verdict
+    assert next(tell_lines(one, tally(one))) == ("Verdict", words)
+    assert to_dict(one, tally(one))["verdict"] == verdict
+
+
+def test_findings_come_first_and_say_what_to_look_at() -> None:
+    findings, notes = [GREEN, AMBER, RED], ["rows: model.json has no range"]
+    one = rehearsal(
+        [answer(1, "4")], caught=Caught.NOWHERE, reason="", findings=findings, notes=notes
     )
-    assert tell_differences(pairs[:1]) == "the same to 1 request"
-    assert not tell_differences([])
+
+    assert list(tell_lines(one, tally(one)))[:5] == [
+        ("Verdict", "Red. Promoted"),
+        ("Answers", "0 of 9 labels change"),
+        ("Answers", "AMBER: numbers <move> one way"),
+        ("Quality", "RED: it is worse"),
+        ("Not checked", "rows: model.json has no range"),
+    ]
+    # THEN a program gets the numbers
+    found = to_dict(one, tally(one))
+    assert found["findings"] == [
+        {"about": "answers", "colour": "green", "rows": 9, "flips": 0.0},
+        {"about": "answers", "colour": "amber", "rows": 9, "flips": 0.1},
+        {"about": "quality", "colour": "red", "auc": 0.5},
+    ]
+    assert found["not_checked"] == notes
+    # AND the page shows each once, before the chart
+    page = render("a.onnx", one, tally(one))
+    head = page[: page.index("<h2>Requests a second</h2>")]
+    assert '<section class="tile alarm">' in head
+    assert "<b>Red. Promoted</b>" in head
+    for text in ("0 of 9 labels change", "AMBER: numbers &lt;move&gt; one way", "RED: it is worse"):
+        assert head.count(f"<td>{text}</td>") == 1
+    assert "<move>" not in page
 
 
 def test_tells_requests_that_got_to_no_version() -> None:

@@ -40,6 +40,30 @@ def test_each_row_of_the_samples_is_a_request() -> None:
     assert [tensors(body)[0]["data"] for body in requests.bodies[1:]] == [[[0.1, 1]], [[2, 3]]]
 
 
+def test_where_only_the_answers_matter_rows_come_in_batches() -> None:
+    rows = np.arange(2.0 * 70).reshape(-1, 2)
+    outputs = [{"name": "y", "datatype": "FP32", "shape": [-1, 2], "labels": ["a", "b"]}]
+    known = contract(golden=[GOLDEN], outputs=outputs)
+
+    requests = make_requests(known, Samples([FEATURES], {"features": rows}))
+
+    assert [batch.rows for batch in requests.batches] == [2, 32, 32, 6]
+    asked = [row for batch in requests.batches[1:] for row in tensors(batch.body)[0]["data"]]
+    assert asked == rows.tolist()
+    assert len(requests.bodies) == 71
+    assert requests.classes == ("y",)
+
+
+def test_a_model_that_takes_one_row_is_asked_row_by_row() -> None:
+    single = FEATURES | {"shape": [1, 2]}
+    samples = Samples([single], {"features": np.arange(6.0).reshape(3, 2)})
+
+    requests = make_requests(contract(single, golden=[{"inputs": {"features": [[1, 2]]}}]), samples)
+
+    assert [batch.rows for batch in requests.batches] == [1, 1, 1, 1]
+    assert tuple(batch.body for batch in requests.batches) == requests.bodies
+
+
 def test_a_model_without_golden_samples_is_asked_with_zeros() -> None:
     text = {"name": "text", "datatype": "BYTES", "shape": [1]}
     optional = {"name": "more", "datatype": "BF16", "shape": [1], "optional": True}

@@ -15,6 +15,7 @@ TEMPLATE = """
 Parameters:
   DeploymentType: {Type: String, Default: Canary10Percent10Minutes}
   AllowContractChange: {Type: String, Default: "false"}
+  MaxAnswerChange: {Type: Number, Default: 10}
   ReleaseAttempt: {Type: Number, Default: 1}
   Rate: {Type: Number, Default: 1}
 Resources:
@@ -123,6 +124,7 @@ def test_what_a_failed_release_left_makes_the_next_one_an_attempt_of_its_own(
     assert found == {
         "AllowContractChange": "false",
         "DeploymentType": "Canary10Percent10Minutes",
+        "MaxAnswerChange": "10",
         "Rate": "2",
     }
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
+from infra.logs import Event
 from infra.release.alias import (
     Alias,
     Move,
@@ -28,6 +29,7 @@ from infra.release.deploy import (
     explain,
     follow,
     judge,
+    read_gate,
     smoke_test,
     take_back,
     update_stack,
@@ -849,6 +851,43 @@ def test_a_smoke_test_that_passes(functions: Any) -> None:
     verdict = {"status": "Succeeded", "reason": "", "version": "1", "checks": 13}
     add_payload(functions[1], json.dumps(verdict).encode(), {"Payload": "{}"})
     assert smoke_test(functions[0], "shop-fn") == verdict
+
+
+PASSED = {"level": "WARNING", "message": "version 6 passed; look", "checks": 25}
+REFUSED = {"level": "ERROR", "message": "version 6 refused: slow", "checks": 3}
+
+
+@pytest.mark.parametrize(
+    ("looks", "levels", "said", "waits"),
+    [
+        ([[PASSED]], {"WARNING"}, "version 6 passed; look", 0),
+        ([[], [], [REFUSED]], {"ERROR"}, "version 6 refused: slow", 2),
+        ([[], [PASSED]], {"ERROR"}, "", 1),  # it has spoken, and did not refuse
+        ([[{"level": "ERROR", "message": "no module"}]], {"ERROR"}, "no module", 0),
+        ([[{"level": "INFO", "message": "INIT_START"}]] * 10, {"ERROR"}, "", 9),
+    ],
+)
+def test_what_the_gate_said_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, looks: list[Any], levels: set[str], said: str, waits: int
+) -> None:
+    # GIVEN a log that is late
+    pauses: list[float] = []
+    found = iter(looks)
+    monkeypatch.setattr("infra.release.deploy.list_gate_logs", lambda *_: ["/aws/lambda/a-gate"])
+    monkeypatch.setattr("infra.release.deploy.time.sleep", pauses.append)
+    monkeypatch.setattr(
+        "infra.release.deploy.read",
+        lambda *_: [Event(str(i), 0, "", json.dumps(line)) for i, line in enumerate(next(found))],
+    )
+    nothing: Any = None
+    assert read_gate(nothing, nothing, "shop", NOW, levels) == said
+    assert len(pauses) == waits
+
+
+def test_a_stack_without_a_gate_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.release.deploy.list_gate_logs", lambda *_: [])
+    nothing: Any = None
+    assert read_gate(nothing, nothing, "shop", NOW, {"ERROR"}) == ""
 
 
 def test_a_smoke_test_waits_as_long_as_the_gate_may_take() -> None:

@@ -144,6 +144,7 @@ def test_a_tensor_need_not_begin_at_an_address_that_suits_its_type() -> None:
         ("BYTES", [1], b"\x01\0\0", "element 0 ends beyond the tensor's data"),
         ("BYTES", [2], b"\0\0\0\0\xff\xff\xff\xffa", "element 1 ends beyond the tensor's data"),
         ("BYTES", [1], b"\x01\0\0\0\xff", "element 0 is not UTF-8"),
+        ("BYTES", [1], bytes(8), "Expected 1 elements, got more"),
     ],
 )
 def test_wrong_bytes_are_refused(name: str, shape: list[int], binary: bytes, message: str) -> None:
