@@ -59,7 +59,7 @@ bench: build $(WHEELS) ## Measure start, requests, hostile bodies, size, load an
 	infra prepare
 	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $${CHART:+"--chart=$$CHART"}
 
-deploy: build ## Check, deploy to AWS as samconfig.toml says, and tell what became of the release (ENV=prod)
+deploy: build ## Check, deploy to AWS as samconfig.toml says, and say how the release ended (ENV=prod)
 	infra deploy $${ENV:+"--env=$$ENV"}
 
 lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files

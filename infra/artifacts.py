@@ -99,6 +99,24 @@ def check(build: Build) -> None:
         )
 
 
+def to_dict(build: Build) -> dict[str, Any]:
+    """Return the sizes of a build in bytes, in a form for JSON."""
+    return {
+        "function": build.function,
+        "architecture": build.architecture,
+        "bytes": build.size,
+        "budget": BUDGET,
+        "artifacts": [
+            {
+                "name": artifact.name,
+                "bytes": artifact.size,
+                "parts": {part.name: part.size for part in artifact.parts},
+            }
+            for artifact in build.artifacts
+        ],
+    }
+
+
 def read_processors(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield each shared object below `folder` and the processor it is built for."""
     for path in sorted(folder.rglob("*.so*")):

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import heapq
+import json as json_format
 import sys
 import time
 import webbrowser
 from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.command import add_command
 from infra.local.metrics import DELAY_SECONDS
 from infra.model import cli as model
 from infra.options import Page, Region, StackName
@@ -22,31 +26,49 @@ from infra.release import cli as release
 from infra.simulation.cli import simulate
 
 app = typer.Typer(
-    help="Operate Serverless ONNX.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Operate Serverless ONNX.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 POLL_SECONDS = 2
 LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "FATAL": "bold red"}
 
 
+command = partial(add_command, app)
 app.add_typer(model.app, name="model")
-app.command()(release.deploy)
-app.command()(release.status)
-app.command()(release.shift)
-app.command()(release.promote)
-app.command()(release.rollback)
-app.command()(release.resync)
-app.command()(release.prune)
-app.command()(rehearse)
-app.command()(simulate)
+command("infra deploy --env prod --parameter MaxSlowdown=5")(release.deploy)
+command("infra status --minutes 15 --json")(release.status)
+command("infra shift 10 --to 7")(release.shift)
+command("infra promote --yes")(release.promote)
+command("infra rollback --to 4 --yes")(release.rollback)
+command("infra resync --yes")(release.resync)
+command("infra prune --keep 3")(release.prune)
+command("infra rehearse candidate.onnx --samples rows.csv --type AllAtOnce")(rehearse)
+command("infra simulate --curve sale.csv --warm-ms 12 --cold-ms 900")(simulate)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 typer's form of a callback
+    if wanted:
+        typer.echo(f"infra {version('serverless-onnx')}")
+        raise typer.Exit
 
 
 @app.callback()
-def infra() -> None:
+def infra(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Operate Serverless ONNX."""
 
 
-@app.command()
+@command("infra run --port 0 --model path/to/your.onnx")
 def run(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0: any free one.")
@@ -70,7 +92,7 @@ def run(
     asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Console()))
 
 
-@app.command()
+@command("infra prepare")
 def prepare() -> None:
     """Make the managed runtime's stand-in, which the local run and its tests use."""
     from infra.local import managed_runtime
@@ -78,13 +100,22 @@ def prepare() -> None:
     asyncio.run(managed_runtime.prepare())
 
 
-@app.command()
-def size() -> None:
+@command("infra size --json")
+def size(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print sizes in bytes as JSON.")] = False,
+) -> None:
     """Show how large the build is unzipped, and refuse what Lambda would refuse."""
-    from infra.artifacts import BUDGET, MB, check, read_builds
+    from infra.artifacts import BUDGET, MB, check, read_builds, to_dict
 
+    builds = read_builds(Path(".aws-sam/build"))
+    if as_json:
+        typer.echo(json_format.dumps([to_dict(build) for build in builds], indent=2))
+        for build in builds:
+            check(build)
+        return
     shown: set[str] = set()  # functions share layers
-    for build in read_builds(Path(".aws-sam/build")):
+    for build in builds:
         table = Table("Part", "MB", title=f"{build.function} ({build.architecture})")
         table.columns[1].justify = "right"
         for artifact in build.artifacts:
@@ -97,7 +128,7 @@ def size() -> None:
         check(build)
 
 
-@app.command()
+@command("infra dashboard --hours 12 --open")
 def dashboard(
     *,
     output: Page = Path("build/dashboard.html"),
@@ -119,7 +150,7 @@ def dashboard(
         webbrowser.open(output.resolve().as_uri())
 
 
-@app.command()
+@command("infra logs --errors --version 2 --since 2h")
 def logs(  # noqa: PLR0913 each is an option of the command
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
@@ -171,18 +202,25 @@ def logs(  # noqa: PLR0913 each is an option of the command
 
 
 def main() -> None:
-    """Run the command; an error that a person can mend is one line and exit code 1."""
+    """Run the command; an error that a person can correct is one line and exit code 1."""
     from infra.artifacts import ArtifactError
     from infra.dashboard.body import DashboardError
     from infra.deployment import DeploymentError
     from infra.local.errors import LocalRunError
     from infra.model.errors import ModelError
+    from infra.project import ProjectError
 
     try:
         app()
     except ModelError as error:
         sys.exit("\n".join(f"Error: {problem}" for problem in error.problems))
-    except (ArtifactError, DashboardError, DeploymentError, LocalRunError) as error:
+    except (
+        ArtifactError,
+        DashboardError,
+        DeploymentError,
+        LocalRunError,
+        ProjectError,
+    ) as error:
         sys.exit(_one_line(error))
 
 

@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
+from infra.command import is_typed
+from infra.project import find_root
 
-def _try_to_write(output: Path) -> Path:
-    """Make the page's folder; refuse what cannot be written before the work begins."""
+
+def _try_to_write(context: typer.Context, parameter: typer.CallbackParam, output: Path) -> Path:
+    """Make the page's folder; refuse what cannot be written before the work begins.
+
+    The default is in the project, what is typed in the folder where it is typed.
+    """
+    if not is_typed(context, parameter.name) and (root := find_root(Path.cwd())) != Path.cwd():
+        output = root / output
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         is_new = not output.exists()

@@ -1,13 +1,15 @@
 """What AWS charges: one table of prices, and the formulas that use it.
 
 USD without tax and free tier, us-east-1, on-demand, first tier of each, as of November 2026:
-aws.amazon.com/{lambda,api-gateway,fargate,elasticloadbalancing}/pricing and
-aws.amazon.com/sagemaker/ai/pricing. Not in any formula: logs (0.50 a GB), metrics (0.30 each and
-month), data transfer, and a load balancer's capacity units.
+aws.amazon.com/{lambda,api-gateway,cloudwatch,xray,kms,fargate,elasticloadbalancing}/pricing and
+aws.amazon.com/sagemaker/ai/pricing. Not in any formula: the storage of logs (0.03 a GB and month,
+compressed) and of packages (0.023 in S3), e-mails, data transfer, and a load balancer's capacity
+units.
 """
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 type Processor = Literal["x86_64", "arm64"]
 
@@ -24,6 +26,22 @@ SNAPSTART_CACHE_GB_SECOND = 1.5046e-6  # of each published version
 SNAPSTART_RESTORE_GB = 139.7998e-6  # of each restore
 
 HTTP_API_REQUEST = 1.00e-6  # of up to 512 KB
+
+LOGS_GB = 0.50  # taken in; a GB is taken for 10^9 bytes, so this is never too little
+# Measured on the local run: a request's own record with Lambda's START, END and REPORT; and the
+# line of the API's access log. Lambda adds some 80 to REPORT when the request is traced.
+FUNCTION_LOG_BYTES, ACCESS_LOG_BYTES = 980, 400
+TRACE = 5.00e-6
+# Of each function Lambda traces the first request of a second, and of the others this share:
+# docs.aws.amazon.com/lambda/latest/dg/services-xray.html.
+TRACED_SHARE = 0.05
+
+ALARM_METRIC_MONTH = 0.10  # of each metric that an alarm reads, in metric math too
+COMPOSITE_ALARM_MONTH = 0.50
+METRIC_MONTH = 0.30
+METRIC_SERIES = 20  # ten metrics, of the service and of the version that serves
+DASHBOARD_MONTH = 3.00
+KEY_MONTH = 1.00  # and as much again for each of its first two yearly rotations
 
 SAGEMAKER_SERVERLESS_GB_SECOND = 20e-6
 SAGEMAKER_SERVERLESS_MB = (1024, 2048, 3072, 4096, 5120, 6144)  # sizes to choose from
@@ -47,15 +65,59 @@ def price_million_predictions(  # noqa: PLR0913 what the price depends on
     cold_ms: float = 0,
     http_api: bool = True,
 ) -> float:
-    """Return USD for a million requests on Lambda.
+    """Return USD for a million requests on Lambda, with what is logged and traced of them.
 
     `warm_ms` is the billed time of a warm request. A share of 0 to 1 of the requests meets a cold
     start, whose `cold_ms` of initialisation come on top; they are billed since August 2025.
     """
     gb_seconds = count_gb_seconds(memory_mb, warm_ms)
     gb_seconds += cold_share * count_gb_seconds(memory_mb, cold_ms)
-    request = LAMBDA_REQUEST + (HTTP_API_REQUEST if http_api else 0)
+    request = LAMBDA_REQUEST + price_logs(1) + TRACED_SHARE * TRACE
+    if http_api:
+        request += HTTP_API_REQUEST + price_logs(0, 1)
     return 1e6 * (request + gb_seconds * LAMBDA_GB_SECOND[processor])
+
+
+def price_logs(invocations: float, api_requests: float = 0) -> float:
+    """Return USD for what so many invocations and requests to the API write into their logs."""
+    written = invocations * FUNCTION_LOG_BYTES + api_requests * ACCESS_LOG_BYTES
+    return written / 1e9 * LOGS_GB
+
+
+def price_traces(requests: float, seconds: float) -> float:
+    """Return USD for the traces of requests, if each of the seconds has one at least."""
+    first = min(requests, seconds)
+    return TRACE * (first + TRACED_SHARE * (requests - first))
+
+
+def price_standing_month(template: Mapping[str, Any]) -> dict[str, float]:
+    """Return USD a month for what a template watches with, by what it is for, used or not.
+
+    The traces are those of the first request of each second, the most that they can be; the share
+    of the others is in the price of a request.
+    """
+    kinds = [resource["Type"] for resource in template["Resources"].values()]
+    alarms = [
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    read = sum(_count_metrics(alarm) for alarm in alarms)
+    composite = kinds.count("AWS::CloudWatch::CompositeAlarm")
+    return {
+        "alarms": read * ALARM_METRIC_MONTH + composite * COMPOSITE_ALARM_MONTH,
+        "metrics": METRIC_SERIES * METRIC_MONTH,
+        "dashboard": kinds.count("AWS::CloudWatch::Dashboard") * DASHBOARD_MONTH,
+        "key": kinds.count("AWS::KMS::Key") * KEY_MONTH,
+        "traces, up to": TRACE * HOURS_PER_MONTH * 3600,
+    }
+
+
+def _count_metrics(alarm: Mapping[str, Any]) -> int:
+    """Return how many metrics an alarm is charged for."""
+    if "Metrics" not in alarm:
+        return 1
+    return sum("MetricStat" in one for one in alarm["Metrics"])
 
 
 def price_provisioned(
@@ -111,6 +173,9 @@ def price_fargate_month(
     return HOURS_PER_MONTH * (tasks * task + LOAD_BALANCER_HOUR)
 
 
-def find_break_even(month_usd: float, million_usd: float) -> float:
-    """Return the millions of predictions a month up to which paying for each is cheaper."""
-    return month_usd / million_usd
+def find_break_even(month_usd: float, million_usd: float, standing_usd: float = 0) -> float:
+    """Return the millions of predictions a month up to which paying for each is cheaper.
+
+    `standing_usd` is paid beside them by the month; 0 millions if that alone is more.
+    """
+    return max(0, month_usd - standing_usd) / million_usd

@@ -16,18 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from gate.errors import OutOfTimeError
+from gate.deployment import Deployment, read_deployment
+from gate.errors import OutOfTimeError, RefusedError
 
 # The alias' name in template.yaml. A reference to it would be a circle: it waits for this function.
 ALIAS = "live"
 RESERVE = 30  # seconds for the report, with every retry
+VERDICTS = {  # with the level at which it is logged
+    "Succeeded": ("INFO", "passed"),
+    "Failed": ("ERROR", "refused"),
+    "Skipped": ("INFO", "was not examined"),
+}
 LONGEST = 500  # characters of a reason
 SPEAKING = ("gate.", "serving.", "botocore.")  # their errors are written for people
 
 
 @dataclass
 class Outcome:
-    """What the gate decided about a version, after how many checks that were passed."""
+    """What the gate decided about a version, after how many checks that were passed.
+
+    `status` is Succeeded, Failed or, when nobody waits for a decision, Skipped.
+    """
 
     version: str = ""
     checks: int = 0
@@ -40,11 +49,17 @@ class Outcome:
 def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
     """Examine the version in INFERENCE_VERSION, tell CodeDeploy if it asked, and return the same.
 
-    Raises what the call to CodeDeploy raises; Lambda then runs the hook again.
+    A rollback passes at once. Raises what the call to CodeDeploy raises while its deployment waits;
+    Lambda then runs the hook again.
     """
-    outcome = _examine(context.get_remaining_time_in_millis() / 1e3 - RESERVE)
+    outcome = Outcome()
+    deployment = _identify(event, outcome)
+    if deployment and deployment.has_ended:
+        outcome.status, outcome.reason = "Skipped", _tell_end(deployment)
+    else:
+        _examine(deployment, outcome, context.get_remaining_time_in_millis() / 1e3 - RESERVE)
     _log(outcome)
-    if "DeploymentId" in event:
+    if "DeploymentId" in event and outcome.status != "Skipped":
         _report(event, outcome.status)
     return {
         "status": outcome.status,
@@ -56,17 +71,44 @@ def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
     }
 
 
-def _examine(seconds: float) -> Outcome:
-    outcome = Outcome()
+def _identify(event: Mapping[str, str], outcome: Outcome) -> Deployment | None:
+    """Read the deployment that asks; None by hand, or if it cannot be read."""
+    if "DeploymentId" not in event:
+        return None
+    try:
+        return read_deployment(make_client("codedeploy", read_timeout=5), event["DeploymentId"])
+    except Exception as error:
+        outcome.notes.append(f"deployment {event['DeploymentId']} cannot be read: {error}")
+        return None
+
+
+def _examine(deployment: Deployment | None, outcome: Outcome, seconds: float) -> None:
     try:
         with _time_limit(seconds):
             function, _, outcome.version = os.environ["INFERENCE_VERSION"].rpartition(":")
-            for _ in _checks(function, outcome):
-                outcome.checks += 1
+            if not (deployment and _takes_back(deployment, function, outcome)):
+                for _ in _checks(function, outcome):
+                    outcome.checks += 1
         outcome.status = "Succeeded"
     except BaseException as error:  # even one that would end the process is reported
         outcome.reason = " ".join(_explain(error).split())[:LONGEST]
-    return outcome
+
+
+def _takes_back(deployment: Deployment, function: str, outcome: Outcome) -> bool:
+    """Tell whether the deployment is a way back, which nothing may bar.
+
+    Raises RefusedError if it is about a version that came without this gate, and so with another
+    model.json.
+    """
+    own, outcome.version = outcome.version, deployment.target or outcome.version
+    if deployment.takes_back(own) or deployment.target == _read_served(function):
+        outcome.notes.append(f"nothing was examined: deployment {deployment.id} is a way back")
+        return True
+    if outcome.version != own:
+        raise RefusedError(
+            f"this gate came with version {own} and cannot examine version {outcome.version}"
+        )
+    return False
 
 
 def _checks(function: str, outcome: Outcome) -> Iterator[None]:
@@ -83,13 +125,19 @@ def _checks(function: str, outcome: Outcome) -> Iterator[None]:
     manifest = read_manifest(Path(os.environ.get("MODEL_DIR", "/opt/model")) / "model.json")
     # Longer than the function's own timeout and a cold start together.
     client = make_client("lambda", read_timeout=60)
-    replaced = client.get_alias(FunctionName=function, Name=ALIAS)["FunctionVersion"]
-    new, old = Version(client, function, outcome.version), Version(client, function, replaced)
+    new = Version(client, function, outcome.version)
+    old = Version(client, function, _read_served(function))
 
     def find(change: Change) -> None:
         outcome.answers.append(change.to_dict())
 
     return check(manifest, new, old, limits, outcome.notes.append, find)
+
+
+def _read_served(function: str) -> str:
+    """Return the version that the alias gives all traffic, or most of it."""
+    alias = make_client("lambda", read_timeout=5).get_alias(FunctionName=function, Name=ALIAS)
+    return str(alias["FunctionVersion"])
 
 
 def make_client(service: Literal["codedeploy", "lambda"], read_timeout: int) -> Any:
@@ -137,12 +185,11 @@ def _explain(error: BaseException) -> str:
 def _log(outcome: Outcome) -> None:
     """Write the one line that says what was decided, and why."""
     remarks = [change["text"] for change in outcome.answers if change["colour"] != "green"]
-    if outcome.status == "Failed":
-        level, verdict = "ERROR", f"refused: {outcome.reason}"
+    level, verdict = VERDICTS[outcome.status]
+    if outcome.reason:
+        verdict = f"{verdict}: {outcome.reason}"
     elif remarks:
         level, verdict = "WARNING", f"passed; look at how its answers change: {'; '.join(remarks)}"
-    else:
-        level, verdict = "INFO", "passed"
     message = f"version {outcome.version or 'unknown'} {verdict}"
     details: dict[str, Any] = {
         "checks": outcome.checks,
@@ -158,13 +205,32 @@ def _log(outcome: Outcome) -> None:
 
 
 def _report(event: Mapping[str, str], status: str) -> None:
+    client = make_client("codedeploy", read_timeout=5)
     try:
-        make_client("codedeploy", read_timeout=5).put_lifecycle_event_hook_execution_status(
+        client.put_lifecycle_event_hook_execution_status(
             deploymentId=event["DeploymentId"],
             lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
             status=status,
         )
     except Exception as error:
+        if over := _explain_lateness(client, event["DeploymentId"], error):
+            print(json.dumps({"level": "INFO", "message": over}))  # noqa: T201 to the log
+            return
         message = f"CodeDeploy was not told {status}: {error}"
         print(json.dumps({"level": "ERROR", "message": message}))  # noqa: T201 to the log
         raise
+
+
+def _explain_lateness(client: Any, deployment_id: str, error: Exception) -> str:
+    """Say why nobody needs the report that failed; empty if somebody waits for it."""
+    if isinstance(error, client.exceptions.LifecycleEventAlreadyCompletedException):
+        return f"deployment {deployment_id} had a report already, and was told nothing more"
+    try:
+        deployment = read_deployment(client, deployment_id)
+    except Exception:  # it decides as if the deployment waited
+        return ""
+    return f"{_tell_end(deployment)}, and was told nothing more" if deployment.has_ended else ""
+
+
+def _tell_end(deployment: Deployment) -> str:
+    return f"deployment {deployment.id} has ended as {deployment.status}"

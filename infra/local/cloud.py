@@ -11,6 +11,7 @@ import logging
 import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,12 @@ from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
 
 from infra.local.access_key import create_access_key
+from infra.local.account import answer_account
 from infra.local.aws_endpoint import AwsEndpoint
 from infra.local.errors import BuildError, FunctionError
 from infra.local.metric_data import get_metric_data
 from infra.local.metrics import Sample, extended_statistic
-from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack
+from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack, list_paths
 from infra.local.step_functions import sign_tasks
 from infra.local.versions import LATEST
 
@@ -50,6 +52,7 @@ Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: i
 EXTENDED = ("p", "PR(")  # what the names of percentiles and their ranks begin with
 LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
+DIGESTS = "md5sums"  # the one file of an archive
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
 
 
@@ -135,6 +138,7 @@ def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
 CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
 CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
 cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
+answer_account()
 # moto's PutMetricAlarm takes the rule of a composite alarm, but no action leads there.
 CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # as said
 
@@ -348,6 +352,26 @@ class Cloud:
         }
 
 
+def tell_template(stack: Stack, archives: Archives) -> dict[str, Any]:
+    """Return the template as SAM CLI sends it: the key of an upload in the place of each folder."""
+    template = deepcopy(dict(stack.source))
+    for properties, key, path in list_paths(template):
+        held = archives.get((stack.build / path).resolve())
+        properties[key] = f"s3://local/{_name_upload(held) if held else 'unknown'}"
+    return template
+
+
+def _name_upload(archive: str) -> str:
+    """Return the digest of a folder under which SAM CLI uploads it (samcli.lib.utils.hash)."""
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
+        lines = files.read(DIGESTS).decode().splitlines()
+    digest = _md5()
+    for line in lines:
+        of_file, _, path = line.partition(" ")
+        digest.update(path.encode() + of_file.encode())
+    return str(digest.hexdigest())
+
+
 def archive(stack: Stack) -> Archives:
     """Make an archive of each built folder of a stack; raise BuildError if one cannot be read."""
     functions = filter(None, (stack.function, stack.gate("1")))
@@ -360,12 +384,17 @@ def archive(stack: Stack) -> Archives:
 
 def _zip(directory: Path) -> str:
     """Make a small archive that stands for `directory`: its files' digests, not their content."""
-    digests = []
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+    lines = []
+    for path in sorted((path for path in directory.rglob("*") if path.is_file()), key=str):
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        digests.append(f"{digest} {path.relative_to(directory)}")
+            digest = hashlib.file_digest(file, _md5).hexdigest()
+        lines.append(f"{digest} {path.relative_to(directory)}")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as files:
-        files.writestr(zipfile.ZipInfo("sha256sums"), "\n".join(digests))
+        files.writestr(zipfile.ZipInfo(DIGESTS), "\n".join(lines))
     return base64.b64encode(archive.getvalue()).decode()
+
+
+def _md5() -> Any:
+    """Return the digest that SAM CLI takes: it tells builds apart, and keeps nobody out."""
+    return hashlib.md5(usedforsecurity=False)

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from infra.local.cloud import DASHBOARD, Archives, Cloud, archive
+from infra.local.cloud import DASHBOARD, Archives, Cloud, archive, tell_template
 from infra.local.code_deploy import CodeDeploy, Event, Progress, Release, plan
 from infra.local.errors import ReleaseError
 from infra.local.stack import Function, Stack
@@ -71,6 +71,10 @@ class CloudFormation:
     def stack(self) -> Stack:
         """The stack as the last release that succeeded left it."""
         return self._current.stack
+
+    def tell_template(self) -> dict[str, Any]:
+        """Return the template of that release, as SAM CLI would have sent it."""
+        return tell_template(self._current.stack, self._current.archives)
 
     async def create(self, stack: Stack, url: str) -> None:
         """Create the stack, whose API is at `url`, with the alias on version 1."""
@@ -143,7 +147,7 @@ class CloudFormation:
 
     async def _release(self, new: Published, progress: Progress) -> Release:
         old, function, version = self._current, new.stack.function, new.version
-        deployment_id, status, reason = "", "Succeeded", ""
+        deployment_id, status, reason, is_stuck = "", "Succeeded", "", False
         try:
             if preference := new.stack.preference(version):
                 deployment = await self._code_deploy.deploy(
@@ -151,21 +155,56 @@ class CloudFormation:
                 )
                 deployment_id, status = deployment.deployment_id, deployment.status
                 reason = deployment.error.get("message", "")
+                back = deployment.way_back
+                is_stuck = back is not None and back.status != "Succeeded"
             else:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
             events = tuple(progress.events)
             release = Release(version, deployment_id, status, reason, events, progress.gate)
             if release.is_promoted:
-                _, after = new.stack.order()
-                await self._settle(await self._apply(new, after), old)
-            else:
+                release = await self._finish(release, new, old, progress)
+            elif not is_stuck:
                 before, _ = old.stack.order()
                 await self._settle(await self._apply(old, before), new)
         except BaseException as error:
             self._end("UPDATE_ROLLBACK_FAILED", str(error))
             raise
-        self._end("UPDATE_COMPLETE" if release.is_promoted else "UPDATE_ROLLBACK_COMPLETE", reason)
+        taken_back = "UPDATE_ROLLBACK_FAILED" if is_stuck else "UPDATE_ROLLBACK_COMPLETE"
+        self._end("UPDATE_COMPLETE" if release.is_promoted else taken_back, release.reason)
+        return release
+
+    async def _finish(
+        self, release: Release, new: Published, old: Published, progress: Progress
+    ) -> Release:
+        """Update what comes after the alias; if that fails, take the alias back as well.
+
+        It returns as it moved, by a deployment; that no alarm of the new version stops that one is
+        assumed: CloudFormation gives the deployment group its old alarms first.
+        """
+        _, after = new.stack.order()
+        try:
+            await self._settle(await self._apply(new, after), old)
+        except Exception as error:
+            before, after = old.stack.order()
+            old, function = await self._apply(old, before), new.stack.function
+            if preference := old.stack.preference(old.version):
+                back = await self._code_deploy.deploy(
+                    function,
+                    preference,
+                    new.version,
+                    old.version,
+                    Progress(lambda _: None),
+                    "CloudFormationRollback",
+                )
+                if back.status != "Succeeded":
+                    raise ReleaseError(f"the way back failed: {back.error['message']}") from error
+            else:
+                self._cloud.shift(function, old.version, {})
+            progress.note("rolled-back", f"all requests go to version {old.version}", 0)
+            await self._settle(await self._apply(old, after), new)
+            reason = f"the stack failed after the promotion: {error}"
+            return replace(release, status="Failed", reason=reason, events=tuple(progress.events))
         return release
 
     async def _publish(self, stack: Stack, archives: Archives) -> str:

@@ -1,6 +1,10 @@
-"""CloudFormation's UpdateStack for the stack of the local run: it releases what was built last."""
+"""CloudFormation's UpdateStack and GetTemplate for the stack of the local run.
+
+It releases what was built last, and tells what was released.
+"""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -16,10 +20,11 @@ from infra.local.stack import Stack
 type Read = Callable[[str | None, Mapping[str, str]], Stack]
 
 _update_plain_stack = CloudFormationResponse.update_stack
+_get_plain_template = CloudFormationResponse.get_template
 
 
 def answer_update_stack(formation: CloudFormation, read: Read) -> AbstractContextManager[None]:
-    """Let moto's server answer UpdateStack, on the loop that runs now.
+    """Let moto's server answer UpdateStack and GetTemplate, on the loop that runs now.
 
     `read` reads what was built, with a template in the place of the built one, or None, and values
     of parameters; those that have none get their defaults, as on AWS.
@@ -49,4 +54,11 @@ def answer_update_stack(formation: CloudFormation, read: Read) -> AbstractContex
             raise ValidationError(message=str(BuildError(error))) from error
         return ActionResult({"StackId": held.stack_id})
 
-    return patched(CloudFormationResponse, update_stack=update_stack)
+    def get_template(response: CloudFormationResponse) -> ActionResult:
+        get = response._get_param  # noqa: SLF001 moto's way to read a request
+        held = response.cloudformation_backend.get_stack(get("StackName"))
+        if held.name != formation.stack.name or get("TemplateStage") == "Processed":
+            return _get_plain_template(response)
+        return ActionResult({"TemplateBody": json.dumps(formation.tell_template())})
+
+    return patched(CloudFormationResponse, update_stack=update_stack, get_template=get_template)

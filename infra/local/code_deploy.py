@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.local.clock import Clock, pause, read
@@ -29,8 +30,9 @@ LOOK_SECONDS = 2  # between two looks at the alarms
 class Event:
     """What happened in a release, at a time in seconds since 1970 of this machine's clock.
 
-    `kind` is created, gate-started, gate-passed, gate-refused, shifted, alarm, stopped, failed,
-    rolled-back or promoted; `percent` is the new version's share of the traffic from then on.
+    `kind` is created, gate-started, gate-passed, gate-refused, shifted, alarm, stopped, promoted,
+    rolled-back or failed (a deployment that could not begin, or a way back); `percent` is the new
+    version's share of the traffic from then on.
     """
 
     time: float
@@ -43,6 +45,7 @@ class Event:
 class Release:
     """How a release ended: `status` is CodeDeploy's, Succeeded, Failed or Stopped.
 
+    It is Failed, too, where the stack failed after the promotion, and was taken back.
     `deployment_id` is empty where the template has no deployment group, `reason` where it
     succeeded. `gate` is what the hook answered.
     """
@@ -121,7 +124,8 @@ class CodeDeploy:
     """Runs one deployment at a time.
 
     `invoke` runs a hook, `catch_up` lets the alarms be as they are on `clock` now. As SAM's
-    deployment groups tell it to, it takes the traffic back whenever a deployment does not succeed.
+    deployment groups tell it to, it takes the traffic back whenever a deployment does not succeed:
+    by a deployment of its own, whose hook runs too (assumed: AWS documents it for no rollback).
     """
 
     def __init__(
@@ -140,16 +144,17 @@ class CodeDeploy:
         self._running: Running | None = None
         self._hooks: set[asyncio.Future[bytes]] = set()
 
-    async def deploy(
+    async def deploy(  # noqa: PLR0913, PLR0917 what moves, who watches, and who asked
         self,
         function: Function,
         preference: Preference,
         current: str,
         target: str,
         progress: Progress,
+        creator: str = "CloudFormation",
     ) -> "Deployment":
         """Move the function's alias from version `current` to `target`; return how that ended."""
-        deployment = self._deployments.create(function, preference, current, target)
+        deployment = self._deployments.create(function, preference, current, target, creator)
         self._running = running = Running(deployment)
         try:
             self._check_alias(function, current)
@@ -158,14 +163,34 @@ class CodeDeploy:
             self._deployments.succeed(deployment)
         except DeploymentFailure as failure:
             progress.note(failure.kind, str(failure))
-            if failure.code != "INVALID_LAMBDA_CONFIGURATION":  # there it never had the alias
-                self._cloud.shift(function, current, {})
-                progress.note("rolled-back", f"all requests go to version {current}", 0)
             self._deployments.fail(deployment, failure.status, failure.code, str(failure))
+            if failure.code != "INVALID_LAMBDA_CONFIGURATION":  # there it never had the alias
+                back = self._deployments.create_rollback(deployment, function, preference)
+                await self._roll_back(back, function, preference, current, progress)
         finally:
             running.ended.set()
             self._running = None
         return deployment
+
+    async def _roll_back(
+        self,
+        back: "Deployment",
+        function: Function,
+        preference: Preference,
+        current: str,
+        progress: Progress,
+    ) -> None:
+        """Give version `current` all traffic again, if the hook lets that pass."""
+        self._running = running = Running(back)
+        try:
+            await self._run_hook(running, preference, "the way back", Progress(lambda _: None))
+        except DeploymentFailure as failure:
+            progress.note("failed", str(failure))
+            self._deployments.fail(back, failure.status, failure.code, str(failure))
+            return
+        self._cloud.shift(function, current, {})
+        self._deployments.succeed(back)
+        progress.note("rolled-back", f"all requests go to version {current}", 0)
 
     async def stop(self, deployment_id: str) -> None:
         """Take the traffic back from a deployment that is under way, and wait for that."""
@@ -198,13 +223,28 @@ class CodeDeploy:
             )
 
     async def _ask_gate(self, running: Running, preference: Preference, progress: Progress) -> None:
-        """Invoke the hook and wait for its report; that it ends without one is a failure.
-
-        CodeDeploy itself would wait for that report for an hour.
-        """
         if preference.hook is None:
             return
         progress.note("gate-started", f"{preference.hook} tries the new version")
+        look = partial(self._look, running, preference)
+        await self._run_hook(running, preference, "the new version", progress, look)
+        progress.note("gate-passed", "the gate let the new version pass")
+
+    async def _run_hook(
+        self,
+        running: Running,
+        preference: Preference,
+        what: str,
+        progress: Progress,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Invoke the hook, if there is one, and wait for its report.
+
+        That it ends without one is a failure; CodeDeploy itself would wait for it for an hour.
+        Meanwhile it takes a `look` time and again. Raises DeploymentFailure.
+        """
+        if preference.hook is None:
+            return
         event = {
             "DeploymentId": running.deployment.deployment_id,
             "LifecycleEventHookExecutionId": running.hook_id,
@@ -214,16 +254,16 @@ class CodeDeploy:
         hook.add_done_callback(self._hooks.discard)
         hook.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not hook.done():  # it still says why when it has reported
-            await self._look(running, preference)
+            if look:
+                await look()
             await self._sleep(running, hook)
         status = running.report.result() if running.report.done() else ""
         progress.gate = _read_answer(hook)
         if status == "Succeeded":
-            progress.note("gate-passed", "the gate let the new version pass")
             return
         silent = f"{preference.hook} ended without a report to CodeDeploy"
         why = progress.gate.get("reason") or "it gave no reason"
-        text = f"the gate refused the new version: {why}" if status else f"{silent}: {why}"
+        text = f"the gate refused {what}: {why}" if status else f"{silent}: {why}"
         raise DeploymentFailure("gate-refused", "Failed", "HOOK_EXECUTION_FAILURE", text)
 
     async def _move(  # noqa: PLR0913, PLR0917 what moves, and who watches

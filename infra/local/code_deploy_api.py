@@ -26,9 +26,13 @@ ENDED = {"Succeeded", "Failed", "Stopped"}
 
 
 class Deployment(DeploymentInfo):
-    """A deployment, how far it is, and what went wrong."""
+    """A deployment, how far it is, what went wrong, and the deployment that takes it back."""
 
-    def __init__(self, group: DeploymentGroup, app_spec: str, creator: str) -> None:
+    way_back: "Deployment | None" = None
+
+    def __init__(
+        self, group: DeploymentGroup, app_spec: str, creator: str, current: str, target: str
+    ) -> None:
         content = {"content": app_spec, "sha256": hashlib.sha256(app_spec.encode()).hexdigest()}
         super().__init__(
             application=group.application,
@@ -47,6 +51,7 @@ class Deployment(DeploymentInfo):
         self.deployment_id = "d-" + "".join(
             secrets.choice(string.ascii_uppercase + string.digits) for _ in range(9)
         )
+        self.current, self.target = current, target
         self.error: dict[str, str] = {}
         self.rollback: dict[str, str] = {}
         self.set_status("Created")
@@ -89,7 +94,12 @@ class Deployments:
         )
 
     def create(
-        self, function: Function, preference: Preference, current: str, target: str
+        self,
+        function: Function,
+        preference: Preference,
+        current: str,
+        target: str,
+        creator: str,
     ) -> Deployment:
         """Begin a deployment, with the AppSpec that CloudFormation writes for a function."""
         properties = {
@@ -102,7 +112,7 @@ class Deployments:
         hooks = [{"BeforeAllowTraffic": preference.hook}] if preference.hook else []
         app_spec = {"version": 0.0, "Resources": [{function.name: resource}], "Hooks": hooks}
         group = self._backend.get_deployment_group(preference.application, preference.group)
-        deployment = Deployment(group, json.dumps(app_spec), "CloudFormation")
+        deployment = Deployment(group, json.dumps(app_spec), creator, current, target)
         deployment.set_status("InProgress")
         self._backend.deployments[deployment.deployment_id] = deployment
         return deployment
@@ -112,21 +122,24 @@ class Deployments:
         deployment.set_status("Succeeded")
 
     def fail(self, deployment: Deployment, status: str, code: str, text: str) -> None:
-        """End a deployment with an error; the way back is a deployment of its own, and done."""
-        back = Deployment(
-            deployment.deployment_group,
-            deployment.revision["appSpecContent"]["content"],
-            "codeDeployRollback",
-        )
-        back.rollback = {"rollbackTriggeringDeploymentId": deployment.deployment_id}
-        back.set_status("Succeeded")
-        self._backend.deployments[back.deployment_id] = back
+        """End a deployment with an error."""
         deployment.error = {"code": code, "message": text}
-        deployment.rollback = {
-            "rollbackDeploymentId": back.deployment_id,
-            "rollbackMessage": f"{deployment.deployment_id} was rolled back",
-        }
         deployment.set_status(status)
+
+    def create_rollback(
+        self, failed: Deployment, function: Function, preference: Preference
+    ) -> Deployment:
+        """Begin the way back from a deployment that failed: a deployment of its own."""
+        back = self.create(
+            function, preference, failed.target, failed.current, "codeDeployRollback"
+        )
+        back.rollback = {"rollbackTriggeringDeploymentId": failed.deployment_id}
+        failed.rollback = {
+            "rollbackDeploymentId": back.deployment_id,
+            "rollbackMessage": f"{failed.deployment_id} is rolled back by {back.deployment_id}",
+        }
+        failed.way_back = back
+        return back
 
 
 def answer_code_deploy(

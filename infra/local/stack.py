@@ -3,7 +3,8 @@
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,8 +85,9 @@ class Stack:
     """One API, the function behind it, and what depends on the version that is published.
 
     `version_id` is the logical id of that version: SAM changes it when a setting of the function
-    changes, so that CloudFormation publishes one. `resolvers` turns a version's number into what
-    resolves properties as they are once it is published.
+    changes, so that CloudFormation publishes one. `template` is what SAM makes of `source`, the
+    template in `build`, from whose folder the paths in it start. `resolvers` turns a version's
+    number into what resolves properties as they are once it is published.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Stack:
     template: Mapping[str, Any]
     build: Path
     resolvers: Callable[[str], Callable[[Any], Any]]
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     def resources(self, kind: str, version: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the properties of every resource of one type, by its logical id."""
@@ -199,13 +202,14 @@ def read_stack(
     except yaml.YAMLError as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
-        folders = {(build / path).resolve() for _, _, path in _list_paths(built)}
+        folders = {(build / path).resolve() for _, _, path in list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
+        source = deepcopy(template)
         translated = _translate(template, region, values)
         stack = _stack(translated, build, name, region, values)
         if body:
-            check_names(_list_variables(template), allowed=_list_variables(built))
-        return _require_files(stack, folders)
+            check_names(_list_variables(source), allowed=_list_variables(built))
+        return replace(_require_files(stack, folders), source=source)
     except InvalidDocumentException as error:
         raise StackError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -241,13 +245,13 @@ def _give_values(
     return values
 
 
-def _list_paths(template: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+def list_paths(template: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Yield every path of a SAM template to code: its place, that is properties and key, and it."""
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
-        for field in ("CodeUri", "ContentUri"):
-            if properties.get(field) is not None:
-                yield properties, field, str(properties[field])
+        for key in ("CodeUri", "ContentUri"):
+            if properties.get(key) is not None:
+                yield properties, key, str(properties[key])
 
 
 def _translate(
@@ -259,8 +263,8 @@ def _translate(
     the session only its Region, and asks for managed policies only to turn names into ARNs.
     """
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    for properties, field, path in list(_list_paths(template)):
-        properties[field] = {"Bucket": "local", "Key": path}
+    for properties, key, path in list(list_paths(template)):
+        properties[key] = {"Bucket": "local", "Key": path}
     session = cast("Any", SimpleNamespace(region_name=region))
     translator = Translator({}, Parser(), boto_session=session)
     translated = translator.translate(template, dict(parameters), get_managed_policy_map=dict)

@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from infra.command import add_command
 
 if TYPE_CHECKING:
     from infra.model.doctor import Diagnosis, Measurement
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 MB = 2**20
 
 app = typer.Typer(help="Check an ONNX file, and add it to the stack.", no_args_is_help=True)
+command = partial(add_command, app)
 
 File = Annotated[Path, typer.Argument(help="The ONNX file.", show_default=False)]
 Samples = Annotated[
@@ -43,7 +47,7 @@ GoldenSynthetic = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@command("infra model check your.onnx --samples customers.csv")
 def check(
     file: File, *, samples: Samples = None, features: Features = "", as_json: Json = False
 ) -> None:
@@ -61,7 +65,7 @@ def check(
     raise typer.Exit(not diagnosis.servable)
 
 
-@app.command()
+@command("infra model add your.onnx --samples customers.csv --labels stays,leaves")
 def add(  # noqa: PLR0913 each is an option of the command
     file: File,
     *,

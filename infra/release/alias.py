@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from infra.release.errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -29,7 +31,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Alias:
-    """An alias at one moment; `weights` are the shares of versions besides its own."""
+    """An alias at one moment; `weights` are the shares of versions besides its own.
+
+    With provisioned concurrency these are none that anybody gave: Lambda takes no such alias, but
+    adds them itself until the environments of the alias' version are ready. `transition` then is
+    the state of these, IN_PROGRESS or FAILED; else it is empty.
+    Source: github.com/hashicorp/terraform-provider-aws/pull/48116; assumed here.
+    """
 
     function: str
     name: str
@@ -37,6 +45,7 @@ class Alias:
     weights: Mapping[str, float]
     description: str
     revision: str
+    transition: str = ""
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -82,20 +91,55 @@ def read_alias(functions: "LambdaClient", function: str, name: str) -> Alias:
         held = functions.get_alias(FunctionName=function, Name=name)
     except functions.exceptions.ResourceNotFoundException as error:
         region = functions.meta.region_name
-        raise ReleaseError(f"there is no alias {name} of {function} in {region}") from error
+        raise ReleaseError(
+            f"there is no alias {name} of {function} in {region}: `aws lambda "
+            f"list-versions-by-function --function-name {function} --region {region}` shows to "
+            "which versions one could point"
+        ) from error
     routing: Any = held.get("RoutingConfig") or {}
+    weights = routing.get("AdditionalVersionWeights") or {}
     return Alias(
         function=function,
         name=name,
         version=held["FunctionVersion"],
-        weights=routing.get("AdditionalVersionWeights") or {},
+        weights=weights,
         description=held.get("Description") or "",
         revision=held["RevisionId"],
+        transition=_read_transition(functions, function, name) if weights else "",
     )
 
 
+def tell_transition(alias: Alias) -> str:
+    """Say to where an alias is on its way, and what to do; empty if it is not."""
+    if not alias.transition:
+        return ""
+    shares = " and ".join(
+        f"version {one} has {100 * part:g} %" for one, part in alias.weights.items()
+    )
+    remedy = (
+        "They cannot start: `infra rollback`, or `aws lambda delete-provisioned-concurrency-config "
+        f"--function-name {alias.function} --qualifier {alias.name}`."
+        if alias.transition == "FAILED"
+        else "That takes minutes: try again then; `infra status` shows it."
+    )
+    return (
+        f"{alias.name} is in transition to version {alias.version} (provisioned concurrency: "
+        f"{alias.transition}), and until its environments are ready {shares}. {remedy}"
+    )
+
+
+def refuse_in_transition(alias: Alias) -> None:
+    """Raise ReleaseError while the alias' weights are Lambda's own."""
+    if alias.transition:
+        raise ReleaseError(tell_transition(alias))
+
+
 def move_alias(functions: "LambdaClient", alias: Alias, move: Move) -> None:
-    """Move an alias that is still as it was read; raise ReleaseError if somebody else moved it."""
+    """Move an alias that is still as it was read; raise ReleaseError if somebody else moved it.
+
+    A routing configuration is always given, if an empty one: with provisioned concurrency Lambda
+    then adds no weights of its own (hashicorp/terraform-provider-aws#13329; assumed here).
+    """
     description = {"Description": str(move.record)} if move.record else {}
     try:
         functions.update_alias(
@@ -111,3 +155,12 @@ def move_alias(functions: "LambdaClient", alias: Alias, move: Move) -> None:
             f"somebody else has moved {alias.name} meanwhile, so nothing was changed: "
             "see `infra status`, then decide again"
         ) from error
+
+
+def _read_transition(functions: "LambdaClient", function: str, name: str) -> str:
+    """Return the state of the alias' provisioned concurrency, empty if it has none."""
+    try:
+        held = functions.get_provisioned_concurrency_config(FunctionName=function, Qualifier=name)
+    except ClientError:  # there is none, or this person may not ask
+        return ""
+    return str(held["Status"])

@@ -40,8 +40,10 @@ def read_overrides(samconfig: Path, env: str) -> dict[str, str]:
     from click import ClickException
     from samcli.cli.types import CfnParameterOverridesType
 
+    environments: dict[str, Any] = {}
     try:
-        settings = tomllib.loads(samconfig.read_text("utf-8"))[env]
+        environments = tomllib.loads(samconfig.read_text("utf-8"))
+        settings = environments[env]
         given = {
             **settings.get("global", {}).get("parameters", {}),
             **settings.get("deploy", {}).get("parameters", {}),
@@ -50,9 +52,13 @@ def read_overrides(samconfig: Path, env: str) -> dict[str, str]:
             CfnParameterOverridesType().convert(given.get("parameter_overrides", []), None, None)
         )
     except KeyError as error:
-        raise ReleaseError(f"{samconfig} has no environment {env}") from error
+        known = [name for name, one in environments.items() if isinstance(one, dict)]
+        offers = " or ".join(f"`infra deploy --env {name}`" for name in known)
+        raise ReleaseError(f"{samconfig} has no environment {env}: {offers}") from error
     except (OSError, ValueError, ClickException) as error:
-        raise ReleaseError(f"{samconfig} cannot be read: {error}") from error
+        raise ReleaseError(
+            f"{samconfig} cannot be read: {error} (`sam validate` reads it, too)"
+        ) from error
 
 
 def read_deployed(cloudformation: "CloudFormationClient", stack: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ Each says what it will do before it asks; the result alone goes to standard outp
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.command import name_stack_in, retype
 from infra.options import Region, StackName
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def resync(
     """Put the alias where CloudFormation believes it to be.
 
     After a rollback that is the version that was rolled back: it gets ALL traffic now. To replace
-    it with a mended one, use `infra deploy --resync`, under which it serves for minutes only.
+    it with a fixed one, use `infra deploy --resync`, under which it serves for minutes only.
     """
     from infra.release.resync import plan_resync
 
@@ -138,7 +139,7 @@ def rollback(
     A release in progress is stopped; a share given by hand is taken back; after a promotion the
     version before gets all traffic at once.
     """
-    from infra.release.alias import read_alias
+    from infra.release.alias import read_alias, tell_transition
     from infra.release.confirm import confirm
     from infra.release.deployments import refuse_while_running
     from infra.release.resync import advise
@@ -151,7 +152,7 @@ def rollback(
         )
         plan = plan_rollback(functions, codedeploy, target, to, datetime.now(UTC))
         if plan.is_done:
-            typer.echo(plan.text, err=True)
+            typer.echo(name_stack_in(plan.text), err=True)
             seconds = 0.0
         else:
             confirm(_place(deployment, target, plan.text), yes=yes)
@@ -160,9 +161,11 @@ def rollback(
             seconds = roll_back(functions, codedeploy, target, plan)
         alias = read_alias(functions, target.function, target.alias)
     # CloudFormation takes its own stack back when it was its deployment that was stopped.
-    advice = "" if plan.running else advise(alias, target)
+    advice = "" if plan.running else name_stack_in(advise(alias, target))
     result = {"version": alias.version, "changed": not plan.is_done, "seconds": round(seconds, 3)}
     done = f"Version {alias.version} has all traffic, after {seconds:.2f} s."
+    if alias.transition:
+        done = tell_transition(alias)
     if as_json:
         _print_json({**result, "text": plan.text if plan.is_done else done, "advice": advice})
         return
@@ -196,9 +199,10 @@ def prune(
         kept = "".join(f" Version {one} stays: {why}." for one, why in plan.kept.items())
         if plan.versions:
             snap = f" ({plan.snap_start} of them with SnapStart)" if plan.snap_start else ""
-            layers = f", and with them {len(plan.layers)} versions of layers" if plan.layers else ""
+            layers = f", and so will {len(plan.layers)} versions of layers" if plan.layers else ""
             numbers = ", ".join(plan.versions)
-            text = f"Versions {numbers}{snap} will be deleted for good{layers}.{kept}"
+            noun = "Version" if len(plan.versions) == 1 else "Versions"
+            text = f"{noun} {numbers}{snap} will be deleted for good{layers}.{kept}"
             confirm(_place(deployment, target, text), yes=yes)
             delete(functions, target, plan)
     if as_json:
@@ -229,7 +233,7 @@ def deploy(  # noqa: PLR0913 each is an option of the command
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Check that a release can begin, deploy what was built, and tell what became of it.
+    """Check that a release can begin, deploy what was built, and say how that ended.
 
     Exit code 3 if CodeDeploy took the release back.
     """
@@ -247,7 +251,10 @@ def deploy(  # noqa: PLR0913 each is an option of the command
             dict(_split(one) for one in parameter or []),
             resync=resync,
         )
-        findings = run.preflight(job, datetime.now(UTC))
+        findings = [
+            replace(one, text=name_stack_in(one.text))
+            for one in run.preflight(job, datetime.now(UTC))
+        ]
         _show_findings(findings)
         levels = {finding.level for finding in findings}
         if Level.ERROR in levels:
@@ -255,7 +262,10 @@ def deploy(  # noqa: PLR0913 each is an option of the command
                 _print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
             raise typer.Exit(1)
         if Level.WARNING in levels and yes and not force:
-            raise ReleaseError("nothing was deployed: --yes is no answer to a warning, --force is")
+            again = retype("--force")
+            raise ReleaseError(
+                f"nothing was deployed: --yes is no answer to a warning, `{again}` is"
+            )
         confirm(job.text, yes=yes)
         try:
             outcome = run.run(
@@ -290,6 +300,7 @@ def _open(stack_name: str | None, region: str | None) -> Iterator[tuple["Deploym
 
 
 def _place(deployment: "Deployment", target: "Target", text: str) -> str:
+    text = name_stack_in(text)
     return f"{target.alias} of {target.stack} in {deployment.session.region_name}: {text}"
 
 
@@ -308,7 +319,7 @@ def _move(
         refuse_while_running(deployment.session.client("codedeploy"), target)  # it may have begun
         move_alias(functions, plan.alias, plan.move)
     alias = read_alias(functions, target.function, target.alias)
-    advice = advise(alias, target)
+    advice = name_stack_in(advise(alias, target))
     shares = ", ".join(f"{one} has {100 * share:g} %" for one, share in alias.shares.items())
     text = f"Of the traffic, version {shares}." if plan.move else plan.text
     if as_json:
@@ -366,7 +377,7 @@ def _show_status(found: "Status", deployment: "Deployment") -> None:
         if one.identity.error:
             console.print(one.identity.error, style="red", soft_wrap=True)
     for line in _tell_rest(found):
-        console.print(line, soft_wrap=True)
+        console.print(name_stack_in(line), soft_wrap=True)
 
 
 def _tell_version(one: "Served") -> tuple[str, ...]:
@@ -389,14 +400,14 @@ def _tell_rest(found: "Status") -> Iterator[str]:
     if found.deployment:
         one = found.deployment
         yield (
-            f"Deployment {one.id} of version {one.target}: {one.status} since "
+            f"Deployment {one.id} of {one.subject}: {one.status} since "
             f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         )
     else:
         yield "No deployment is in progress."
     if found.failure:
         gone = found.failure.target
-        is_orphan = gone not in (one.version for one in found.versions)
+        is_orphan = gone and all(gone != one.version for one in found.versions)
         yield found.failure.tell_end() + (f" Version {gone} gets no traffic." if is_orphan else "")
     agreement = "agrees" if found.agrees else "does NOT agree"
     yield f"CloudFormation {agreement}: it believes in version {target.believed}."
@@ -406,8 +417,7 @@ def _tell_rest(found: "Status") -> Iterator[str]:
         yield f"Alarm {alarm.name}: {alarm.reason}"
     if not found.alarms:
         yield "No alarm fires."
-    if found.advice:
-        yield found.advice
+    yield from filter(None, dict.fromkeys((found.transition, found.advice)))
 
 
 def _show_findings(findings: "list[Finding]") -> None:
@@ -415,7 +425,9 @@ def _show_findings(findings: "list[Finding]") -> None:
     console = Console(stderr=True, highlight=False, markup=False)
     for one in findings:
         console.print(
-            f"{one.level.capitalize()}: {one.text}", style=styles[one.level], soft_wrap=True
+            f"{one.level.capitalize()}: {one.text}",
+            style=styles[one.level],
+            soft_wrap=True,
         )
 
 

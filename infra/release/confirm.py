@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from infra.command import retype
 from infra.release.errors import ReleaseError
 
 
@@ -16,7 +17,8 @@ def confirm(text: str, *, yes: bool) -> None:
     if yes:
         return
     if not has_terminal():
-        raise ReleaseError("there is no terminal to confirm on: add --yes, or run it in one")
+        again = retype("--yes")
+        raise ReleaseError(f"there is no terminal to confirm on: `{again}` does it without asking")
     typer.echo("Go on? [y/N]: ", nl=False, err=True)  # click's own prompt puts a blank on stdout
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         typer.echo("Nothing was changed.", err=True)

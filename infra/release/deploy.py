@@ -35,14 +35,16 @@ GATE_SECONDS = 660  # more than the gate's own timeout
 class Outcome:
     """How a deploy ended: `result` is created, promoted, unchanged or rolled back.
 
-    `version` is the one that has the traffic, `reason` why another was rolled back. `remark` is
-    what the gate said of a version that it let pass.
+    `version` is the one that has the traffic, `reason` why another was rolled back, and `status`
+    how CodeDeploy's deployment ended: after a check that it failed as Failed, after an alarm or a
+    person's command as Stopped. `remark` is what the gate said of a version that it let pass.
     """
 
     result: str
     version: str
     deployment: str = ""
     reason: str = ""
+    status: str = ""
     remark: str = ""
 
 
@@ -91,7 +93,8 @@ def update_stack(  # noqa: PLR0913 the last two say how to show it
         )
     except cloudformation.exceptions.ClientError as error:
         raise ReleaseError(
-            f"CloudFormation refuses the update: {error.response['Error']['Message']}"
+            f"CloudFormation refuses the update: {error.response['Error']['Message']} "
+            "(`infra status` shows what serves)"
         ) from error
     told = ""
     while True:
@@ -124,9 +127,9 @@ def follow(
             yield ""
         elif running.id != known:
             known = running.id
-            yield f"Deployment {known} of version {running.target}: the gate tries it first."
-        elif (new := weights.get(running.target, 0)) > share:
-            version, passed = running.target, "" if share else "The gate has passed: "
+            yield f"Deployment {known} of {running.subject}: the gate tries it first."
+        elif (new := sum(weights.values())) > share:
+            version, passed = " and ".join(weights), "" if share else "The gate has passed: "
             share = new
             until = f" until about {clock() + step:%H:%M:%S} UTC" if step else ""
             yield f"{passed}{100 * share:g} % of the requests go to version {version}{until}."
@@ -162,22 +165,25 @@ def judge(
     releases = [one for one in read_deployments(codedeploy, ids) if not one.is_rollback]
     release = releases[0] if releases else None
     if release and release.was_taken_back:
-        return Outcome("rolled back", release.current, release.id, release.reason)
+        current = release.current or target.believed
+        return Outcome("rolled back", current, release.id, release.reason, release.status)
     if release and release.is_running:
         raise ReleaseError(
-            f"the deploy ended with exit status {status} while deployment {release.id} of version "
-            f"{release.target} is in progress: see `infra status`"
+            f"the deploy ended with exit status {status} while deployment {release.id} of "
+            f"{release.subject} is in progress: see `infra status`"
         )
+    if release and status and release.problem:
+        raise ReleaseError(f"the deploy failed; {release.tell_end()} See `infra status`")
     if release and status and target.believed != release.target:
         reason = "the stack's update failed after it: what CloudFormation says is above"
-        return Outcome("rolled back", release.current, release.id, reason)
+        return Outcome("rolled back", target.believed, release.id, reason, release.status)
     if status and not release:
         raise ReleaseError(
             f"the deploy failed with exit status {status} before a version got traffic: what "
-            "CloudFormation says is above"
+            "CloudFormation says is above, and `infra logs --errors` what the function says"
         )
     if release:
-        return Outcome("promoted", target.believed, release.id)
+        return Outcome("promoted", target.believed, release.id, status=release.status)
     return Outcome("unchanged", target.believed)
 
 
@@ -214,7 +220,11 @@ def read_gate(
 
 
 def explain(outcome: Outcome, refusal: str) -> Outcome:
-    """Tell the gate's reason if it refused: CodeDeploy only says that a hook failed."""
+    """Give the gate's reason if it refused: CodeDeploy only says that a hook failed.
+
+    What the gate still says after a deployment that was stopped did not end it.
+    """
+    refusal = refusal if outcome.status == "Failed" else ""
     return replace(outcome, reason=refusal or outcome.reason or "CodeDeploy does not say why")
 
 
@@ -236,11 +246,15 @@ def smoke_test(functions: "LambdaClient", gate: str) -> Mapping[str, Any]:
     answer = functions.invoke(FunctionName=gate, Payload="{}")
     payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise ReleaseError(f"the stack was created, but its gate fails: {tell_failure(payload)}")
+        raise ReleaseError(
+            f"the stack was created, but its gate fails: {tell_failure(payload)} "
+            "(`infra logs --errors` has more)"
+        )
     verdict: dict[str, Any] = json.loads(payload)
     if verdict.get("status") != "Succeeded":
         raise ReleaseError(
-            f"the stack was created and serves, but not as model.json says: {verdict.get('reason')}"
+            "the stack was created and serves, but not as model.json says: "
+            f"{verdict.get('reason')} (`infra logs --errors` has more)"
         )
     return verdict
 

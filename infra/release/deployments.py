@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from infra.release.app_spec import read_app_spec
 from infra.release.errors import ReleaseError
 from infra.release.target import Target
 
@@ -21,16 +20,23 @@ RUNNING = ("Created", "Queued", "InProgress", "Baking", "Ready")
 class CodeDeployment:
     """One deployment: from the version `current` to the version `target`.
 
-    `reason` is why it did not succeed, in CodeDeploy's words.
+    Where these cannot be read both are None, and `problem` says why. `reason` is why the deployment
+    did not succeed, in CodeDeploy's words.
     """
 
     id: str
     status: str
     created: datetime
     creator: str
-    current: str
-    target: str
+    current: str | None
+    target: str | None
     reason: str
+    problem: str = ""
+
+    @property
+    def subject(self) -> str:
+        """Name what is deployed, for a sentence."""
+        return f"version {self.target}" if self.target else f"an unknown version ({self.problem})"
 
     @property
     def is_running(self) -> bool:
@@ -50,7 +56,7 @@ class CodeDeployment:
     def tell_end(self) -> str:
         """Say how it ended, and why if it did not succeed."""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
-        return f"Deployment {self.id} of version {self.target} ended as {self.status}{why}."
+        return f"Deployment {self.id} of {self.subject} ended as {self.status}{why}."
 
 
 def list_ids(codedeploy: "CodeDeployClient", target: Target, **filters: Any) -> list[str]:
@@ -78,7 +84,7 @@ def refuse_while_running(codedeploy: "CodeDeployClient", target: Target) -> None
     running = find_running(codedeploy, target)
     if running:
         raise ReleaseError(
-            f"deployment {running.id} of version {running.target} is in progress "
+            f"deployment {running.id} of {running.subject} is in progress "
             f"({running.status}): wait for it, or stop it with `infra rollback`"
         )
 
@@ -95,19 +101,12 @@ def stop(codedeploy: "CodeDeployClient", deployment: CodeDeployment) -> None:
 
 
 def _read(info: Any) -> CodeDeployment:
-    """Read CodeDeploy's answer; of a revision that is no Lambda AppSpec the versions are empty.
-
-    An AppSpec for Lambda may be in either of two places, as JSON or YAML.
-    Source: docs.aws.amazon.com/codedeploy/latest/APIReference/API_RevisionLocation.html.
-    """
-    revision = info.get("revision", {})
-    held = revision.get("appSpecContent") or revision.get("string") or {}
+    """Read CodeDeploy's answer."""
+    current, target, problem = None, None, ""
     try:
-        resources = yaml.safe_load(held.get("content", "{}")).get("Resources", [])
-    except (yaml.YAMLError, AttributeError):
-        resources = []
-    properties = [one.get("Properties", {}) for entry in resources for one in entry.values()]
-    versions = properties[0] if properties else {}
+        current, target = read_app_spec(info.get("revision", {}))
+    except ReleaseError as error:
+        problem = str(error)
     messages = (
         info.get("errorInformation", {}).get("message"),
         info.get("rollbackInfo", {}).get("rollbackMessage"),
@@ -117,7 +116,8 @@ def _read(info: Any) -> CodeDeployment:
         status=info["status"],
         created=info["createTime"],
         creator=info.get("creator", ""),
-        current=str(versions.get("CurrentVersion", "")),
-        target=str(versions.get("TargetVersion", "")),
+        current=current,
+        target=target,
         reason=next((message for message in messages if message), ""),
+        problem=problem,
     )

@@ -30,17 +30,33 @@ def read_history(
 def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None:
     """Return the version that served before the alias' own, None if nothing tells.
 
-    Never a version that was rolled back itself: then the one to which it was.
+    Never a version that was rolled back itself: then the one to which it was. A release whose
+    versions cannot be read hides which one served before it.
     """
     record = alias.record
     if record and record.verb == "promoted" and record.target == alias.version:
         return record.source
     for release in history:
+        if release.status == "Succeeded" and release.problem:
+            return None
         if release.status == "Succeeded" and release.target == alias.version != release.current:
             if record and record.verb == "rolled back" and record.source == release.current:
                 return record.target
-            return release.current or None
+            return release.current
     return None
+
+
+def guess_previous(
+    codedeploy: "CodeDeployClient", target: Target, alias: Alias, versions: Iterable[Version]
+) -> str | None:
+    """Return the version that most likely served before, where no history tells; None without any.
+
+    It is the newest below the alias' own that no deployment has taken back.
+    """
+    ids = list_ids(codedeploy, target, includeOnlyStatuses=["Failed", "Stopped"])
+    bad = {one.target for one in read_deployments(codedeploy, ids) if not one.is_rollback}
+    older = [one.number for one in versions if int(one.number) < int(alias.version)]
+    return next((number for number in reversed(older) if number not in bad), None)
 
 
 def _publication(versions: Iterable[Version], number: str) -> Version | None:

@@ -1,15 +1,18 @@
 """What to know before a deploy: all of it at once, each with what to do about it."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from infra.deployment import Deployment
 from infra.release.alarm import Firing, list_firing
-from infra.release.alias import Alias, read_alias
+from infra.release.alias import Alias, read_alias, tell_transition
 from infra.release.build import Build
 from infra.release.deployments import CodeDeployment, find_running
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 # CodeDeployHook_<stack>_gate is the gate's name, and 64 characters are the most a function's has.
 MAX_NAME = 64 - len("CodeDeployHook__gate")
 ALL_AT_ONCE = "AllAtOnce"
+RATE_PER_EXECUTION = 10  # requests a second, for each execution at a time
+QUOTA_CODE = "L-B99A9384"  # of Lambda's concurrent executions, in Service Quotas
 
 
 class Level(StrEnum):
@@ -54,8 +59,14 @@ class Wish:
     @property
     def deployment_type(self) -> str:
         """CodeDeploy's configuration, which has the template's default if nothing sets it."""
-        declared = self.build.template.get("Parameters", {}).get("DeploymentType", {})
-        return self.overrides.get("DeploymentType") or str(declared.get("Default", ""))
+        return self.values({}).get("DeploymentType", "")
+
+    def values(self, deployed: Mapping[str, str]) -> dict[str, str]:
+        """Return the value that each parameter will have: set, as deployed, or by default."""
+        declared = self.build.template.get("Parameters", {})
+        defaults = {key: str(one.get("Default", "")) for key, one in declared.items()}
+        held = {key: value for key, value in deployed.items() if key in declared}
+        return {**defaults, **held, **self.overrides}
 
 
 def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
@@ -70,13 +81,33 @@ def inspect_wish(name: str, wish: Wish) -> Iterator[Finding]:
     for key in wish.overrides.keys() - declared.keys():
         yield Finding(
             Level.ERROR,
-            f"the template has no parameter {key}, and SAM would not say so: mend samconfig.toml "
-            "or --parameter",
+            f"the template has no parameter {key}, and SAM would not say so: correct "
+            "samconfig.toml or --parameter",
         )
     for key, value in wish.overrides.items():
         allowed = [str(one) for one in declared.get(key, {}).get("AllowedValues", [])]
         if allowed and value not in allowed:
             yield Finding(Level.ERROR, f"{key} is {value!r}, expected one of {', '.join(allowed)}")
+        elif declared.get(key, {}).get("Type") == "Number":
+            yield from _judge_number(key, value, declared[key])
+
+
+def _judge_number(key: str, value: str, declared: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield that a value is no number, or is out of its parameter's range."""
+    number = _read_number(value)
+    least, most = declared.get("MinValue", -math.inf), declared.get("MaxValue", math.inf)
+    if number is None:
+        yield Finding(Level.ERROR, f"{key} is {value!r}, expected a number")
+    elif not least <= number <= most:
+        yield Finding(Level.ERROR, f"{key} is {value}, expected {least} to {most}")
+
+
+def _read_number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def inspect_sources(directory: Path, build: Path) -> Iterator[Finding]:
@@ -107,6 +138,7 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
     deployment: Deployment,
     target: Target,
     wish: Wish,
+    publishes: bool | None,
     now: datetime,
 ) -> Iterator[Finding]:
     """Yield what stands in the way of a release of a stack that exists."""
@@ -116,31 +148,72 @@ def inspect_stack(  # noqa: PLR0913 each client is one service of AWS
         yield judge_running(running)
     else:  # it moves the alias itself
         alias = read_alias(functions, target.function, target.alias)
-        yield from judge_alias(alias, target, resync=wish.resync)
+        yield from judge_alias(alias, target, resync=wish.resync, publishes=publishes)
     firing = list_firing(cloudwatch, deployment.output("AlarmTopicArn"))
     yield from judge_alarms(firing, target.stack)
+    if publishes is False:
+        return
     actions, targets = read_scaling(scaling, target.function, target.alias)
     freeze = find_freeze(actions, targets, now, tell_duration(wish.deployment_type))
     if freeze:
         yield Finding(
             Level.ERROR,
-            f"{freeze}, and that cannot change while a canary runs: deploy later, or without one "
-            f"(--parameter DeploymentType={ALL_AT_ONCE})",
+            f"{freeze}, and that cannot change while a canary runs: deploy later, or without one: "
+            f"`infra deploy --parameter DeploymentType={ALL_AT_ONCE}`",
         )
+
+
+def inspect_quota(functions: "LambdaClient", parameters: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the parameters that do not fit what the account may run at a time."""
+    try:
+        limits = functions.get_account_settings()["AccountLimit"]
+    except ClientError as error:
+        text = f"Lambda's quota of this account is unknown: {error}"
+        yield Finding(Level.NOTE, text)
+        return
+    quota = limits["UnreservedConcurrentExecutions"]
+    yield from judge_quota(quota, functions.meta.region_name, parameters)
+
+
+def judge_quota(quota: int, region: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the parameters that ask for more than `quota` executions at a time give.
+
+    Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: an account has 1,000, a
+    new one fewer, and for each of them ten requests a second.
+    """
+    at_once = f"runs {quota} requests at a time"
+    rate = f"takes {quota * RATE_PER_EXECUTION} requests a second"
+    for key, limit, most in (
+        ("MaxConcurrency", quota, at_once),
+        ("ThrottleRate", quota * RATE_PER_EXECUTION, rate),
+        ("ThrottleBurst", quota, at_once),
+    ):
+        wanted = _read_number(parameters.get(key, ""))
+        if wanted and wanted > limit:
+            yield Finding(
+                Level.WARNING,
+                f"{key} is {wanted:g}, and of this account Lambda {most} in {region}: set "
+                f"{key}={limit}; or ask for more: `aws service-quotas "
+                f"request-service-quota-increase --service-code lambda --quota-code {QUOTA_CODE} "
+                f"--desired-value {math.ceil(quota * wanted / limit)} --region {region}`",
+            )
 
 
 def judge_state(stack: str, status: str) -> Iterator[Finding]:
     """Yield why a stack in this state cannot be updated."""
+    events = f"`aws cloudformation describe-stack-events --stack-name {stack}`"
     remedies = {
-        "UPDATE_ROLLBACK_FAILED": "mend what its events name, then "
+        "UPDATE_ROLLBACK_FAILED": f"fix what its events name ({events}), then "
         f"`aws cloudformation continue-update-rollback --stack-name {stack}`",
-        "ROLLBACK_COMPLETE": f"its creation failed; delete it with `sam delete --stack-name {stack}"
-        "`, mend what its events name, and deploy again",
+        "ROLLBACK_COMPLETE": f"its creation failed; fix what its events name ({events}), then "
+        f"`sam delete --stack-name {stack}` and `infra deploy`",
     }
     if status.endswith("_IN_PROGRESS"):
-        yield Finding(Level.ERROR, f"stack {stack} is {status}: wait until that is over")
+        yield Finding(
+            Level.ERROR, f"stack {stack} is {status}: wait until that is over (`infra status`)"
+        )
     elif status in remedies or status.endswith("_FAILED"):
-        remedy = remedies.get(status, "see its events in CloudFormation")
+        remedy = remedies.get(status, f"see its events: {events}")
         yield Finding(Level.ERROR, f"stack {stack} is {status}: {remedy}")
 
 
@@ -148,28 +221,37 @@ def judge_running(running: CodeDeployment) -> Finding:
     """Say that a release is in progress."""
     return Finding(
         Level.ERROR,
-        f"deployment {running.id} of version {running.target} is in progress ({running.status}): "
+        f"deployment {running.id} of {running.subject} is in progress ({running.status}): "
         "wait for it, or stop it with `infra rollback`",
     )
 
 
-def judge_alias(alias: Alias, target: Target, *, resync: bool) -> Iterator[Finding]:
-    """Yield what CodeDeploy would refuse about the alias, or what a resync will do about it."""
+def judge_alias(
+    alias: Alias, target: Target, *, resync: bool, publishes: bool | None
+) -> Iterator[Finding]:
+    """Yield what CodeDeploy would refuse about the alias, or what a resync will do about it.
+
+    Without a new version the alias does not change in the stack, and CodeDeploy is not asked.
+    """
     if agrees(alias, target):
         return
     shared = f" with a share for {' and '.join(alias.weights)}" if alias.weights else ""
     where = f"{alias.name} is on version {alias.version}{shared}"
-    if alias.version == target.believed and not resync:
+    if publishes is False and not resync:
+        yield Finding(Level.NOTE, f"{where}: no version will be published, so it stays as it is")
+    elif alias.transition and alias.version == target.believed:
+        yield Finding(Level.ERROR, tell_transition(alias))
+    elif alias.version == target.believed and not resync:
         yield Finding(
             Level.ERROR,
             f"{where}, and CodeDeploy takes no alias with shares: `infra promote` or "
-            "`infra rollback` first, or deploy with --resync",
+            "`infra rollback` first, or `infra deploy --resync`",
         )
     elif not resync:
         yield Finding(
             Level.ERROR,
-            f"{where}, CloudFormation believes it to be on {target.believed}: deploy with "
-            f"--resync, which gives version {target.believed} all traffic while the new one is "
+            f"{where}, CloudFormation believes it to be on {target.believed}: `infra deploy "
+            f"--resync`, which gives version {target.believed} all traffic while the new one is "
             "published and checked",
         )
     else:
@@ -191,7 +273,7 @@ def judge_alarms(firing: Iterable[Firing], stack: str) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"alarm {alarm.name} fires, so the service is not well already: deploy only what "
-                "mends it",
+                "fixes it (`infra logs --errors`)",
             )
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.release.alias import read_alias
+from infra.release.alias import Alias, read_alias
 from infra.release.deployments import refuse_while_running
 from infra.release.errors import ReleaseError
-from infra.release.history import find_previous, read_history
+from infra.release.history import find_previous, guess_previous, read_history
 from infra.release.target import Target
 from infra.release.version import Version, list_versions
 
@@ -39,12 +39,12 @@ def plan_pruning(
     """
     if stack_status.endswith("_IN_PROGRESS") or stack_status == "UPDATE_ROLLBACK_FAILED":
         raise ReleaseError(
-            f"stack {target.stack} is {stack_status} and may need every version: "
-            "prune when that is over"
+            f"stack {target.stack} is {stack_status} and may need every version: `infra status` "
+            "shows when that is over"
         )
     refuse_while_running(codedeploy, target)
     versions = list_versions(functions, target.function)
-    needed = _list_needed(functions, codedeploy, target)
+    needed = _list_needed(functions, codedeploy, target, versions)
     old = versions[:-keep]
     gone = [version for version in old if version.number not in needed]
     stay = [version for version in versions if version not in gone]
@@ -66,14 +66,15 @@ def prune(functions: "LambdaClient", target: Target, pruning: Pruning) -> None:
 
 
 def _list_needed(
-    functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    versions: list[Version],
 ) -> dict[str, str]:
     """Return the versions that something refers to, each with what does."""
     alias = read_alias(functions, target.function, target.alias)
     needed = {target.believed: "CloudFormation believes in it"}
-    previous = find_previous(alias, read_history(functions, codedeploy, target, alias.version))
-    if previous:
-        needed[previous] = "a rollback would go to it"
+    needed |= _find_way_back(functions, codedeploy, target, alias, versions)
     pages = functions.get_paginator("list_aliases").paginate(FunctionName=target.function)
     for page in pages:
         for one in page["Aliases"]:
@@ -83,6 +84,22 @@ def _list_needed(
                 (one["FunctionVersion"], *weights), f"alias {one['Name']} refers to it"
             )
     return needed
+
+
+def _find_way_back(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    alias: Alias,
+    versions: list[Version],
+) -> dict[str, str]:
+    """Return the version to which a rollback would go, or would have to where no history tells."""
+    previous = find_previous(alias, read_history(functions, codedeploy, target, alias.version))
+    if previous and any(previous == one.number for one in versions):
+        return {previous: "a rollback would go to it"}
+    guess = guess_previous(codedeploy, target, alias, versions)
+    why = f"no deployment says which version served before {alias.version}, so it may be this one"
+    return {guess: why} if guess else {}
 
 
 def _list_unused(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from infra.release.alias import Alias, Move, Plan, read_alias
+from infra.release.alias import Alias, Move, Plan, read_alias, tell_transition
 from infra.release.deployments import refuse_while_running
 from infra.release.target import Target
 
@@ -21,6 +21,8 @@ def plan_resync(functions: "LambdaClient", codedeploy: "CodeDeployClient", targe
     if agrees(alias, target):
         text = f"{target.alias} is on version {alias.version}, as CloudFormation believes."
         return Plan(text, alias, None)
+    if alias.version == target.believed and alias.transition:
+        return Plan(tell_transition(alias), alias, None)
     record = alias.record
     was_bad = record and record.verb == "rolled back" and record.source == target.believed
     why = f", which was taken back at {record.at}," if record and was_bad else ""
@@ -46,13 +48,15 @@ def advise(alias: Alias, target: Target) -> str:
     believed = target.believed
     if agrees(alias, target):
         return ""
+    if alias.version == believed and alias.transition:
+        return tell_transition(alias)
     if alias.version == believed:
         return (
             f"The next `infra deploy` needs {target.alias} without weights: `infra promote` or "
             "`infra rollback` first."
         )
     return (
-        f"CloudFormation still believes in version {believed}. Mend what was wrong with it, then "
-        f"`infra deploy --resync`: version {believed} then serves all traffic while the mended one "
+        f"CloudFormation still believes in version {believed}. Fix what was wrong with it, then "
+        f"`infra deploy --resync`: version {believed} then serves all traffic while the fixed one "
         f"is published and checked. If nothing was wrong with it, `infra resync` brings it back."
     )

@@ -4,12 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from infra.release.alias import Alias, Move, Record, move_alias, read_alias, tell_time
+from infra.release.alias import (
+    Alias,
+    Move,
+    Record,
+    move_alias,
+    read_alias,
+    tell_time,
+    tell_transition,
+)
 from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
-from infra.release.history import find_previous, read_history
+from infra.release.history import find_previous, guess_previous, read_history
 from infra.release.target import Target
 from infra.release.version import check_ready, list_versions
 
@@ -52,7 +60,7 @@ def plan_rollback(
     running = find_running(codedeploy, target)
     if running:
         return _plan_stop(alias, running, to)
-    if to is None and alias.weights:
+    if to is None and alias.weights and not alias.transition:
         shared = " and ".join(alias.weights)
         text = f"Version {alias.version} will get all traffic, version {shared} none."
         return Rollback(text, alias.version, alias, move=Move(alias.version))
@@ -62,14 +70,10 @@ def plan_rollback(
         done = _tell_done(alias, history, to)
         if done:
             return Rollback(done, alias.version, alias)
-    if to is None and len(list_versions(functions, target.function)) == 1:
-        raise ReleaseError(f"there is only version {alias.version}, nothing to go back to")
-    if to is None:
-        raise ReleaseError(
-            f"no deployment tells which version served before {alias.version}: name it with --to"
-        )
-    if to == alias.version and not alias.weights:
-        return Rollback(f"Version {to} has all traffic already.", to, alias)
+        to = to or _refuse_to_guess(functions, codedeploy, target, alias, history)
+    if to == alias.version and (alias.transition or not alias.weights):
+        done = tell_transition(alias) or f"Version {to} has all traffic already."
+        return Rollback(done, to, alias)
     check_ready(functions, target.function, to)
     record = Record("rolled back", alias.version, to, tell_time(now))
     text = f"Version {to} will get all traffic at once, version {alias.version} none."
@@ -87,6 +91,7 @@ def roll_back(
 ) -> float:
     """Do it, and wait until the alias is back; return how many seconds that took.
 
+    Back it is in transition, too: Lambda then goes on by itself.
     Raises ReleaseError if it is not in three minutes.
     """
     start = time.monotonic()
@@ -97,7 +102,7 @@ def roll_back(
     while True:
         alias = read_alias(functions, target.function, target.alias)
         seconds = time.monotonic() - start
-        if alias.version == plan.version and not alias.weights:
+        if alias.version == plan.version and (alias.transition or not alias.weights):
             return seconds
         if seconds > PATIENCE_SECONDS:
             shares = ", ".join(f"{v}: {100 * share:g} %" for v, share in alias.shares.items())
@@ -108,6 +113,31 @@ def roll_back(
         wait()
 
 
+def _refuse_to_guess(
+    functions: "LambdaClient",
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    alias: Alias,
+    history: list[CodeDeployment],
+) -> NoReturn:
+    """Raise ReleaseError, which names the version that a person may choose."""
+    versions = list_versions(functions, target.function)
+    if len(versions) == 1:
+        raise ReleaseError(
+            f"there is only version {alias.version}, nothing to go back to: `infra status`"
+        )
+    unread = next((one for one in history if one.problem), None)
+    who = f"deployment {unread.id} ({unread.problem})" if unread else "no deployment"
+    what = f"{'does not say' if unread else 'says'} which version served before {alias.version}"
+    guess = guess_previous(codedeploy, target, alias, versions)
+    choice = (
+        f"the newest before it that was not taken back is {guess}: `infra rollback --to {guess}`"
+        if guess
+        else "and there is none before it that was not taken back: `infra status` shows what serves"
+    )
+    raise ReleaseError(f"{who} {what}; {choice}")
+
+
 def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollback:
     if running.is_rollback:
         text = f"Deployment {running.id} is taking the traffic back already: see `infra status`."
@@ -116,10 +146,10 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     if to not in {None, current}:
         raise ReleaseError(
             f"deployment {running.id} is in progress, and stopping it leads back to version "
-            f"{current}, not {to}: run `infra rollback` first, then again with --to {to}"
+            f"{current}, not {to}: `infra rollback` first, then `infra rollback --to {to}`"
         )
     text = (
-        f"Deployment {running.id} of version {running.target} will be stopped; CodeDeploy will "
+        f"Deployment {running.id} of {running.subject} will be stopped; CodeDeploy will "
         f"give all traffic back to version {current}, and CloudFormation will take its stack back."
     )
     return Rollback(text, current, alias, running=running)
@@ -131,13 +161,11 @@ def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None
     Who rolls back twice in a hurry must not lose the version that works.
     """
     record = alias.record
-    further = f" To go further back: infra rollback --to {previous or 'VERSION'}"
+    further = f" To go further back: `infra rollback --to {previous}`" if previous else ""
+    where = tell_transition(alias) or f"Version {alias.version} has all traffic:"
     if record and record.verb == "rolled back" and record.target == alias.version:
-        return f"Version {alias.version} has all traffic: {record}.{further}"
+        return f"{where} {record}.{further}"
     if history and history[0].was_taken_back and history[0].current == alias.version:
         last = history[0]
-        return (
-            f"Version {alias.version} has all traffic: deployment {last.id} of version "
-            f"{last.target} ended as {last.status}.{further}"
-        )
+        return f"{where} deployment {last.id} of {last.subject} ended as {last.status}.{further}"
     return ""

@@ -21,6 +21,7 @@ from infra.release.preflight import (
     Finding,
     Level,
     Wish,
+    inspect_quota,
     inspect_sources,
     inspect_stack,
     inspect_wish,
@@ -98,7 +99,12 @@ def prepare(
 
 def preflight(job: Job, now: datetime) -> list[Finding]:
     """Return all that is to know before the deploy, the worst first."""
-    findings = [*inspect_wish(job.name, job.wish), *inspect_sources(Path(), BUILD)]
+    before = job.deployment.parameters if job.deployment else {}
+    findings = [
+        *inspect_wish(job.name, job.wish),
+        *inspect_sources(Path(), BUILD),
+        *inspect_quota(job.session.client("lambda"), job.wish.values(before)),
+    ]
     if job.deployment and job.target:
         findings += inspect_stack(
             job.session.client("lambda"),
@@ -108,16 +114,16 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
             deployment=job.deployment,
             target=job.target,
             wish=job.wish,
+            publishes=job.publishes,
             now=now,
         )
-        before = job.deployment.parameters
         findings += judge_parameters(before, job.wish.overrides, publishes=job.publishes)
         if job.wish.resync and job.publishes is False:
             findings.append(
                 Finding(
                     Level.ERROR,
                     "the build is what is deployed, and a resync would bring back the version that "
-                    "was rolled back: mend the model and build it first",
+                    "was rolled back: fix the model, then `make build && infra deploy --resync`",
                 )
             )
     return sorted(findings, key=lambda one: list(Level).index(one.level))
@@ -132,7 +138,9 @@ def run(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -> Ou
     target, began = job.target, datetime.now(UTC)
     if target is None:
         if _deploy(job, tell, quiet=quiet, asks=asks):
-            raise ReleaseError("the stack was not created: what CloudFormation says is above")
+            raise ReleaseError(
+                "the stack was not created: what CloudFormation says is above; then `infra deploy`"
+            )
         return _smoke_test(job)
     functions = job.session.client("lambda")
     codedeploy = job.session.client("codedeploy")
@@ -199,7 +207,9 @@ def _upload(job: Job, *, quiet: bool, tell: Callable[[str], None]) -> None:
     tell("Uploading, while nothing changes yet:")
     arguments = [*_arguments(job, asks=False), "--no-execute-changeset"]
     if deploy.run_sam(arguments, sys.stderr if quiet else None):
-        raise ReleaseError("nothing was changed: what SAM CLI says is above")
+        raise ReleaseError(
+            "nothing was changed: what SAM CLI says is above; then `infra deploy --resync`"
+        )
 
 
 def _arguments(job: Job, *, asks: bool) -> list[str]:
@@ -216,14 +226,16 @@ def _now(job: Job) -> Target:
     """Read the target again: CloudFormation may believe in another version now."""
     found = describe(job.session.client("cloudformation"), job.name)
     if found is None:
-        raise ReleaseError(f"stack {job.name} is gone")
+        raise ReleaseError(f"stack {job.name} is gone: `infra deploy` creates it")
     return read_target(Deployment(job.name, found.outputs, job.session))
 
 
 def _smoke_test(job: Job) -> Outcome:
     found = describe(job.session.client("cloudformation"), job.name)
     if found is None or found.status in ABSENT:
-        raise ReleaseError("the stack was not created: SAM CLI was told not to")
+        raise ReleaseError(
+            "the stack was not created: SAM CLI was told not to; `infra deploy` asks again"
+        )
     created = Deployment(job.name, found.outputs, job.session)
     functions = deploy.connect_to_gate(job.session)
     verdict = deploy.smoke_test(functions, created.output("GateFunctionName"))

@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from infra.release.alias import Alias, Move, Plan, Record, read_alias, tell_time
+from infra.release.alias import (
+    Alias,
+    Move,
+    Plan,
+    Record,
+    read_alias,
+    refuse_in_transition,
+    tell_time,
+)
 from infra.release.deployments import CodeDeployment, refuse_while_running
 from infra.release.errors import ReleaseError
 from infra.release.history import read_history
@@ -29,6 +37,7 @@ def plan_shift(
     """
     refuse_while_running(codedeploy, target)
     alias = read_alias(functions, target.function, target.alias)
+    refuse_in_transition(alias)
     if percent == 0:
         if not alias.weights:
             return Plan(f"No other version than {alias.version} has traffic.", alias, None)
@@ -36,7 +45,10 @@ def plan_shift(
         return Plan(text, alias, Move(alias.version))
     version = to or _find_newest(functions, target.function, alias.version)
     if version == alias.version:
-        raise ReleaseError(f"version {version} is the alias' own: it has what others leave")
+        raise ReleaseError(
+            f"version {version} is the alias' own, which has what others leave: "
+            f"`infra shift {percent:g}` gives the newest other version a share"
+        )
     check_ready(functions, target.function, version)
     left = f"version {alias.version} will keep {100 - percent:g} %"
     gone = [other for other in alias.weights if other != version]
@@ -55,10 +67,11 @@ def plan_promotion(
     """
     refuse_while_running(codedeploy, target)
     alias = read_alias(functions, target.function, target.alias)
+    refuse_in_transition(alias)
     if not alias.weights:
         raise ReleaseError(
             f"version {alias.version} has all traffic: there is nothing to promote "
-            "(`infra shift PERCENT` gives another version a share)"
+            "(`infra shift 10` gives the newest other version a share)"
         )
     [version] = alias.weights
     record = Record("promoted", alias.version, version, tell_time(now))
@@ -84,5 +97,8 @@ def _others(alias: Alias) -> str:
 def _find_newest(functions: "LambdaClient", function: str, served: str) -> str:
     numbers = [one.number for one in list_versions(functions, function) if one.number != served]
     if not numbers:
-        raise ReleaseError(f"version {served} is the only one of {function}: publish another")
+        raise ReleaseError(
+            f"version {served} is the only one of {function}: `make build && infra deploy` "
+            "publishes another"
+        )
     return numbers[-1]

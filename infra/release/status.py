@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infra.release.alarm import Firing, list_firing
-from infra.release.alias import read_alias
+from infra.release.alias import read_alias, tell_transition
 from infra.release.deployments import CodeDeployment, find_running
 from infra.release.history import read_history
 from infra.release.resync import advise, agrees
@@ -44,6 +44,7 @@ class Status:
     agrees: bool
     record: str
     alarms: tuple[Firing, ...]
+    transition: str
     advice: str
 
 
@@ -83,5 +84,6 @@ def read_status(  # noqa: PLR0913 each client is one service of AWS
         agrees=agrees(alias, target) or running is not None,
         record=str(record) if in_effect else "",
         alarms=tuple(list_firing(cloudwatch, topic_arn)),
+        transition=tell_transition(alias),
         advice="" if running else advise(alias, target),
     )

@@ -32,7 +32,7 @@ def read_target(deployment: Deployment) -> Target:
     if missing:
         raise ReleaseError(
             f"stack {deployment.name} has no output {missing[0]}: it is another kind of stack, or "
-            "an older one, which `sam deploy` brings up to date"
+            f"an older one, which `sam deploy --stack-name {deployment.name}` brings up to date"
         )
     return Target(
         stack=deployment.name,

@@ -69,7 +69,7 @@ def identify(functions: "LambdaClient", function: str, version: str) -> Identity
 def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
     """Raise ReleaseError unless the version exists and could predict now."""
     if _get(functions, function, version, "/v2/health/ready").get("ready") is not True:
-        raise ReleaseError(f"version {version} is not ready")
+        raise ReleaseError(f"version {version} is not ready: {_see_log(version)}")
 
 
 def tell_failure(payload: bytes) -> str:
@@ -107,16 +107,29 @@ def _get(functions: "LambdaClient", function: str, version: str, path: str) -> M
         )
         payload = answer["Payload"].read()
     except functions.exceptions.ResourceNotFoundException as error:
-        raise ReleaseError(f"there is no version {version} of {function}") from error
+        raise ReleaseError(
+            f"there is no version {version} of {function}: `aws lambda list-versions-by-function "
+            f"--function-name {function} --region {functions.meta.region_name}` shows which"
+        ) from error
     except (ClientError, HTTPClientError) as error:
-        raise ReleaseError(f"version {version} cannot be asked: {error}") from error
+        raise ReleaseError(
+            f"version {version} cannot be asked: {error} ({_see_log(version)})"
+        ) from error
     if "FunctionError" in answer:
-        raise ReleaseError(f"version {version} does not answer: {tell_failure(payload)}")
+        why = f"{tell_failure(payload)} ({_see_log(version)})"
+        raise ReleaseError(f"version {version} does not answer: {why}")
     try:
         response = json.loads(payload)
         status, body = response["statusCode"], json.loads(response["body"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ReleaseError(f"version {version} answers {path} in another form") from error
+        raise ReleaseError(
+            f"version {version} answers {path} in another form: {_see_log(version)}"
+        ) from error
     if status != 200 or not isinstance(body, dict):  # noqa: PLR2004 as HTTP has it
-        raise ReleaseError(f"version {version} answers {path} with status {status}")
+        why = f"with status {status}: {_see_log(version)}"
+        raise ReleaseError(f"version {version} answers {path} {why}")
     return body
+
+
+def _see_log(version: str) -> str:
+    return f"see `infra logs --errors --version {version}`"

@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from infra.simulation.outcome import Outcome
 
 MOST_WARM_MS, MOST_COLD_MS = 20_000, 30_000  # the template's Timeout; what an HTTP API waits
+BUILT_IN = "black-friday"  # the curve of the package's own
 TEMPLATE, BENCH = Path("template.yaml"), Path("build/bench.json")
+
+
+def _locate(curve: str) -> str:
+    """Read a file's name in the folder where it is typed; the command runs in the project's."""
+    return curve if curve == BUILT_IN else str(Path(curve).absolute())
 
 
 def simulate(  # noqa: PLR0913 each is an option of the command
     *,
     curve: Annotated[
-        str, typer.Option(help="A CSV file with the columns time (UTC) and rps, or black-friday.")
-    ] = "black-friday",
+        str,
+        typer.Option(
+            callback=_locate,
+            help="A CSV file with the columns time (UTC) and rps, or black-friday.",
+        ),
+    ] = BUILT_IN,
     warm_ms: Annotated[
         float | None,
         typer.Option(
@@ -133,6 +143,7 @@ def _print_table(outcomes: "dict[str, Outcome]") -> None:
         "USD: running": lambda one: f"{one.bill.running:,.2f}",
         "USD: cold starts": lambda one: f"{one.bill.starting:,.2f}",
         "USD: provisioned": lambda one: f"{one.bill.provisioned:,.2f}",
+        "USD: logs and traces": lambda one: f"{one.bill.watching:,.2f}",
         "USD in all": lambda one: f"{one.usd:,.2f}",
     }
     for label, tell in rows.items():

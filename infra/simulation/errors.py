@@ -1,4 +1,4 @@
-"""What a person can mend about a simulation."""
+"""What a person can correct about a simulation."""
 
 from infra.deployment import DeploymentError
 

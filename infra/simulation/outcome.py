@@ -11,7 +11,9 @@ from infra.prices import (
     LAMBDA_REQUEST,
     PROVISIONED_RUN_GB_SECOND,
     count_gb_seconds,
+    price_logs,
     price_provisioned,
+    price_traces,
 )
 from infra.simulation.scaling import Course, Provisioned, Series, Service, simulate
 
@@ -26,11 +28,12 @@ class Bill:
     running: float
     starting: float
     provisioned: float  # for the environments alone, at work or not
+    watching: float  # logs, and traces of X-Ray
 
     @property
     def total(self) -> float:
         """Return all of it."""
-        return self.requests + self.running + self.starting + self.provisioned
+        return self.requests + self.running + self.starting + self.provisioned + self.watching
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,9 @@ def make_bill(course: Course, service: Service, plan: Sequence[Provisioned]) -> 
                 one.end - one.begin,  # beyond the curve, too
             )
             for one in plan
+        ),
+        watching=float(
+            price_logs(answered, course.offered.sum()) + price_traces(answered, len(course.offered))
         ),
     )
 

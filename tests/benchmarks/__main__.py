@@ -22,7 +22,7 @@ from infra.local.stack import read_stack
 from tests.benchmarks import chart, machine, report
 from tests.benchmarks.bodies import measure_bodies
 from tests.benchmarks.cold import measure_cold, summarize_starts
-from tests.benchmarks.cost import price
+from tests.benchmarks.cost import price, read_standing
 from tests.benchmarks.load import PARAMETERS, LoadError, measure_load
 from tests.benchmarks.peers import measure_peers
 from tests.benchmarks.sample import AnswerError, read_sample
@@ -183,6 +183,7 @@ def tabulate(result: Mapping[str, Any]) -> Iterator[Table]:
         yield report.tabulate_peers(result["peers"])
     if "cost" in result:
         yield report.tabulate_cost(result["cost"])
+        yield report.tabulate_standing(read_standing())
         yield report.tabulate_always_on(result["always_on"])
     if result["targets"]:
         yield report.tabulate_targets(result["targets"])

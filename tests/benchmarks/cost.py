@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from samtranslator.yaml_helper import yaml_parse
 
 from infra import prices
 from infra.prices import Processor
 from tests.benchmarks.spread import Spread
 
 MEMORY_MB = (512, 1024, 1769, 3008)
+ROOT = Path(__file__).parents[2]
 MB_PER_VCPU = 1769  # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 COLD_SHARE = 0.01  # of the requests
 
 
 @dataclass(frozen=True)
 class Cost:
-    """USD for a million predictions of one row each, on Lambda behind an HTTP API but for two."""
+    """USD for a million predictions of one row each, on Lambda behind an HTTP API but for two.
+
+    With logs and traces, but for SageMaker.
+    """
 
     memory_mb: int
     warm_ms: float  # billed
@@ -28,7 +35,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class AlwaysOn:
-    """What costs the same whatever is asked, and the millions a month from which it is cheaper."""
+    """What costs the same whatever is asked, and the millions a month from which it is cheaper.
+
+    Cheaper than all of ours, standing costs too; what watches the other is not counted.
+    """
 
     name: str
     month: float
@@ -70,9 +80,14 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
         "Fargate, 2 tasks and a load balancer": prices.price_fargate_month("x86_64"),
     }
     return costs, [
-        AlwaysOn(name, month, prices.find_break_even(month, million))
+        AlwaysOn(name, month, prices.find_break_even(month, million, sum(read_standing().values())))
         for name, month in months.items()
     ]
+
+
+def read_standing() -> dict[str, float]:
+    """Return what the template's alarms, metrics, dashboard, key and traces cost a month."""
+    return prices.price_standing_month(yaml_parse((ROOT / "template.yaml").read_text("utf-8")))
 
 
 def _slow_down(milliseconds: float, memory_mb: int) -> float:

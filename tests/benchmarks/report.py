@@ -144,6 +144,14 @@ def tabulate_always_on(rows: Sequence[AlwaysOn]) -> Table:
     return table
 
 
+def tabulate_standing(costs: Mapping[str, float]) -> Table:
+    """Show what is paid by the month whether anybody asks or not."""
+    table = _make_table("Standing", "USD a month")
+    for name, month in (*costs.items(), ("in all", sum(costs.values()))):
+        table.add_row(name, f"{month:.2f}")
+    return table
+
+
 def tabulate_peers(peers: Sequence[Result]) -> Table:
     """Show servers from PyPI; one that could not be measured with the reason."""
     table = _make_table(

@@ -18,6 +18,7 @@ from onnx import ModelProto
 from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import Stack, read_stack
+from infra.project import MARKS
 from tests import local_aws
 from tests.model_variants import with_columns
 from tests.onnx_models import logistic, package
@@ -102,13 +103,16 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         if path.name != "ModelLayer":
             (build / path.name).symlink_to(path)
     package(build / "ModelLayer/model", logistic())
+    for name in MARKS:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))  # older than the build
 
     def read(_: str | None, parameters: Any) -> Stack:
         return read_stack(build, NAME, REGION, parameters)
 
     async with (
         serve(
-            read(None, {"ThrottleRate": "10000", "ThrottleBurst": "5000"}),
+            read(None, {"ThrottleRate": "10000", "ThrottleBurst": "1000"}),
             python=await managed_runtime.prepare(),
             directory=tmp_path / "run",
             read=read,
@@ -128,7 +132,7 @@ async def test_a_canary_by_hand_and_the_way_back(shop: Shop) -> None:
     # WHEN it is to get 10 %, and nobody can confirm that THEN it gets none
     result = await shop.infra("shift", "10")
     assert result.code == 1
-    assert "Error: there is no terminal to confirm on: add --yes" in result.err
+    assert "Error: there is no terminal to confirm on: `infra shift 10 --yes` does it" in result.err
     assert await shop.count(20) == {"1": 20}
 
     # WHEN it gets 10 %
@@ -192,11 +196,11 @@ async def test_what_cannot_begin_is_told_in_one_line(shop: Shop) -> None:
     assert result.code == 1
     assert result.err.startswith("Error: DeploymentType is 'Slow', expected one of ")
     result = await shop.infra("rollback", "--yes")
-    assert result.err == "Error: there is only version 1, nothing to go back to\n"
+    assert result.err == "Error: there is only version 1, nothing to go back to: `infra status`\n"
     assert await shop.ask() == "1"
 
 
-async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
+async def test_a_release_is_deployed_rolled_back_and_fixed(shop: Shop) -> None:
     # GIVEN a release that passes the gate
     shop.build("2")
     result = await shop.infra("deploy", "--yes", "--json", *ALL_AT_ONCE)
@@ -208,20 +212,27 @@ async def test_a_release_is_deployed_rolled_back_and_mended(shop: Shop) -> None:
     back = await shop.infra("rollback", "--yes")
     assert back.code == 0, back.err
     assert "Version 1 will get all traffic at once, version 2 none." in back.err
-    assert "CloudFormation still believes in version 2. Mend" in back.out
+    assert "CloudFormation still believes in version 2. Fix" in back.out
     assert await shop.ask() == "1"
 
-    # WHEN the mended one is deployed at once THEN the preflight refuses, and says how
+    # WHEN only a parameter changes THEN it is deployed, and the alias stays where it is
+    changed = await shop.infra("deploy", "--yes", "--json", "--parameter", "MaxErrorPercent=2")
+    assert changed.code == 0, changed.err
+    assert (changed.told["result"], changed.told["version"]) == ("unchanged", "1")
+    assert "live is on version 1: no version will be published, so it stays" in changed.err
+    assert await shop.ask() == "1"
+
+    # WHEN the fixed one is deployed at once THEN the preflight refuses, and says how
     shop.build("3")
     refused = await shop.infra("deploy", "--yes")
     assert refused.code == 1
-    assert "CloudFormation believes it to be on 2: deploy with --resync" in refused.err
+    assert "CloudFormation believes it to be on 2: `infra deploy --resync`" in refused.err
     assert await shop.ask() == "1"
 
     # WHEN it is deployed so THEN the new version has all traffic
-    mended = await shop.infra("deploy", "--resync", "--yes", "--json")
-    assert mended.code == 0, mended.err
-    assert (mended.told["result"], mended.told["version"]) == ("promoted", "3")
+    fixed = await shop.infra("deploy", "--resync", "--yes", "--json")
+    assert fixed.code == 0, fixed.err
+    assert (fixed.told["result"], fixed.told["version"]) == ("promoted", "3")
     assert await shop.ask() == "3"
 
     # AND a rollback of it never goes to the version that was rolled back
@@ -281,13 +292,13 @@ async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:
     # AND there is nothing to roll back
     back = await shop.infra("rollback", "--yes")
     assert (back.code, back.out) == (0, "")
-    assert "ended as Failed. To go further back: infra rollback --to VERSION" in back.err
+    assert "ended as Failed." in back.err
 
     # AND what it left behind does not stand in the way of the next release
     shop.build("2")
-    mended = await shop.infra("deploy", "--yes", "--json", *ALL_AT_ONCE)
-    assert mended.code == 0, mended.err
-    assert (mended.told["result"], mended.told["version"]) == ("promoted", "3")
+    fixed = await shop.infra("deploy", "--yes", "--json", *ALL_AT_ONCE)
+    assert fixed.code == 0, fixed.err
+    assert (fixed.told["result"], fixed.told["version"]) == ("promoted", "3")
 
 
 async def test_a_canary_of_codedeploy_is_stopped(shop: Shop) -> None:
@@ -313,7 +324,7 @@ async def test_a_canary_of_codedeploy_is_stopped(shop: Shop) -> None:
     finally:
         out, err = await deploying.communicate()
 
-    # AND the deploy ends as rolled back, with nothing to mend
+    # AND the deploy ends as rolled back, with nothing to fix
     assert deploying.returncode == 3, err
     told = json.loads(out)
     assert (told["result"], told["reason"]) == (

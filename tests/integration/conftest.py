@@ -16,6 +16,7 @@ from infra.local import managed_runtime
 from infra.local.serve import LocalStack, serve
 from infra.local.stack import read_stack
 from tests.lambda_versions import Versions
+from tests.sam_template import ARTIFACTS
 
 REGION = "eu-west-1"
 STACK_NAME = "shop"
@@ -228,6 +229,16 @@ async def client(local: LocalStack) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP client of the tiny stack's API."""
     async with httpx.AsyncClient(base_url=local.url, timeout=30) as http:
         yield http
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> dict[str, Path]:
+    """A folder with one file for everything that `sam build` builds."""
+    folders = {name: tmp_path / name for name in ARTIFACTS}
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / "content").write_text(f"{name} 1")
+    return folders
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from tests.onnx_models import (
 )
 from tests.sam_template import ROOT, SOURCE, parse, properties
 
+LATE = "late"  # for `run`: the test says what CodeDeploy answers
 type Run = Callable[..., dict[str, Any]]
 
 DEPLOYMENT = {
@@ -63,6 +64,27 @@ def codedeploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
         yield stubber
 
 
+def tell(codedeploy: Stubber, **fields: Any) -> None:
+    """Let CodeDeploy tell of the deployment that asks; by default it releases version 2."""
+    info: dict[str, Any] = {
+        "deploymentId": DEPLOYMENT["DeploymentId"],
+        "status": "InProgress",
+        "creator": "CloudFormation",
+        **fields,
+    }
+    asked = {"deploymentId": DEPLOYMENT["DeploymentId"]}
+    codedeploy.add_response("get_deployment", {"deploymentInfo": info}, asked)
+
+
+def app_spec(current: str, target: str) -> dict[str, Any]:
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {"CurrentVersion": current, "TargetVersion": target},
+    }
+    content = json.dumps({"version": 0.0, "Resources": [{"shop-fn": function}]})
+    return {"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}
+
+
 def expect(codedeploy: Stubber, status: str) -> None:
     codedeploy.add_response(
         "put_lifecycle_event_hook_execution_status",
@@ -80,7 +102,11 @@ def run(versions: Versions, codedeploy: Stubber, monkeypatch: pytest.MonkeyPatch
     """Run the hook for the newest version, as CodeDeploy does; it must report `status`."""
 
     def run(
-        status: str | None = None, seconds: float = 180, folder: Path | None = None, **settings: str
+        status: str | None = None,
+        seconds: float = 180,
+        folder: Path | None = None,
+        deployment: dict[str, Any] | None = None,
+        **settings: str,
     ) -> dict[str, Any]:
         number = max(versions.versions, key=int, default="1")
         environment = {
@@ -95,7 +121,11 @@ def run(versions: Versions, codedeploy: Stubber, monkeypatch: pytest.MonkeyPatch
         clients = {"lambda": versions, "codedeploy": codedeploy.client}
         monkeypatch.setattr(boto3, "client", lambda service, **_: clients[service])
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
-        if status:
+        if status and status != LATE:
+            # Nobody releases what serves; where a test has one version, its number is not told.
+            told = {} if number == versions.live else {"revision": app_spec(versions.live, number)}
+            tell(codedeploy, **told if deployment is None else deployment)
+        if status in {"Succeeded", "Failed"}:
             expect(codedeploy, status)
         outcome = gate.handler(DEPLOYMENT if status else {}, context)
         codedeploy.assert_no_pending_responses()
@@ -695,21 +725,180 @@ def test_wrong_setting_is_reported(versions: Versions, run: Run) -> None:
     assert outcome["reason"].startswith("the gate failed: ValueError in handler.py:")
 
 
+REPORT = "put_lifecycle_event_hook_execution_status"
+
+
 def test_refused_report_is_logged_and_raised(
     versions: Versions, codedeploy: Stubber, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # GIVEN a deployment that has ended in the meantime
+    # GIVEN a deployment that still waits, and CodeDeploy, which does not take the report
     versions.publish(logistic(), **AT_REST)
-    codedeploy.add_client_error(
-        "put_lifecycle_event_hook_execution_status", "LifecycleEventAlreadyCompletedException"
-    )
+    tell(codedeploy)
+    codedeploy.add_client_error(REPORT, "ThrottlingException")
+    tell(codedeploy)
 
     # WHEN Lambda gets the error, it runs the hook again
-    with pytest.raises(ClientError, match="LifecycleEventAlreadyCompletedException"):
-        run("Succeeded")
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        run(LATE)
 
     # THEN
     assert "CodeDeploy was not told Succeeded: An error occurred" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", ["Stopped", "Failed", "Succeeded"])
+def test_gate_that_is_late_asks_for_no_second_run(
+    versions: Versions, codedeploy: Stubber, run: Run, capfd: Any, status: str
+) -> None:
+    # GIVEN a deployment that ends while the gate is at work
+    versions.publish(logistic(), **AT_REST)
+    tell(codedeploy)
+    codedeploy.add_client_error(REPORT, "InvalidLifecycleEventHookExecutionIdException")
+    tell(codedeploy, status=status)
+
+    # WHEN
+    outcome = run(LATE)
+
+    # THEN nothing is raised, and no error is in the log, where it would be taken for the reason
+    assert outcome["status"] == "Succeeded"
+    said = capfd.readouterr().out
+    assert f"deployment d-A1B2C3D4E has ended as {status}, and was told nothing more" in said
+    assert '"level": "ERROR"' not in said
+
+
+def test_second_report_is_needed_by_nobody(
+    versions: Versions, codedeploy: Stubber, run: Run, capfd: Any
+) -> None:
+    # GIVEN a hook that Lambda runs again though its first report got through
+    versions.publish(logistic(), **AT_REST)
+    tell(codedeploy)
+    codedeploy.add_client_error(REPORT, "LifecycleEventAlreadyCompletedException")
+
+    # WHEN / THEN
+    assert run(LATE)["status"] == "Succeeded"
+    assert '"level": "ERROR"' not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("status", ["Stopped", "Failed", "Succeeded"])
+def test_deployment_that_has_ended_is_left_alone(
+    versions: Versions, run: Run, capfd: Any, status: str
+) -> None:
+    # GIVEN
+    versions.publish(logistic(), **AT_REST)
+
+    # WHEN Lambda runs the hook again after that THEN nothing is asked and nothing reported
+    outcome = run("Skipped", deployment={"status": status})
+    assert outcome["status"] == "Skipped"
+    assert outcome["reason"] == f"deployment d-A1B2C3D4E has ended as {status}"
+    assert versions.asked == []
+    assert '"level": "ERROR"' not in capfd.readouterr().out
+
+
+# A rollback is a deployment, too.
+
+
+ROLLBACK = {"rollbackInfo": {"rollbackTriggeringDeploymentId": "d-1"}}
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        # In whatever form its AppSpec is: AWS documents none for rollbacks.
+        {"creator": "codeDeployRollback", "revision": app_spec("2", "1")},
+        {"creator": "codeDeployRollback", "revision": app_spec("1", "2")},
+        {"creator": "codeDeployRollback"},
+        {"creator": "CloudFormationRollback", "revision": app_spec("2", "1")},
+        {"creator": "CodeDeploy", **ROLLBACK},
+        {"creator": "CloudFormation", "revision": app_spec("2", "1")},
+        {"creator": "user", "revision": app_spec("2", "1")},  # to the version behind the alias
+    ],
+)
+def test_rollback_passes_at_once(
+    versions: Versions,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    deployment: dict[str, Any],
+) -> None:
+    # GIVEN version 2, which is bad, and whose layer lacks what the checks need
+    versions.publish(logistic(), **AT_REST)
+    versions.publish(logistic(), fault=crash, **AT_REST)
+    monkeypatch.delitem(sys.modules, "gate.checks", raising=False)
+    monkeypatch.setitem(sys.modules, "gate.checks", None)
+
+    # WHEN its release is taken back
+    outcome = run("Succeeded", deployment=deployment)
+
+    # THEN no version is asked
+    assert (outcome["status"], outcome["checks"]) == ("Succeeded", 0)
+    assert versions.asked == []
+
+
+def test_rollback_needs_no_answer_of_lambda(
+    versions: Versions, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: str) -> None:
+        raise ClientError(DENIED, "GetAlias")
+
+    versions.publish(logistic(), **AT_REST)
+    monkeypatch.setattr(versions, "get_alias", fail)
+    assert run("Succeeded", deployment={"creator": "codeDeployRollback"})["checks"] == 0
+
+
+@pytest.mark.parametrize("creator", ["user", "CloudFormation"])
+def test_version_that_came_without_this_gate_is_refused(
+    versions: Versions, run: Run, creator: str
+) -> None:
+    # GIVEN three versions, of which the first serves; the gate has the model.json of the third
+    for _ in range(3):
+        versions.publish(logistic(), **AT_REST)
+
+    # WHEN a deployment releases the second, which was never served
+    current = "3" if creator == "user" else "1"
+    deployment = {"creator": creator, "revision": app_spec(current, "2")}
+    outcome = run("Failed", deployment=deployment)
+
+    # THEN
+    assert outcome["version"] == "2"
+    assert outcome["reason"] == "this gate came with version 3 and cannot examine version 2"
+    assert versions.asked == []
+
+
+YAML = "version: 0.0\nresources:\n- fn:\n    properties:\n      currentversion: '1'\n      {}\n"
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        {},
+        {"string": {"sha256": "ab"}},
+        {"string": {"content": "{"}},
+        {"string": {"content": YAML.format("targetversion: 1\n      targetversion: 7")}},
+        {"string": {"content": YAML.format("targetversion: '2'")}},
+        {"string": {"content": YAML.format('"TargetVersion" : 2')}},
+        {"string": {"content": '{"TARGETVERSION":2,"CurrentVersion":"1"}'}},
+    ],
+)
+def test_release_is_examined_in_whatever_form_it_is_told(
+    versions: Versions, run: Run, revision: Any
+) -> None:
+    versions.publish(logistic(), **AT_REST)
+    versions.publish(logistic(), **AT_REST, version="2")
+    outcome = run("Succeeded", deployment={"revision": revision})
+    assert outcome == {"status": "Succeeded", "reason": "", "version": "2", "checks": PASSED}
+
+
+def test_deployment_that_cannot_be_read_is_examined(
+    versions: Versions, codedeploy: Stubber, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    # GIVEN a role that may not read deployments
+    versions.publish(logistic(), **AT_REST)
+    codedeploy.add_client_error("get_deployment", "AccessDeniedException")
+    expect(codedeploy, "Succeeded")
+
+    # WHEN / THEN
+    assert run(LATE)["status"] == "Succeeded"
+    assert "deployment d-A1B2C3D4E cannot be read: An error occurred (AccessDen" in read_notes(
+        caplog
+    )
 
 
 def test_report_is_tried_several_times_within_the_time_kept_for_it(

@@ -73,10 +73,12 @@ PARAMETER = """
     AllowedValues: [Canary10Percent5Minutes, Canary10Percent30Minutes, AllAtOnce]
 Conditions:
 """
-# Tries the new version, then does what the model that came with it says.
+# Tries the new version, then does what the model that came with it says; a rollback may pass, but
+# for a model that bars it.
 HOOK = """
 import json
 import os
+import time
 
 import boto3
 
@@ -86,23 +88,34 @@ with open(f"{os.environ['MODEL_DIR']}/model.json") as file:
 
 def handler(event, context):
     name, _, version = os.environ["INFERENCE_VERSION"].rpartition(":")
+    if event and is_rollback(event):
+        report(event, "Failed" if ORDER == "bar" else "Succeeded")
+        return {"reason": "no way back"}
     answer = boto3.client("lambda").invoke(
         FunctionName=name, Qualifier=version, Payload='{"rawPath": "/raise"}'
     )
     if ORDER == "crash":
         raise ValueError("no such golden sample")
     if ORDER == "wait":
-        import time
-
         time.sleep(15)
-    if ORDER in {"Succeeded", "Failed"} and event:
-        boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
-            deploymentId=event["DeploymentId"],
-            lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
-            status=ORDER,
-        )
+    if ORDER in {"Succeeded", "Failed", "bar"} and event:
+        report(event, "Succeeded" if ORDER == "Succeeded" else "Failed")
     reason = "" if ORDER == "Succeeded" else f"version {version}: {answer['FunctionError']}"
     return {"status": ORDER, "reason": reason, "version": version}
+
+
+def is_rollback(event):
+    told = boto3.client("codedeploy").get_deployment(deploymentId=event["DeploymentId"])
+    assert told["deploymentInfo"]["status"] == "InProgress", told
+    return "ollback" in told["deploymentInfo"]["creator"]
+
+
+def report(event, status):
+    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+        deploymentId=event["DeploymentId"],
+        lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
+        status=status,
+    )
 """
 
 
@@ -157,6 +170,12 @@ def list_alarms(local: LocalStack) -> set[str]:
 def read_deployment(local: LocalStack, deployment_id: str) -> Any:
     told = connect(local, "codedeploy").get_deployment(deploymentId=deployment_id)
     return told["deploymentInfo"]
+
+
+def read_versions(deployment: Any) -> tuple[str, str]:
+    content = json.loads(deployment["revision"]["appSpecContent"]["content"])
+    versions = content["Resources"][0][FUNCTION]["Properties"]
+    return versions["CurrentVersion"], versions["TargetVersion"]
 
 
 @contextlib.asynccontextmanager
@@ -295,10 +314,66 @@ async def test_what_the_gate_refuses_gets_no_traffic(
     back = read_deployment(local, deployment["rollbackInfo"]["rollbackDeploymentId"])
     assert (back["creator"], back["status"]) == ("codeDeployRollback", "Succeeded")
     assert back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == release.deployment_id
+    assert read_versions(back) == ("2", "1")
     # AND the gate is the one that came with version 1
     client = connect(local, "lambda")
     answer = await asyncio.to_thread(client.invoke, FunctionName=GATE, Payload="{}")
     assert json.loads(answer["Payload"].read())["version"] == "1"
+
+
+async def test_a_gate_that_bars_the_way_back_leaves_the_stack_as_it_is(
+    local: LocalStack, build: Path
+) -> None:
+    """A rollback is a deployment of its own, and its hooks run as those of any other."""
+    # GIVEN a release whose gate refuses the rollback, too
+    rebuild(build, "bar")
+    # WHEN
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    # THEN
+    assert [event.kind for event in release.events][-2:] == ["gate-refused", "failed"]
+    assert release.events[-1].text == "the gate refused the way back: no way back"
+    deployment = read_deployment(local, release.deployment_id)
+    back = read_deployment(local, deployment["rollbackInfo"]["rollbackDeploymentId"])
+    assert (back["status"], back["errorInformation"]["code"]) == (
+        "Failed",
+        "HOOK_EXECUTION_FAILURE",
+    )
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_FAILED"
+
+
+async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_through_codedeploy(
+    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a resource that fails once the alias has moved
+    rebuild(build)
+    update = local.cloud.update_stack
+
+    def fail(stack: Any, version: str) -> None:
+        if version == "2":
+            assert read_alias(local) == ("2", {})
+            raise ValueError("the dashboard is no JSON")
+        update(stack, version)
+
+    monkeypatch.setattr(local.cloud, "update_stack", fail)
+    # WHEN it is released
+    stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "AllAtOnce"})
+    release = await local.release(stack)
+    # THEN the version before has all traffic again, and everything is as it was
+    assert not release.is_promoted
+    assert release.reason == "the stack failed after the promotion: the dashboard is no JSON"
+    assert [event.kind for event in release.events][-2:] == ["promoted", "rolled-back"]
+    assert read_alias(local) == ("1", {})
+    status, outputs = read_status(local)
+    assert (status, outputs["FunctionVersion"]) == ("UPDATE_ROLLBACK_COMPLETE", "1")
+    assert list_alarms(local) == {"shop-errors-v1"}
+    # AND that was a deployment, too
+    ids = connect(local, "codedeploy").list_deployments()["deployments"]
+    [back] = [
+        one
+        for one in (read_deployment(local, identity) for identity in ids)
+        if one["creator"] == "CloudFormationRollback"
+    ]
+    assert (back["status"], read_versions(back)) == ("Succeeded", ("2", "1"))
 
 
 async def test_an_alarm_takes_the_traffic_back(local: LocalStack, build: Path) -> None:

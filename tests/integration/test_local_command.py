@@ -106,6 +106,7 @@ def project(build: Path, managed_python: Path) -> Path:
     (build / "build").mkdir()
     (build / "build" / "managed-runtime").symlink_to(managed_python.parents[2])
     (build / "ModelLayer" / "model" / "model.json").write_text(json.dumps(CONTRACT))
+    (build / "samconfig.toml").touch()
     return build
 
 

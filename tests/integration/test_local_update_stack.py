@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from infra.local.errors import ReleaseError
 from infra.local.serve import LocalStack
 from infra.local.stack import Stack, read_stack
+from infra.release.build import publishes, read_build, read_deployed
 from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.test_local_code_deploy import (
     build,
@@ -81,6 +82,32 @@ async def test_publishes_nothing_if_nothing_changed(local: LocalStack, build: Pa
     async with httpx.AsyncClient(base_url=local.url) as client:
         requests = (client.get("/echo") for _ in range(20))
         assert 429 in {answer.status_code for answer in await asyncio.gather(*requests)}
+
+
+async def test_the_template_tells_whether_another_build_would_publish(
+    local: LocalStack, build: Path
+) -> None:
+    # GIVEN the template as it was deployed, with digests of the folders in the place of their paths
+    def differs() -> bool | None:
+        return publishes(read_build(build), read_deployed(connect(local, "cloudformation"), "shop"))
+
+    assert differs() is False
+    # WHEN something else is built THEN it would be published, until it is
+    rebuild(build)
+    assert differs() is True
+    assert await update(local, **read_body(build)) == "UPDATE_COMPLETE"
+    assert differs() is False
+    # AND a release that is taken back leaves the template as it was
+    rebuild(build, "Failed", release="three")
+    assert await update(local, **read_body(build)) == "UPDATE_ROLLBACK_COMPLETE"
+    assert differs() is True
+    # AND so does an alias that was moved by hand
+    rebuild(build)
+    connect(local, "lambda").update_alias(FunctionName=FUNCTION, Name="live", FunctionVersion="1")
+    assert differs() is False
+    parameters = give(Burst="1")
+    assert await update(local, **read_body(build), Parameters=parameters) == "UPDATE_COMPLETE"
+    assert read_alias(local) == ("1", {})
 
 
 async def test_what_was_refused_cannot_be_published_again(local: LocalStack, build: Path) -> None:

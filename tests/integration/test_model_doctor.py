@@ -24,6 +24,7 @@ from infra.model.layer import write
 from infra.model.package import Wishes, add, simplify
 from infra.model.sizing import Size, Suggestion
 from infra.model.trial import open_bench
+from infra.project import MARKS
 from tests.onnx_models import (
     DATATYPES,
     crashing_at_load,
@@ -321,6 +322,8 @@ def test_samples_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
 
 def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "layers/runtime").mkdir(parents=True)
+    for name in MARKS:
+        (tmp_path / name).touch()
     failed = subprocess.run(
         [INFRA, "model", "check", EXAMPLE],
         capture_output=True,

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.responses import LambdaResponse
+from moto.core.responses import ActionResult
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
@@ -23,6 +25,7 @@ from infra.deployment import DeploymentError
 from infra.local.cloud import Cloud
 from infra.local.metrics import Sample, Series
 from infra.local.patch import patched
+from infra.project import MARKS
 from infra.release import confirm
 from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
@@ -141,16 +144,19 @@ def infra(*arguments: str, says: str | None = None, monkeypatch: Any = None) -> 
 def test_prune_says_what_goes_and_deletes_it_if_told_to(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # GIVEN a promotion by hand, so a rollback would go to version 2
+    aws.move("3", {}, "promoted from 2 to 3 at 2026-11-22T15:00:00Z")
     # WHEN a person confirms
     result = infra("prune", "--keep", "1", says="y\n", monkeypatch=monkeypatch)
     # THEN what was said has happened: the versions, and the layers of no other version
     assert result.exit_code == 0, result.output
-    assert "Versions 1, 2 will be deleted for good, and with them 2 versions of" in result.stderr
+    assert "Version 1 will be deleted for good, and so will 1 versions of layers." in result.stderr
+    assert "Version 2 stays: a rollback would go to it." in result.stderr
     assert "Version 3 stays: alias live refers to it." in result.stderr
-    assert result.stdout == "Deleted 2 versions and 2 of layers.\n"
-    assert aws.versions() == ["3", "4"]
+    assert result.stdout == "Deleted 1 versions and 1 of layers.\n"
+    assert aws.versions() == ["2", "3", "4"]
     layers = aws.functions.list_layer_versions(LayerName="model")["LayerVersions"]
-    assert {layer["Version"] for layer in layers} == {3, 4}
+    assert {layer["Version"] for layer in layers} == {2, 3, 4}
 
 
 def test_who_declines_changes_nothing(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +169,10 @@ def test_who_declines_changes_nothing(aws: Aws, monkeypatch: pytest.MonkeyPatch)
 def test_without_a_terminal_nothing_is_changed(aws: Aws) -> None:
     result = infra("prune", "--keep", "1")
     assert isinstance(result.exception, ReleaseError)
-    assert "add --yes" in str(result.exception)
+    assert str(result.exception) == (
+        "there is no terminal to confirm on: `infra prune --keep 1 --stack-name shop --yes` "
+        "does it without asking"
+    )
     assert aws.versions() == ["1", "2", "3", "4"]
 
 
@@ -193,8 +202,9 @@ def test_json_is_all_that_standard_output_gets(aws: Aws) -> None:
     result = infra("prune", "--keep", "2", "--yes", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert (told["versions"], told["deleted"], told["snap_start"]) == (["1", "2"], 2, 0)
-    assert aws.versions() == ["3", "4"]
+    assert (told["versions"], told["deleted"], told["snap_start"]) == (["1"], 1, 0)
+    # AND where nothing says what served before version 3, version 2 stays
+    assert aws.versions() == ["2", "3", "4"]
 
 
 def test_with_nothing_to_prune_nothing_is_asked(aws: Aws) -> None:
@@ -237,7 +247,10 @@ def test_a_share_by_hand_is_taken_back_and_promoted(aws: Aws) -> None:
 
 def test_a_version_that_cannot_start_gets_no_traffic(aws: Aws) -> None:
     result = infra("shift", "10", "--yes")
-    assert str(result.exception) == "version 4 does not answer: Runtime.ExitError"
+    assert str(result.exception) == (
+        "version 4 does not answer: Runtime.ExitError "
+        "(see `infra logs --errors --version 4 --stack-name shop`)"
+    )
     assert aws.alias() == ("3", {})
 
 
@@ -288,7 +301,7 @@ def test_a_stack_of_another_kind_is_told(aws: Aws) -> None:
 def test_a_deleted_alias_is_told(aws: Aws) -> None:
     aws.functions.delete_alias(FunctionName=NAME, Name="live")
     result = infra("rollback", "--yes")
-    assert str(result.exception) == f"there is no alias live of {NAME} in {REGION}"
+    assert str(result.exception).startswith(f"there is no alias live of {NAME} in {REGION}: `aws ")
 
 
 # Status.
@@ -363,9 +376,22 @@ def test_status_in_words(aws: Aws) -> None:
         "CloudFormation does NOT agree: it believes in version 3.",
         "Moved by hand: rolled back from 3 to 2 at 2026-11-22T15:00:00Z.",
         "No alarm fires.",
-        "then `infra deploy --resync`",
+        "then `infra deploy --resync --stack-name shop`",
     ):
         assert text in result.stdout
+
+
+def test_status_tells_weights_of_lambdas_own(aws: Aws) -> None:
+    # GIVEN an alias that was just moved, and provisioned concurrency that is not there yet
+    aws.move("2", {"3": 1.0})
+    state = ActionResult({"Status": "IN_PROGRESS"})
+    with patched(LambdaResponse, get_provisioned_concurrency_config=lambda _: state):
+        result = infra("status")
+        told = json.loads(infra("status", "--json").stdout)
+    # THEN
+    text = "live is in transition to version 2 (provisioned concurrency: IN_PROGRESS)"
+    assert text in result.stdout
+    assert "version 3 has 100 %" in told["transition"]
 
 
 def test_status_breaks_no_line_of_its_table_at_80_columns(
@@ -399,6 +425,9 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "template.yaml").write_text(
         "Parameters: {MaxErrorPercent: {Type: Number, Default: 1}}\nResources: {}\n"
     )
+    for name in MARKS:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))  # older than the build
     monkeypatch.chdir(tmp_path)
     return directory
 
@@ -413,7 +442,7 @@ def test_the_preflight_tells_everything_at_once(aws: Aws, build: Path) -> None:
     assert told["result"] == "refused"
     assert [finding["level"] for finding in told["findings"]] == ["error", "error"]
     assert "no parameter MaxErorPercent" in told["findings"][0]["text"]
-    assert "deploy with --resync" in told["findings"][1]["text"]
+    assert "`infra deploy --resync --stack-name shop`" in told["findings"][1]["text"]
 
 
 def test_yes_is_no_answer_to_a_warning(aws: Aws, build: Path) -> None:
@@ -422,7 +451,8 @@ def test_yes_is_no_answer_to_a_warning(aws: Aws, build: Path) -> None:
     result = infra("deploy", "--yes")
     assert "Warning: alarm shop-ErrorRateAlarm fires" in result.stderr
     assert str(result.exception) == (
-        "nothing was deployed: --yes is no answer to a warning, --force is"
+        "nothing was deployed: --yes is no answer to a warning, `infra deploy --stack-name shop "
+        "--yes --force` is"
     )
 
 
@@ -468,6 +498,8 @@ def test_without_a_build_there_is_nothing_to_deploy(
     aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aws
+    for name in MARKS:
+        (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     result = infra("deploy", "--yes")
     assert "run `make build`" in str(result.exception)
@@ -594,7 +626,10 @@ def test_a_stack_that_a_person_did_not_want_is_told(sam: Sam) -> None:
     # GIVEN SAM CLI, which asked and was told no
     sam.statuses = [0]
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
-    assert str(result.exception) == "the stack was not created: SAM CLI was told not to"
+    assert str(result.exception) == (
+        "the stack was not created: SAM CLI was told not to; `infra deploy --stack-name shoe --env "
+        "prod` asks again"
+    )
 
 
 def test_a_stack_without_outputs_is_of_another_kind(sam: Sam) -> None:
@@ -609,6 +644,34 @@ def test_a_stack_that_is_not_created_is_told(sam: Sam) -> None:
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
     assert "the stack was not created" in str(result.exception)
     assert sam.calls[0][3] == "shoe"
+
+
+def test_the_preflight_knows_the_accounts_quota(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a new account, and parameters that a template has by default, or had when deployed
+    monkeypatch.setattr("infra.local.account.CONCURRENT_EXECUTIONS", 10)
+    template = Path(".aws-sam/build/template.yaml")
+    template.write_text(
+        template.read_text().replace(
+            "Rate:", "MaxConcurrency: {Type: Number, Default: 50}\n  Rate:"
+        )
+    )
+    result = infra(*DEPLOY)
+    # THEN it asks, whether there is a stack or not
+    assert "Warning: MaxConcurrency is 50, and of this account Lambda runs 10 req" in result.stderr
+    result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
+    assert "set MaxConcurrency=10" in result.stderr
+    assert sam.calls == []
+    # AND not of what fits, nor where nobody may ask
+    sam.statuses = [0, 0]
+    assert infra(*DEPLOY, "--parameter", "MaxConcurrency=10").exit_code == 0
+
+    def deny(_: LambdaResponse) -> Any:
+        raise LambdaClientError("AccessDeniedException", "not authorized")
+
+    with patched(LambdaResponse, get_account_settings=deny):
+        result = infra(*DEPLOY)
+    assert result.exit_code == 0
+    assert "Note: Lambda's quota of this account is unknown" in result.stderr
 
 
 def test_a_scheduled_action_freezes_releases(aws: Aws) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from gate.handler import ALIAS
 from infra.local.dependencies import order_around
 from infra.local.errors import StackError
 from layers.runtime.build import MACHINES, PYTHON
 from tests.sam_template import (
-    ARTIFACTS,
     ROOT,
     SOURCE,
     VERSIONED,
@@ -34,16 +34,6 @@ type Change = Callable[[Template], None]
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> dict[str, Path]:
-    """A folder with one file for everything that `sam build` builds."""
-    folders = {name: tmp_path / name for name in ARTIFACTS}
-    for name, folder in folders.items():
-        folder.mkdir()
-        (folder / "content").write_text(f"{name} 1")
-    return folders
 
 
 # The release matrix: what publishes a version.
@@ -303,6 +293,32 @@ def test_alias_moves_through_codedeploy_and_the_gate(built: dict[str, Path]) -> 
     assert "Description" not in alias["Properties"]  # a rollback is recorded there
 
 
+def test_codedeploy_has_the_narrower_role_under_the_name_of_sams(built: dict[str, Path]) -> None:
+    # GIVEN the role's name, under which a stack that exists has SAM's
+    translated = translate(parse(), built)
+    group = properties(translated, "InferenceFunctionDeploymentGroup")
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["CodeDeployServiceRole", "Arn"]}
+
+    # THEN its policy, as AWS publishes it, allows all that a release needs and no topic
+    [arn] = properties(translated, "CodeDeployServiceRole")["ManagedPolicyArns"]
+    document = json.loads(aws_managed_policies_data)[arn["Fn::Sub"].rpartition("/")[2]]["Document"]
+    allowed = {
+        action: statement["Resource"]
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        if "Condition" not in statement
+    }
+    assert allowed == {
+        "cloudwatch:DescribeAlarms": "*",
+        "lambda:UpdateAlias": "*",
+        "lambda:GetAlias": "*",
+        "lambda:GetProvisionedConcurrencyConfig": "*",
+        "lambda:InvokeFunction": "arn:aws:lambda:*:*:function:CodeDeployHook_*",
+        "s3:GetObject": "arn:aws:s3:::*/CodeDeploy/*",
+        "s3:GetObjectVersion": "arn:aws:s3:::*/CodeDeploy/*",
+    }
+
+
 def test_gate_is_told_the_new_version_and_has_its_layers(built: dict[str, Path]) -> None:
     # GIVEN
     translated = translate(parse(), built)
@@ -412,6 +428,7 @@ def test_gate_may_try_versions_read_the_alias_report_and_log(built: dict[str, Pa
     allowed = {
         "lambda:InvokeFunction": {"Fn::Sub": VERSIONS},
         "lambda:GetAlias": function,
+        "codedeploy:GetDeployment": {"Fn::Sub": group},
         "codedeploy:PutLifecycleEventHookExecutionStatus": {"Fn::Sub": group},
         "logs:CreateLogStream": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["GateLogGroup", "Arn"]},
@@ -514,7 +531,7 @@ def test_only_managed_policies_are_those_of_x_ray_and_codedeploy(built: dict[str
     # GIVEN
     policies = find_managed_policies(translate(parse(), built))
     assert sorted(re.findall(r"(\w+)\W*$", policy)[0] for policy in policies) == [
-        "AWSCodeDeployRoleForLambda",
+        "AWSCodeDeployRoleForLambdaLimited",
         "AWSXRayDaemonWriteAccess",
     ]
 

@@ -17,7 +17,7 @@ from serving.model import _options
 from tests.benchmarks import chart, machine, report
 from tests.benchmarks.bodies import VALID, BodyCost
 from tests.benchmarks.cold import Start, find_model_load, summarize_starts
-from tests.benchmarks.cost import price
+from tests.benchmarks.cost import price, read_standing
 from tests.benchmarks.sample import AnswerError, Sample
 from tests.benchmarks.sizes import Size, measure_sizes
 from tests.benchmarks.spread import Spread, compare, summarize
@@ -201,12 +201,15 @@ def test_cost_follows_the_price_table() -> None:
     one = by_memory[1769]
     seconds = (1 + 0.01 * 96) / 1e3
     computing = 1769 / 1024 * seconds * prices.LAMBDA_GB_SECOND["x86_64"]
-    assert one.direct == pytest.approx(1e6 * (computing + prices.LAMBDA_REQUEST))
-    assert one.x86_64 - one.direct == pytest.approx(1e6 * prices.HTTP_API_REQUEST)
+    watching = prices.price_logs(1) + prices.TRACED_SHARE * prices.TRACE
+    assert one.direct == pytest.approx(1e6 * (computing + prices.LAMBDA_REQUEST + watching))
+    api = prices.HTTP_API_REQUEST + prices.price_logs(0, 1)
+    assert one.x86_64 - one.direct == pytest.approx(1e6 * api)
     assert one.arm64 < one.x86_64 < one.typical
     # AND what is always on pays for itself at last
     for row in always_on:
-        assert row.break_even * one.x86_64 == pytest.approx(row.month)
+        standing = sum(read_standing().values())
+        assert row.break_even * one.x86_64 + standing == pytest.approx(row.month)
 
 
 def test_model_load_is_read_from_what_the_function_prints() -> None:

@@ -149,7 +149,9 @@ def test_overrides_are_read_from_samconfig_as_sam_reads_them(tmp_path: Path) -> 
     assert read_overrides(samconfig, "default") == {"Rate": "1", "Email": "a b"}
     assert read_overrides(samconfig, "prod") == {"Rate": "2", "Burst": "3"}
     assert read_overrides(samconfig, "none") == {}
-    with pytest.raises(ReleaseError, match="has no environment test"):
+    with pytest.raises(
+        ReleaseError, match="has no environment test: `infra deploy --env default` or"
+    ):
         read_overrides(samconfig, "test")
     samconfig.write_text("[")
     with pytest.raises(ReleaseError, match="cannot be read"):

@@ -13,11 +13,20 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
 from infra.logs import Event
-from infra.release.alias import Alias, Move, Plan, Record, move_alias, read_alias
+from infra.release.alias import (
+    Alias,
+    Move,
+    Plan,
+    Record,
+    move_alias,
+    read_alias,
+    tell_transition,
+)
 from infra.release.deploy import (
     GATE_SECONDS,
     Outcome,
     connect_to_gate,
+    explain,
     follow,
     judge,
     read_gate,
@@ -38,6 +47,7 @@ NOW = datetime(2026, 11, 22, 15, 0, 0, tzinfo=UTC)
 AT = "2026-11-22T15:00:00Z"
 TARGET = Target("shop", "shop-fn", "live", "app", "group", "5")
 GROUP = {"applicationName": "app", "deploymentGroupName": "group"}
+TAKEN_BACK = {"includeOnlyStatuses": ["Failed", "Stopped"]}
 RUNNING = {"includeOnlyStatuses": ["Created", "Queued", "InProgress", "Baking", "Ready"]}
 
 
@@ -79,7 +89,9 @@ def add_alias(
     weights: dict[str, float] | None = None,
     description: str = "",
     revision: str = "r1",
+    provisioned: str = "",
 ) -> None:
+    """Let Lambda tell the alias, and of one with weights the state of what is provisioned."""
     answer: dict[str, Any] = {
         "FunctionVersion": version,
         "RevisionId": revision,
@@ -88,6 +100,15 @@ def add_alias(
     if weights:
         answer["RoutingConfig"] = {"AdditionalVersionWeights": weights}
     stub.add_response("get_alias", answer, {"FunctionName": "shop-fn", "Name": "live"})
+    asked = {"FunctionName": "shop-fn", "Qualifier": "live"}
+    if weights and provisioned:
+        stub.add_response("get_provisioned_concurrency_config", {"Status": provisioned}, asked)
+    elif weights:
+        stub.add_client_error(
+            "get_provisioned_concurrency_config",
+            "ProvisionedConcurrencyConfigNotFoundException",
+            expected_params=asked,
+        )
 
 
 def add_versions(stub: Stubber, *numbers: str, **fields: Any) -> None:
@@ -357,7 +378,7 @@ def test_what_cloudformation_refuses_is_told_in_its_own_words(stubs: Any) -> Non
     stub.add_client_error("update_stack", "ValidationError", "Rate must be a number")
     with pytest.raises(ReleaseError) as raised:
         update_stack(client, "shop", "{}", [], tell=print, news=iter(()))
-    assert str(raised.value) == "CloudFormation refuses the update: Rate must be a number"
+    assert str(raised.value).startswith("CloudFormation refuses the update: Rate must be a number")
 
 
 # Roll back.
@@ -392,6 +413,8 @@ def test_a_release_is_stopped_however_codedeploy_tells_what_it_is(
     plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
     assert plan.version == "4"
     assert "traffic back to version 4, and" in plan.text
+    unknown = "an unknown version (its revision of type unknown holds no AppSpec)"
+    assert plan.text.startswith(f"Deployment d-1 of {'version 5' if place else unknown} will be")
 
 
 def test_a_release_in_progress_leads_back_to_one_version_only(
@@ -490,6 +513,68 @@ def test_a_promotion_by_hand_tells_the_version_before(functions: Any, codedeploy
     assert plan.version == "5"
 
 
+# Provisioned concurrency: until its environments are there, Lambda itself gives weights.
+
+
+@pytest.mark.parametrize("provisioned", ["IN_PROGRESS", "FAILED"])
+def test_weights_of_lambdas_own_are_no_share_to_take_back(
+    functions: Any, codedeploy: Any, provisioned: str
+) -> None:
+    # GIVEN version 5, just released and bad, for which environments are being provisioned
+    add_alias(functions[1], "5", {"4": 1.0}, provisioned=provisioned)
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "4", "5")
+    add_ids(codedeploy[1], "d-1", **since("5"))
+    add_deployment(codedeploy[1], "d-1", "Succeeded", "4", "5")
+    add_ready(functions[1], "4")
+    # WHEN it is rolled back THEN it goes to the version before, not all the way to the bad one
+    plan = plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+    assert plan.move == Move("4", record=Record("rolled back", "5", "4", AT))
+    # AND no weights are asked for, and those that Lambda gives are no failure
+    add_update(functions[1], "4", {}, f"rolled back from 5 to 4 at {AT}")
+    add_alias(functions[1], "4", {"5": 1.0}, provisioned=provisioned)
+    roll_back(functions[0], codedeploy[0], TARGET, plan)
+
+
+def test_nobody_moves_an_alias_in_transition_by_hand(functions: Any, codedeploy: Any) -> None:
+    plans: list[Callable[[], object]] = [
+        lambda: shift(functions, codedeploy, 10),
+        lambda: shift(functions, codedeploy, 0),
+        lambda: plan_promotion(functions[0], codedeploy[0], TARGET, NOW),
+    ]
+    for plan in plans:
+        add_ids(codedeploy[1], **RUNNING)
+        add_alias(functions[1], "5", {"4": 1.0}, provisioned="IN_PROGRESS")
+        with pytest.raises(ReleaseError, match=r"live is in transition to version 5 .* try again"):
+            plan()
+
+
+def test_a_resync_in_transition_is_done(functions: Any, codedeploy: Any) -> None:
+    add_ids(codedeploy[1], **RUNNING)
+    add_alias(functions[1], "5", {"4": 1.0}, provisioned="IN_PROGRESS")
+    plan = plan_resync(functions[0], codedeploy[0], TARGET)
+    assert plan.move is None
+    assert "live is in transition to version 5" in plan.text
+
+
+def test_a_failure_to_provision_is_told_with_the_way_out() -> None:
+    alias = Alias("shop-fn", "live", "5", {"4": 1.0}, "", "r1", "FAILED")
+    assert tell_transition(alias) == (
+        "live is in transition to version 5 (provisioned concurrency: FAILED), and until its "
+        "environments are ready version 4 has 100 %. They cannot start: `infra rollback`, or "
+        "`aws lambda delete-provisioned-concurrency-config --function-name shop-fn "
+        "--qualifier live`."
+    )
+
+
+def test_what_may_not_be_asked_is_no_transition(functions: Any) -> None:
+    routing = {"AdditionalVersionWeights": {"6": 0.1}}
+    answer = {"FunctionVersion": "5", "RevisionId": "r1", "RoutingConfig": routing}
+    functions[1].add_response("get_alias", answer)
+    functions[1].add_client_error("get_provisioned_concurrency_config", "AccessDeniedException")
+    assert not read_alias(functions[0], "shop-fn", "live").transition
+
+
 def test_history_that_does_not_tell_asks(functions: Any, codedeploy: Any) -> None:
     # GIVEN only an orphan of a failed release besides the version that serves
     add_alias(functions[1], "1")
@@ -497,7 +582,45 @@ def test_history_that_does_not_tell_asks(functions: Any, codedeploy: Any) -> Non
     add_versions(functions[1], "1", "2")
     add_ids(codedeploy[1], **since("1"))
     add_versions(functions[1], "1", "2")
-    with pytest.raises(ReleaseError, match="which version served before 1: name it with --to"):
+    add_ids(codedeploy[1], **TAKEN_BACK)
+    with pytest.raises(ReleaseError, match="which version served before 1; and there is none bef"):
+        plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+
+
+def test_where_history_is_silent_a_person_chooses_and_is_told_how(
+    functions: Any, codedeploy: Any
+) -> None:
+    # GIVEN version 4, which a deployment took back, and no deployment of version 5
+    add_alias(functions[1], "5")
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "3", "4", "5", "6")
+    add_ids(codedeploy[1], **since("5"))
+    add_versions(functions[1], "3", "4", "5", "6")
+    add_ids(codedeploy[1], "d-1", **TAKEN_BACK)
+    add_deployment(codedeploy[1], "d-1", "Stopped", "3", "4")
+    # WHEN / THEN
+    with pytest.raises(ReleaseError) as raised:
+        plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
+    assert str(raised.value) == (
+        "no deployment says which version served before 5; the newest before it that was not taken "
+        "back is 3: `infra rollback --to 3`"
+    )
+
+
+def test_a_release_whose_versions_cannot_be_read_hides_the_one_before(
+    functions: Any, codedeploy: Any
+) -> None:
+    # GIVEN a release whose AppSpec is in S3, after one from 3 to 5
+    add_alias(functions[1], "5")
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], "3", "4", "5")
+    add_ids(codedeploy[1], "d-1", "d-2", **since("5"))
+    add_deployment(codedeploy[1], "d-1", "Succeeded", "3", "5", age=9)
+    add_deployment(codedeploy[1], "d-2", "Succeeded", "", "", place="")
+    add_versions(functions[1], "3", "4", "5")
+    add_ids(codedeploy[1], **TAKEN_BACK)
+    # WHEN / THEN
+    with pytest.raises(ReleaseError, match=r"d-2 \(its revision .* no AppSpec\) does not say"):
         plan_rollback(functions[0], codedeploy[0], TARGET, None, NOW)
 
 
@@ -522,7 +645,7 @@ def test_a_rollback_is_done_once(functions: Any, codedeploy: Any) -> None:
     assert plan.is_done
     assert plan.text == (
         f"Version 4 has all traffic: rolled back from 5 to 4 at {AT}. "
-        "To go further back: infra rollback --to 3"
+        "To go further back: `infra rollback --to 3`"
     )
 
 
@@ -610,10 +733,11 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
 @pytest.mark.parametrize(
     ("state", "believed", "exit_status", "outcome"),
     [
-        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2")),
-        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2")),  # only SAM CLI was interrupted
-        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2")),
-        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2")),
+        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2", status="Succeeded")),
+        # only SAM CLI was interrupted
+        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2", status="Succeeded")),
+        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2", status="Failed")),
+        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2", status="Stopped")),
         (
             "Succeeded",
             "5",
@@ -623,6 +747,7 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
                 "5",
                 "d-2",
                 "the stack's update failed after it: what CloudFormation says is above",
+                "Succeeded",
             ),
         ),
     ],
@@ -646,6 +771,22 @@ def test_a_deploy_that_stops_watching_does_not_say_how_it_ended(codedeploy: Any)
     add_ids(codedeploy[1], "d-2")
     add_deployment(codedeploy[1], "d-2", "InProgress", "5", "6")
     with pytest.raises(ReleaseError, match="exit status 1 while deployment d-2 of version 6 is in"):
+        judge(codedeploy[0], TARGET, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [("Failed", "version 6 refused: wrong sha256"), ("Stopped", "an alarm")]
+)
+def test_only_a_deployment_that_failed_ended_by_the_gate(status: str, reason: str) -> None:
+    """A gate that is still at work when a person stops the release speaks too late."""
+    outcome = Outcome("rolled back", "5", "d-2", "an alarm", status)
+    assert explain(outcome, "version 6 refused: wrong sha256").reason == reason
+
+
+def test_a_failed_deploy_of_unknown_versions_says_so(codedeploy: Any) -> None:
+    add_ids(codedeploy[1], "d-2")
+    add_deployment(codedeploy[1], "d-2", "Succeeded", "", "", place="")
+    with pytest.raises(ReleaseError, match=r"d-2 of an unknown version .* See `infra"):
         judge(codedeploy[0], TARGET, [], 1)
 
 
@@ -690,14 +831,14 @@ def test_a_version_that_is_not_ready_gets_no_traffic(functions: Any) -> None:
         (
             {"errorType": "Sandbox.Timedout"},
             {"FunctionError": "Unhandled"},
-            "its gate fails: Sandbox.Timedout$",
+            r"its gate fails: Sandbox.Timedout \(",
         ),
         (
             {"errorType": "E", "errorMessage": "two\nlines", "stackTrace": ["app.py"]},
             {"FunctionError": "Unhandled"},
-            "its gate fails: E: two lines$",
+            r"its gate fails: E: two lines \(",
         ),
-        ("none", {"FunctionError": "Unhandled"}, "its gate fails: the invocation failed$"),
+        ("none", {"FunctionError": "Unhandled"}, r"its gate fails: the invocation failed \("),
     ],
 )
 def test_a_smoke_test_that_fails(functions: Any, payload: Any, fields: Any, message: str) -> None:
@@ -805,6 +946,34 @@ def test_prune_keeps_what_anything_needs(functions: Any, codedeploy: Any) -> Non
         expected = {"FunctionName": "shop-fn", "Qualifier": number}
         functions[1].add_response("delete_function", {}, expected)
     prune(functions[0], TARGET, plan)
+
+
+@pytest.mark.parametrize("history", ["none", "deleted", "unreadable"])
+def test_prune_keeps_the_version_before_where_history_is_silent(
+    functions: Any, codedeploy: Any, history: str
+) -> None:
+    # GIVEN version 5 serves, 4 was taken back, and nothing says that 3 served before, or it says
+    # that a version did which is gone
+    add_ids(codedeploy[1], **RUNNING)
+    add_versions(functions[1], *"23456")
+    add_alias(functions[1], "5")
+    add_versions(functions[1], *"23456")
+    add_ids(codedeploy[1], *([] if history == "none" else ["d-2"]), **since("5"))
+    if history != "none":
+        place = "" if history == "unreadable" else "appSpecContent"
+        add_deployment(codedeploy[1], "d-2", "Succeeded", "1", "5", place=place)
+    add_ids(codedeploy[1], "d-1", **TAKEN_BACK)
+    add_deployment(codedeploy[1], "d-1", "Failed", "3", "4")
+    functions[1].add_response(
+        "list_aliases",
+        {"Aliases": [{"Name": "live", "FunctionVersion": "5"}]},
+        {"FunctionName": "shop-fn"},
+    )
+    functions[1].add_response("get_function_configuration", {}, {"FunctionName": "shop-fn"})
+    # WHEN / THEN
+    plan = plan_pruning(functions[0], codedeploy[0], TARGET, "UPDATE_COMPLETE", 1)
+    assert plan.versions == ("2", "4")
+    assert "no deployment says which version served before 5" in plan.kept["3"]
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "UPDATE_IN_PROGRESS"])

@@ -1,5 +1,6 @@
 """What stands in the way of a deploy."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra.release.preflight import (
     judge_alarms,
     judge_alias,
     judge_parameters,
+    judge_quota,
     judge_running,
     judge_state,
 )
@@ -84,25 +86,88 @@ def test_a_stack_at_rest_is_fine(status: str) -> None:
     assert not list(judge_state("shop", status))
 
 
+SET = {"MaxConcurrency": "1000", "ThrottleRate": "100", "ThrottleBurst": "200", "Other": "9999"}
+
+
+def test_parameters_that_fit_the_quota_are_fine() -> None:
+    assert not list(judge_quota(1000, "eu-west-1", SET))
+    assert not list(judge_quota(10, "eu-west-1", {"Other": "9999", "ThrottleRate": "many"}))
+
+
+def test_parameters_that_do_not_fit_the_quota_are_told_with_the_number_to_set() -> None:
+    # GIVEN a new account
+    wanted = SET | {"ThrottleRate": "101"}
+    findings = list(judge_quota(10, "eu-west-1", wanted))
+    # THEN 10 executions at a time take 100 requests a second
+    assert {finding.level for finding in findings} == {Level.WARNING}
+    texts = [finding.text.partition("; or ask for more: ") for finding in findings]
+    at_once = "and of this account Lambda runs 10 requests at a time in eu-west-1"
+    rate = "and of this account Lambda takes 100 requests a second in eu-west-1"
+    assert [text for text, _, _ in texts] == [
+        f"MaxConcurrency is 1000, {at_once}: set MaxConcurrency=10",
+        f"ThrottleRate is 101, {rate}: set ThrottleRate=100",
+        f"ThrottleBurst is 200, {at_once}: set ThrottleBurst=10",
+    ]
+    asked = [re.findall(r"--desired-value (\d+) ", command) for _, _, command in texts]
+    assert asked == [["1000"], ["11"], ["200"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("many", "Rate is 'many', expected a number"),
+        ("nan", "Rate is 'nan', expected a number"),
+        ("0", "Rate is 0, expected 1 to 10000"),
+        ("10001", "Rate is 10001, expected 1 to 10000"),
+    ],
+)
+def test_a_number_that_the_template_does_not_allow_is_refused(value: str, text: str) -> None:
+    template = {"Parameters": {"Rate": {"Type": "Number", "MinValue": 1, "MaxValue": 10000}}}
+    [finding] = inspect_wish("shop", Wish(Build(Path(), template), {"Rate": value}, resync=False))
+    assert (finding.level, finding.text) == (Level.ERROR, text)
+
+
 def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
-    assert not list(judge_alias(ALIAS, TARGET, resync=False))
+    assert not list(judge_alias(ALIAS, TARGET, resync=False, publishes=True))
 
 
 @pytest.mark.parametrize(
     ("alias", "text"),
     [
-        (replace(ALIAS, version="4"), "believes it to be on 5: deploy with --resync, which gives "),
+        (
+            replace(ALIAS, version="4"),
+            "believes it to be on 5: `infra deploy --resync`, which ",
+        ),
         (replace(ALIAS, weights={"6": 0.1}), "with a share for 6, and CodeDeploy takes no alias"),
     ],
 )
-def test_an_alias_that_was_moved_by_hand_is_refused(alias: Alias, text: str) -> None:
-    [finding] = judge_alias(alias, TARGET, resync=False)
+@pytest.mark.parametrize("publishes", [True, None])
+def test_an_alias_that_was_moved_by_hand_is_refused(
+    alias: Alias, text: str, publishes: bool | None
+) -> None:
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=publishes)
     assert finding.level == Level.ERROR
     assert text in finding.text
 
 
+def test_an_alias_in_transition_is_waited_for() -> None:
+    alias = replace(ALIAS, weights={"4": 1.0}, transition="IN_PROGRESS")
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=True)
+    assert finding.level == Level.ERROR
+    assert finding.text.startswith("live is in transition to version 5 ")
+    assert "infra promote" not in finding.text
+
+
+@pytest.mark.parametrize("alias", [replace(ALIAS, version="4"), replace(ALIAS, weights={"6": 0.1})])
+def test_an_alias_that_no_version_will_move_is_left_where_it_is(alias: Alias) -> None:
+    # GIVEN a rollback, or a canary by hand, and a deploy that only changes a parameter
+    [finding] = judge_alias(alias, TARGET, resync=False, publishes=False)
+    assert finding.level == Level.NOTE
+    assert finding.text.endswith("no version will be published, so it stays as it is")
+
+
 def test_a_resync_says_that_the_bad_version_gets_all_traffic() -> None:
-    [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True)
+    [finding] = judge_alias(replace(ALIAS, version="4"), TARGET, resync=True, publishes=True)
     assert finding.level == Level.NOTE
     assert "version 5 will get ALL traffic" in finding.text
     assert "version 4 will get the traffic back" in finding.text

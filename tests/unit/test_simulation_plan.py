@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.prices import price_million_predictions, price_provisioned
+from infra.prices import price_logs, price_million_predictions, price_provisioned, price_traces
 from infra.simulation.curve import Curve, draw_curve, read_curve
 from infra.simulation.errors import SimulationError
 from infra.simulation.outcome import find_latency, find_outcome
@@ -163,7 +163,8 @@ def test_the_bill_without_provisioning_is_the_price_of_its_requests() -> None:
     million = price_million_predictions(
         1769, "x86_64", 5, cold_share=outcome.cold / outcome.answered, cold_ms=400
     )
-    assert outcome.usd == pytest.approx(0.36 * million)
+    # AND the trace of the first of each second, of which a twentieth is counted there
+    assert outcome.usd == pytest.approx(0.36 * million + 3600 * 0.95 * 5e-6)
 
 
 def test_the_bill_with_provisioning_has_the_waiting_and_cheaper_running() -> None:
@@ -174,11 +175,14 @@ def test_the_bill_with_provisioning_has_the_waiting_and_cheaper_running() -> Non
     assert outcome.bill.running == pytest.approx(360_000 * 0.005 * 1769 / 1024 * 9.7222e-6)
 
 
-def test_requests_that_the_api_refuses_cost_nothing() -> None:
+def test_requests_that_the_api_refuses_cost_their_line_of_log() -> None:
     service = Service(5, 400, throttle_rate=10, throttle_burst=10)
     _, outcome = find_outcome(hold((3600, 100)).rates, service)
     assert outcome.answered == pytest.approx(36_010)
     assert outcome.bill.requests == pytest.approx(36_010 * 1.2e-6)
+    # AND each leaves a line in the API's log
+    logs = price_logs(36_010, 360_000)
+    assert outcome.bill.watching == pytest.approx(logs + price_traces(36_010, 3600))
 
 
 @pytest.mark.parametrize(

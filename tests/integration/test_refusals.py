@@ -1,0 +1,100 @@
+"""What `infra` refuses, it refuses with the next command, and every command it names exists."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from infra import cli
+from tests.sam_template import ROOT
+
+RELEASE = sorted((ROOT / "infra/release").glob("*.py"))
+SOURCES = [*sorted((ROOT / "infra").rglob("*.py")), ROOT / "README.md", ROOT / "Makefile"]
+PROGRAMS = ("infra", "make", "sam", "aws")
+# Texts whose command is in a value; tests of their own look at it.
+BY_VALUE = {
+    "1 has no environment 1: 1",
+    "nothing was deployed: --yes is no answer to a warning, `1` is",
+    "there is no terminal to confirm on: `1` does it without asking",
+    "1 1; 1",  # which version served before
+    "version 1 is not ready: 1",
+    "version 1 does not answer: 1",
+    "version 1 answers 1 1",
+    "version 1 cannot be asked: 1 (1)",
+    "version 1 answers 1 in another form: 1",
+}
+# Says what is wrong with an AppSpec; who reads it says what to do.
+PARTS = {"app_spec.py"}
+
+
+def write(node: ast.expr) -> str:
+    """Return the text of a string, with 1 in the place of each value."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(write(one) if isinstance(one, ast.Constant) else "1" for one in values)
+        case ast.BinOp(left=left, right=right):
+            return write(left) + write(right)
+    return ""
+
+
+def list_refusals(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield each text with which a ReleaseError is raised, and its line."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Raise(exc=ast.Call(func=ast.Name(id="ReleaseError"), args=[argument])):
+                if text := write(argument):
+                    yield node.lineno, text
+
+
+REFUSALS = {
+    f"{path.name}:{line}": text
+    for path in RELEASE
+    if path.name not in PARTS
+    for line, text in list_refusals(path)
+}
+
+
+def test_refusals_are_found() -> None:
+    assert len(REFUSALS) > 25
+
+
+@pytest.mark.parametrize("where", REFUSALS)
+def test_every_refusal_names_a_command(where: str) -> None:
+    text = REFUSALS[where]
+    commands = re.findall(r"`([^`]+)`", text)
+    assert text in BY_VALUE or any(one.split()[0] in PROGRAMS for one in commands)
+
+
+def list_commands() -> Iterator[tuple[str, str]]:
+    for path in SOURCES:
+        text = path.read_text("utf-8")
+        if path.suffix == ".py":
+            tree = ast.walk(ast.parse(text))
+            texts = [write(node) for node in tree if isinstance(node, ast.Constant | ast.JoinedStr)]
+        else:
+            texts = [text]
+        for one in texts:
+            for command in re.findall(r"`(?:[^`]*&& )?(infra [a-z][^`]*)`", one):
+                yield str(path.relative_to(ROOT)), " ".join(command.split())
+
+
+@pytest.mark.parametrize(("where", "command"), sorted(set(list_commands())))
+def test_every_command_that_is_named_exists(where: str, command: str) -> None:
+    words = re.sub(r"\[[^\]]*\]|…|&&.*", "", command)  # README shows options in brackets
+    node: Any = typer.main.get_command(cli.app)
+    rest = shlex.split(words)[1:]
+    while rest and hasattr(node, "commands"):
+        name = rest.pop(0)
+        assert name in node.commands, (where, command)
+        node = node.commands[name]
+    options = {option for one in node.params for option in (*one.opts, *one.secondary_opts)}
+    for word in rest:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in options | {"-h", "--help"}, (where, command)
