@@ -883,7 +883,8 @@ def test_release_is_examined_in_whatever_form_it_is_told(
     versions.publish(logistic(), **AT_REST)
     versions.publish(logistic(), **AT_REST, version="2")
     outcome = run("Succeeded", deployment={"revision": revision})
-    assert outcome == {"status": "Succeeded", "reason": "", "version": "2", "checks": PASSED}
+    assert (outcome["status"], outcome["version"]) == ("Succeeded", "2")
+    assert outcome["checks"] == PASSED
 
 
 def test_deployment_that_cannot_be_read_is_examined(
