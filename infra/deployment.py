@@ -124,13 +124,13 @@ def explained() -> Iterator[None]:
         yield
     except exceptions.NoCredentialsError as error:
         raise DeploymentError(
-            "there are no AWS credentials; for the local run paste the line "
+            "there are no AWS credentials; for the local run paste the whole line "
             "`export AWS_ENDPOINT_URL=...` that `make run` printed"
         ) from error
     except exceptions.NoRegionError as error:
         raise DeploymentError(
             "there is no AWS Region (give --region or AWS_REGION); for the local run paste the "
-            "line `export AWS_ENDPOINT_URL=...` that `make run` printed"
+            "whole line `export AWS_ENDPOINT_URL=...` that `make run` printed"
         ) from error
     except ResponseParserError as error:  # it is no BotoCoreError
         where = os.environ.get("AWS_ENDPOINT_URL") or "the endpoint"
@@ -204,8 +204,8 @@ def _read_local_key() -> "AccessKey":
     if not (key_id.startswith(PREFIX) and secret):
         raise DeploymentError(
             "AWS_ENDPOINT_URL is that of a local run, but AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY are not: paste the line `export AWS_ENDPOINT_URL=...` that "
-            "`make run` printed, the whole of it"
+            "AWS_SECRET_ACCESS_KEY are not: paste the whole line `export AWS_ENDPOINT_URL=...` "
+            "that `make run` printed"
         )
     return AccessKey(key_id, secret)
 

@@ -86,9 +86,8 @@ class AwsEndpoint:
             start_response("403 Forbidden", [*headers, ("Content-Length", str(len(answer)))])
             return [answer]
 
-        def start_without_cors(
-            status: str, headers: list[tuple[str, str]], *rest: Any
-        ) -> Any:  # moto lets any page read its answers, and so can a bucket's own rules
+        # moto lets any page read its answers, and so do the rules of a bucket.
+        def start_without_cors(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             kept = [one for one in headers if not one[0].lower().startswith("access-control-")]
             return start_response(status, kept, *rest)
 

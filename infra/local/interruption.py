@@ -17,7 +17,7 @@ def cancel_on_signals() -> None:
     make hands on only SIGTERM, and then waits for the command.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    # Whoever wants the command to survive the terminal (nohup) has SIGHUP ignored.
+    # nohup has it ignored, so that the command survives the terminal.
     ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [one for one in NUMBERS if one != signal.SIGHUP or not ignores_hangup]
 

@@ -116,9 +116,8 @@ class RuntimeApi:
         invocation = client.invocation
         if invocation is None or invocation.request_id != request.match_info["id"]:
             raise _refuse(400, "InvalidRequestID", "no invocation with this request id is open")
-        if not secrets.compare_digest(
-            invocation.id.encode(), request.headers.get(INVOCATION_ID, "").encode()
-        ):
+        stated = request.headers.get(INVOCATION_ID, "").encode(errors="surrogateescape")
+        if not secrets.compare_digest(invocation.id.encode(), stated):
             text = f"the {INVOCATION_ID} header is not that of the invocation"
             raise _refuse(400, "InvalidRequestID", text)
         return client
@@ -170,7 +169,7 @@ class RuntimeApi:
 
 
 async def _read_error(request: web.Request) -> FunctionError:
-    with suppress(ValueError):  # no JSON, or in no known encoding
+    with suppress(ValueError, LookupError, RecursionError):  # no JSON, no encoding, or too deep
         match error := await request.json():
             case {"errorType": str(kind), "errorMessage": str(text)}:
                 return FunctionError(kind, text, error)

@@ -33,7 +33,7 @@ UNSIGNED_PAYLOADS = {
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
     "UNSIGNED-PAYLOAD",
 }
-PASTE = "paste the line `export AWS_ENDPOINT_URL=...` that `make run` printed, the whole of it"
+PASTE = "paste the whole line `export AWS_ENDPOINT_URL=...` that `make run` printed"
 
 
 class SignatureError(Exception):

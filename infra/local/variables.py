@@ -14,7 +14,8 @@ from infra.local.errors import StackError
 OWN = re.compile(r"[A-Z][A-Z0-9_]*")
 # Lambda's own: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 READ_BY = {
-    "Lambda or an AWS library": ("AWS_*", "BOTO_*", "LAMBDA_*", "MODEL_DIR"),
+    "Lambda or an AWS library": ("AWS_*", "BOTO_*", "LAMBDA_*"),
+    "the local run": ("MODEL_DIR", "TEMPLATE_VARIABLES"),
     "the loader or the C library": (
         *("LD_*", "GLIBC_*", "GCONV_*", "GETCONF_*", "MALLOC_*", "RES_*", "RESOLV_*", "LC_*"),
         *("LANG", "LANGUAGE", "LOCPATH", "NLSPATH", "TZ", "TZDIR", "HOSTALIASES", "LOCALDOMAIN"),

@@ -203,7 +203,7 @@ def test_keeps_an_access_key_of_a_real_account_from_a_local_run(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         # WHEN a command is run THEN it says what to paste
-        with pytest.raises(DeploymentError, match="paste the line `export AWS_ENDPOINT_URL="):
+        with pytest.raises(DeploymentError, match="paste the whole line `export AWS_ENDPOINT_URL="):
             find(None, None)
         # AND nothing was sent
         with pytest.raises(BlockingIOError):
@@ -213,19 +213,23 @@ def test_keeps_an_access_key_of_a_real_account_from_a_local_run(
 @pytest.mark.usefixtures("cloud")
 def test_says_that_the_key_is_of_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", create_access_key().id)
-    with pytest.raises(DeploymentError, match=r"InvalidClientTokenId.* paste the line `export"):
+    with pytest.raises(
+        DeploymentError, match=r"InvalidClientTokenId.* paste the whole line `export"
+    ):
         find("shop", REGION)
 
 
 def test_says_that_there_are_no_credentials() -> None:
     with pytest.raises(
-        DeploymentError, match="no AWS credentials; for the local run paste the line"
+        DeploymentError, match="no AWS credentials; for the local run paste the whole line"
     ):
         find("shop", REGION)
 
 
 def test_says_that_there_is_no_region() -> None:
-    with pytest.raises(DeploymentError, match=r"no AWS Region \(give --region .* paste the line"):
+    with pytest.raises(
+        DeploymentError, match=r"no AWS Region \(give --region .* paste the whole line"
+    ):
         find("shop", None)
 
 

@@ -201,7 +201,7 @@ def test_every_service_asks_for_the_run_s_key(
         call()
     answer = raised.value.response
     assert answer["Error"]["Code"] == code
-    assert "paste the line `export AWS_ENDPOINT_URL=...` that" in answer["Error"]["Message"]
+    assert "paste the whole line `export AWS_ENDPOINT_URL=...` that" in answer["Error"]["Message"]
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
@@ -469,6 +469,7 @@ async def test_the_runtime_api_takes_an_answer_only_from_whom_it_asked(
     assert await post(address, f"/invocation/other/{kind}", body, invocation.id) == 400
     assert await post(address, path, body) == 400
     assert await post(address, path, body, "guessed") == 400
+    assert await post(address, path, body, "\xff") == 400
     assert await post(other, path, body, invocation.id) == 400
     assert await post(address, "/init/error", body) == 403
     # THEN the caller gets the handler's own answer
@@ -481,7 +482,11 @@ async def test_the_runtime_api_takes_an_answer_only_from_whom_it_asked(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"{}", b'{"errorType": 1}']
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"{}", b'{"errorType": 1}'),
+        *(b"[" * 200_000, b'{"errorType": "x", "errorMessage": null}'),
+    ],
 )
 async def test_a_malformed_error_is_refused_and_the_invocation_goes_on(
     open_invocation: Any, body: bytes

@@ -20,7 +20,7 @@ from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.test_local_code_deploy import read_alias, read_status
 from tests.integration.test_local_release import connect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
