@@ -51,6 +51,8 @@ def decode(payload: bytes) -> dict[str, Array]:
     answer = json.loads(response.body[:length])
     if "error" in answer:
         raise AnswerError(answer["error"])
+    if "outputs" not in answer:
+        raise AnswerError("the function's answer has no outputs")
     outputs, start = {}, length
     for tensor in answer["outputs"]:
         end = start + tensor["parameters"]["binary_data_size"]

@@ -176,7 +176,8 @@ async def test_serves_another_model(infra: Any, project: Path) -> None:
     async with httpx.AsyncClient() as client:
         directory = Path((await client.get(f"{url}/echo")).json()["environment"]["MODEL_DIR"])
     served = json.loads((directory / "model.json").read_text())
-    assert served["inputs"] == [{"name": "x", "datatype": "FP64", "shape": [-1, 3]}]
+    tensor = {"name": "x", "datatype": "FP64", "shape": [-1, 3], "dimensions": ["N", None]}
+    assert served["inputs"] == [tensor]
     assert (directory / "model.onnx").exists()
     assert json.loads((project / "ModelLayer/model/model.json").read_text()) == CONTRACT
     # WHEN its process is killed THEN what it started ends too
