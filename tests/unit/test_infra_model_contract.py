@@ -242,6 +242,7 @@ def test_memory_is_whole_vcpus(peak_mb: int, row_ms: float, memory_mb: int) -> N
     assert suggest(peak_mb, row_ms).memory_mb == memory_mb
 
 
-def test_price_is_that_of_invocations_duration_and_api() -> None:
-    # A million requests of 25 ms at 1769 MB: 0.20 + 1.00 + 43,188 GB-seconds.
-    assert price(1769, 24.2) == {"x86_64": 1.92, "arm64": 1.78}
+def test_price_is_that_of_invocations_duration_api_logs_and_traces() -> None:
+    # A million requests of 25 ms at 1769 MB: 0.20 + 1.00 + 43,188 GB-seconds + 1.38 GB of logs
+    # + 50,000 traces.
+    assert price(1769, 24.2) == {"x86_64": 2.86, "arm64": 2.72}
