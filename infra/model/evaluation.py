@@ -70,6 +70,18 @@ class Quality:
         yield f"{figures} {on}" + (f"; not compared: {self.reason}" if self.reason else "")
 
 
+class WorseError(ModelError):
+    """A model is worse than the one that it would replace."""
+
+    def __init__(self, quality: Quality) -> None:
+        figures = "; ".join(map(str, quality.worse))
+        super().__init__(
+            f"worse than version {quality.old_version} on the same {quality.rows:,} rows: "
+            f"{figures}. To take it all the same, add --allow-worse"
+        )
+        self.quality = quality
+
+
 async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and model to compare with
     bench: Bench,
     trial: Trial,

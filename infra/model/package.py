@@ -31,7 +31,7 @@ from infra.model.doctor import (
     read_onnxruntime_version,
 )
 from infra.model.errors import AnswerError, ModelError, WishError
-from infra.model.evaluation import Incumbent, Labelled, Quality, evaluate
+from infra.model.evaluation import Incumbent, Labelled, Quality, WorseError, evaluate
 from infra.model.graph import DYNAMIC, GRAPH, Graph, read_categories, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
 from infra.model.outputs import correct, declare
@@ -131,7 +131,8 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
                 labelled=Labelled(wishes.samples, wishes.target),
                 incumbent=Incumbent(directory, previous),
             )
-            _refuse_worse(quality, allow_worse=wishes.allow_worse)
+            if quality.worse and not wishes.allow_worse:
+                raise WorseError(quality)
             contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
         trial, _ = await _prove(bench, layer, contract)
@@ -150,16 +151,6 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     return Added(
         contract["name"], contract["version"], str(directory), files, golden, notes, quality
     )
-
-
-def _refuse_worse(quality: Quality, *, allow_worse: bool) -> None:
-    """Raise ModelError if the model is worse than the one it replaces, unless that is allowed."""
-    if quality.worse and not allow_worse:
-        figures = "; ".join(map(str, quality.worse))
-        raise ModelError(
-            f"worse than version {quality.old_version} on the same {quality.rows:,} rows: "
-            f"{figures}. To take it all the same, add --allow-worse"
-        )
 
 
 def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:

@@ -18,10 +18,12 @@ from infra.local.interruption import cancel_on_signals
 from infra.local.run import BUILD, alone, build_stack
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
+from infra.model.evaluation import WorseError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.outcome import Caught, Colour, Rehearsal
+from infra.rehearsal.quality import read_quality
 from infra.rehearsal.rehearse import open_service, rehearse
 from infra.rehearsal.requests import RehearsalError, Requests, make_requests
 
@@ -63,7 +65,9 @@ async def play(
         except WishError:
             raise
         except ModelError as error:
-            return _refuse(str(error), plan.minute, tell)
+            quality = error.quality if isinstance(error, WorseError) else None
+            refused = _refuse(str(error), plan.minute, tell)
+            return replace(refused, findings=read_quality(quality, is_refused=True))
         opening = open_service(current, directory=directory, minute=plan.minute)
         try:
             with _progress(console, "Starting the function"):
@@ -74,6 +78,7 @@ async def play(
         for note in candidate.notes:
             console.print(f"Note: {note}", markup=False)
         done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
+    done = replace(done, findings=[*read_quality(candidate.quality), *done.findings])
     if done.verdict is not Colour.RED:
         wishes = replace(plan.wishes, name=candidate.name)
         return replace(done, next=tell_next(plan.source, wishes, plan.parameters))

@@ -16,6 +16,8 @@ from tests.onnx_models import logistic
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "layers/model/model.onnx"
+RETRAINED = ROOT / "tests/models/retrained.onnx"
+CUSTOMERS = ROOT / "tests/events/customers.csv"
 COMMAND: list[str | Path] = [ROOT / ".venv/bin/infra", "rehearse"]
 
 
@@ -86,6 +88,42 @@ def test_a_model_with_other_labels_is_refused(tmp_path: Path) -> None:
     drawn = [one for one in found["findings"] if one["rows"] == 1000 and one["output"] == "label"]
     assert [(one["colour"], one["flips"]) for one in drawn] == [("red", 1)]
     assert "<b>Red. Refused by the gate: it never had traffic</b>" in page.read_text()
+
+
+@needs_example
+def test_a_retrained_model_is_measured_on_labelled_rows(tmp_path: Path) -> None:
+    done = rehearse(
+        *(RETRAINED, "--samples", CUSTOMERS, "--target", "bought"),
+        *("--type", "AllAtOnce", "--minute", "2", "--output", tmp_path / "page.html", "--json"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    [quality] = [finding for finding in found["findings"] if finding["about"] == "quality"]
+    assert (quality["target"], quality["rows"]) == ("bought", 50)
+    assert [one["figure"] for one in quality["changes"]] == ["auc", "brier", "accuracy"]
+    assert quality["colour"] == "green"
+    assert "--target bought" in found["next"]
+
+
+@needs_example
+def test_a_model_that_is_worse_on_labelled_rows_is_refused(tmp_path: Path) -> None:
+    onnx.save(with_other_labels(onnx.load(MODEL)), tmp_path / "other.onnx")
+    page = tmp_path / "page.html"
+
+    done = rehearse(
+        *(tmp_path / "other.onnx", "--samples", CUSTOMERS, "--target", "bought"),
+        *("--output", page, "--json"),
+    )
+
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["caught"]) == ("red", "package")
+    assert found["reason"].startswith("worse than version 1 on the same 50 rows: ")
+    [quality] = found["findings"]
+    assert (quality["about"], quality["colour"]) == ("quality", "red")
+    assert "worse" in {one["verdict"] for one in quality["changes"]}
+    assert "accuracy" in page.read_text()
 
 
 def read_features() -> list[dict[str, str]]:

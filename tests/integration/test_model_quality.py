@@ -12,18 +12,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto
 
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Added, Wishes, add
 from infra.model.quality import Verdict
 from tests.example_model import needs_example
+from tests.model_variants import with_columns, with_other_labels, with_shares_times
 
 pytestmark = needs_example
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / ".venv/bin/infra"
 LAYER = ROOT / "layers/model"
+RETRAINED = ROOT / "tests/models/retrained.onnx"
 FEATURES = ["repeat_purchases", "recency", "age", "mean_spend"]
 ROWS = 2_000
 
@@ -53,51 +55,6 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def change(edit: Callable[[ModelProto], None], path: Path) -> Path:
-    model = onnx.load(LAYER / "model.onnx")
-    edit(model)
-    onnx.save(model, path)
-    return path
-
-
-def put_before_output(model: ModelProto, name: str, *nodes: Any) -> None:
-    """Let `nodes` turn `raw` into the output `name`."""
-    for node in model.graph.node:
-        node.output[:] = ["raw" if one == name else one for one in node.output]
-    model.graph.node.extend(nodes)
-
-
-def swap_labels(model: ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.int64), "one"))
-    put_before_output(model, "label", helper.make_node("Sub", ["one", "raw"], ["label"]))
-
-
-def scale_probabilities(model: ModelProto) -> None:
-    factor = numpy_helper.from_array(np.array(1.01, np.float32), "factor")
-    model.graph.initializer.append(factor)
-    scale = helper.make_node("Mul", ["raw", "factor"], ["probabilities"])
-    put_before_output(model, "probabilities", scale)
-
-
-def swap_columns(model: ModelProto) -> None:
-    order = numpy_helper.from_array(np.array([3, 1, 2, 0], np.int64), "order")
-    model.graph.initializer.append(order)
-    for node in model.graph.node:
-        node.input[:] = ["swapped" if one == "features" else one for one in node.input]
-    gather = helper.make_node("Gather", ["features", "order"], ["swapped"], axis=1)
-    model.graph.node.insert(0, gather)
-
-
-def jitter(model: ModelProto) -> None:
-    """Change every leaf a little, as a retrain with another seed does."""
-    random = np.random.default_rng(1)
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.name in {"target_weights", "class_weights"}:
-                noise = random.normal(1, 0.05, len(attribute.floats))
-                attribute.floats[:] = (np.array(attribute.floats) * noise).tolist()
-
-
 def rename(customers: Path, column: str, new: str, to: Path) -> Path:
     to.write_text(customers.read_text().replace(column, new, 1))
     return to
@@ -111,15 +68,31 @@ async def package(source: Path, customers: Path, folder: Path, **wishes: Any) ->
     return await add(source, layer, Wishes(samples=customers, **(named | wishes)))
 
 
+def save(model: ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "candidate.onnx")
+    return folder / "candidate.onnx"
+
+
+def swap_columns(model: ModelProto) -> ModelProto:
+    return with_columns(model, [3, 1, 2, 0])
+
+
+def scale_probabilities(model: ModelProto) -> ModelProto:
+    return with_shares_times(model, 1.01)
+
+
 @pytest.mark.parametrize(
-    ("edit", "figures"),
-    [(swap_labels, {"accuracy"}), (swap_columns, {"auc", "brier"})],
+    ("change", "figures"),
+    [(with_other_labels, {"auc", "brier", "accuracy"}), (swap_columns, {"auc", "brier"})],
 )
 async def test_a_worse_model_is_refused_unless_it_is_allowed(
-    edit: Callable[[ModelProto], None], figures: set[str], customers: Path, tmp_path: Path
+    change: Callable[[ModelProto], ModelProto],
+    figures: set[str],
+    customers: Path,
+    tmp_path: Path,
 ) -> None:
     # GIVEN a candidate that is healthy but wrong
-    source = change(edit, tmp_path / "candidate.onnx")
+    source = save(change(onnx.load(LAYER / "model.onnx")), tmp_path)
     # WHEN it is added with labelled rows THEN it is refused with its figures
     with pytest.raises(
         ModelError, match=r"^worse than version 1 on the same 2,000 rows: "
@@ -136,11 +109,15 @@ async def test_a_worse_model_is_refused_unless_it_is_allowed(
     assert {one.figure for one in added.quality.worse} == figures
 
 
-@pytest.mark.parametrize("edit", [jitter, scale_probabilities])
-async def test_an_honest_retrain_is_taken_with_its_figures(
-    edit: Callable[[ModelProto], None], customers: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("model", scale_probabilities), ("retrained", lambda model: model)],
+)
+async def test_an_honest_model_is_taken_with_its_figures(
+    name: str, change: Callable[[ModelProto], ModelProto], customers: Path, tmp_path: Path
 ) -> None:
-    source = change(edit, tmp_path / "candidate.onnx")
+    original = {"model": LAYER / "model.onnx", "retrained": RETRAINED}[name]
+    source = save(change(onnx.load(original)), tmp_path)
     added = await package(source, customers, tmp_path)
     assert added.quality
     assert not added.quality.worse
