@@ -3,19 +3,19 @@
 import asyncio
 import contextlib
 import heapq
-import json as json_format
 import sys
 import time
+import traceback
 import webbrowser
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from typer import rich_utils
 
 from infra.command import add_command
 from infra.local.metrics import DELAY_SECONDS
@@ -24,6 +24,7 @@ from infra.options import Page, Region, StackName
 from infra.rehearsal.cli import rehearse
 from infra.release import cli as release
 from infra.simulation.cli import simulate
+from infra.terminal import Terminal, escape, print_json, say
 
 app = typer.Typer(
     help="Operate Serverless ONNX.",
@@ -51,7 +52,7 @@ command("infra simulate --curve sale.csv --warm-ms 12 --cold-ms 900")(simulate)
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 typer's form of a callback
     if wanted:
-        typer.echo(f"infra {version('serverless-onnx')}")
+        say(f"infra {version('serverless-onnx')}")
         raise typer.Exit
 
 
@@ -89,7 +90,7 @@ def run(
     """Build the stack and serve it on this machine."""
     from infra.local.run import run as run_stack
 
-    asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Console()))
+    asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Terminal()))
 
 
 @command("infra prepare")
@@ -110,7 +111,7 @@ def size(
 
     builds = read_builds(Path(".aws-sam/build"))
     if as_json:
-        typer.echo(json_format.dumps([to_dict(build) for build in builds], indent=2))
+        print_json([to_dict(build) for build in builds])
         for build in builds:
             check(build)
         return
@@ -124,7 +125,7 @@ def size(
                 table.add_row(f"  {part.name}", f"{part.size / MB:.1f}")
         table.add_row("Total", f"{build.size / MB:.1f} of {BUDGET // MB}", style="bold")
         shown.update(artifact.name for artifact in build.artifacts)
-        Console().print(table)
+        Terminal().print(table)
         check(build)
 
 
@@ -145,7 +146,7 @@ def dashboard(
     with explained():
         page = make_page(deployment, hours, datetime.now(UTC))
     output.write_text(page, "utf-8")
-    typer.echo(f"Wrote {output}")
+    say(f"Wrote {output}")
     if open_:
         webbrowser.open(output.resolve().as_uri())
 
@@ -174,7 +175,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
     deployment = find(stack_name, region)
     client = deployment.session.client("logs")
     groups = [deployment.output("LogGroupName")]
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    console = Terminal()
     with explained(), contextlib.suppress(KeyboardInterrupt):
         if follow:
             events = log.follow(
@@ -192,13 +193,13 @@ def logs(  # noqa: PLR0913 each is an option of the command
         entry = None
         for event, entry in log.select(events, version=version, errors=errors, metrics=metrics):
             if json:
-                typer.echo(event.line)
+                say(event.line)
             else:
                 style = LEVEL_STYLES.get(entry.level, "")
-                console.print(log.tell(event, entry), style=style, markup=False)
+                console.print(log.tell(event, entry), style=style, soft_wrap=True)
         if entry is None:
             hint = "" if errors or metrics else " (--metrics shows measurements too)"
-            Console(stderr=True).print(f"Nothing to show since {since} ago{hint}")
+            say(f"Nothing to show since {since} ago{hint}", error=True)
 
 
 def main() -> None:
@@ -211,9 +212,9 @@ def main() -> None:
     from infra.project import ProjectError
 
     try:
-        app()
+        status = app(standalone_mode=False)
     except ModelError as error:
-        sys.exit("\n".join(f"Error: {problem}" for problem in error.problems))
+        _fail(*(f"Error: {problem}" for problem in error.problems))
     except (
         ArtifactError,
         DashboardError,
@@ -221,8 +222,18 @@ def main() -> None:
         LocalRunError,
         ProjectError,
     ) as error:
-        sys.exit(_one_line(error))
+        _fail(f"Error: {' '.join(str(error).split())}")
+    except typer.Abort:
+        _fail("Aborted.")
+    except typer.TyperException as error:
+        error.message = escape(error.message)
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # all are of that kind
+        sys.exit(error.exit_code)
+    except Exception:
+        _fail(*traceback.format_exc().rstrip().split("\n"))
+    sys.exit(status)
 
 
-def _one_line(error: Exception) -> str:
-    return f"Error: {' '.join(str(error).split())}"
+def _fail(*lines: str) -> NoReturn:
+    say(*lines, error=True)
+    sys.exit(1)

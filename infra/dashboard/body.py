@@ -15,6 +15,7 @@ from infra.alarms import Metric
 CONTENTS = {"alarm": "alarms", "metric": "metrics", "text": "markdown"}  # by type of widget
 VIEWS = ("singleValue", "timeSeries")
 SIZE = 6  # of a widget that sets none
+PLACE = ("x", "y", "width", "height")  # of a widget on the grid
 PERIOD = 300  # seconds, of a metric for which neither it nor its widget sets any
 STAT = "Average"
 
@@ -78,7 +79,7 @@ def read_widgets(body: str) -> list[Widget]:
 
 def _read_widget(widget: Mapping[str, Any]) -> Widget:
     kind, properties = widget["type"], widget["properties"]
-    title = properties.get("title", "")
+    title = str(properties.get("title", ""))
     view = properties.get("view", "timeSeries")
     if kind not in CONTENTS:
         raise DashboardError(f"a widget of type {kind} is not one of {', '.join(CONTENTS)}")
@@ -87,8 +88,12 @@ def _read_widget(widget: Mapping[str, Any]) -> Widget:
     if view not in VIEWS or properties.get("stacked"):
         shown = "stacked" if view in VIEWS else view
         raise DashboardError(f"widget {title!r}: {shown} is not one of {', '.join(VIEWS)}")
-    width, height = widget.get("width", SIZE), widget.get("height", SIZE)
-    return Widget(kind, title, widget.get("x"), widget.get("y"), width, height, properties)
+    size = {"width": SIZE, "height": SIZE} | {k: widget[k] for k in PLACE if k in widget}
+    for key, number in size.items():
+        if type(number) is not int:
+            raise DashboardError(f"widget {title!r}: {key} is not a whole number")
+    width, height = size["width"], size["height"]
+    return Widget(kind, title, size.get("x"), size.get("y"), width, height, properties)
 
 
 def read_queries(properties: Mapping[str, Any]) -> list[Query]:
@@ -103,13 +108,13 @@ def read_queries(properties: Mapping[str, Any]) -> list[Query]:
             expression = options["expression"]
             is_search = expression.lstrip().startswith("SEARCH")
             source = read_search(expression, period) if is_search else expression
-            label = options.get("label", expression)
+            label = str(options.get("label", expression))
         else:
             names = expand(given, names)
             dimensions = tuple(zip(names[2::2], names[3::2], strict=True))
             stat = options.get("stat", STAT)
             source = Metric(names[0], names[1], dimensions, stat, period)
-            label = options.get("label", names[1])
+            label = str(options.get("label", names[1]))
         query = Query(
             entry=index,
             id=options.get("id", f"entry{index}"),

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
+
+from infra.html import Html, element
 
 # Steps of time axes in seconds: 1, 2, 5, 10, 15 and 30 minutes, 1, 2, 3, 6 and 12 hours, days.
 TIME_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
@@ -111,31 +112,33 @@ def tell_number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or size >= THREE_DIGITS else f"{value:.3g}"
 
 
-def draw(chart: Chart, begin: datetime, end: datetime, width: int, height: int) -> str:
+def draw(chart: Chart, begin: datetime, end: datetime, width: int, height: int) -> Html:
     """Draw a chart of the time from `begin` to `end`; its colours are the page's."""
     has_right = any(line.points for line in chart.lines if line.on_right)
     right = width - (MARGIN_LEFT if has_right else MARGIN_RIGHT)
     x = Scale(begin.timestamp(), end.timestamp(), MARGIN_LEFT, right)
     bottom = height - MARGIN_BOTTOM
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(chart.title)}">']
+    parts: list[Html] = []
     for time in find_time_ticks(begin, end, int((x.end - x.start) / TICK_WIDTH)):
         at = f"{x(time.timestamp()):.1f}"
         text = f"{time:%H:%M}" if time.hour or time.minute else f"{time:%d %b}"
         parts += [
-            f'<path class="grid" d="M{at} {MARGIN_TOP}V{bottom}"/>',
-            f'<text class="time" x="{at}" y="{height - 8}">{text}</text>',
+            element("path", class_="grid", d=f"M{at} {MARGIN_TOP}V{bottom}"),
+            element("text", text, class_="time", x=at, y=height - 8),
         ]
     if any(line.points for line in chart.lines):
         parts += _draw_side(chart, x, bottom, on_right=False)
         parts += _draw_side(chart, x, bottom, on_right=True) if has_right else []
         parts += _draw_tips(chart.lines, x, bottom)
     else:
-        middle = f'x="{(x.start + x.end) / 2:.1f}" y="{(MARGIN_TOP + bottom) / 2:.1f}"'
-        parts.append(f'<text class="none" {middle}>no data</text>')
-    return "".join([*parts, "</svg>"])
+        middle, half = f"{(x.start + x.end) / 2:.1f}", f"{(MARGIN_TOP + bottom) / 2:.1f}"
+        parts.append(element("text", "no data", class_="none", x=middle, y=half))
+    return element(
+        "svg", parts, viewBox=f"0 0 {width} {height}", role="img", aria_label=chart.title
+    )
 
 
-def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterator[str]:
+def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterator[Html]:
     """Draw the axis of values on one side, its thresholds and its lines."""
     axis = chart.right if on_right else chart.left
     lines = [line for line in chart.lines if line.on_right is on_right]
@@ -156,37 +159,37 @@ def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterat
     for tick in [tick for tick in ticks if y.low <= tick <= y.high]:
         at = f"{y(tick):.1f}"
         if not on_right:
-            yield f'<path class="grid" d="M{x.start} {at}H{x.end}"/>'
-        yield f'<text class="{kind}" x="{edge}" y="{at}">{tell_number(tick)}</text>'
+            yield element("path", class_="grid", d=f"M{x.start} {at}H{x.end}")
+        yield element("text", tell_number(tick), class_=kind, x=edge, y=at)
     if axis.label:
-        yield f'<text class="{kind}" x="{edge}" y="6">{escape(axis.label)}</text>'
+        yield element("text", axis.label, class_=kind, x=edge, y=6)
     for line in lines:
         yield from _draw_line(line, x, y, filled=len(chart.lines) == 1)
     for one in near:
         at = f"{y(one.value):.1f}"
-        yield f'<path class="threshold" d="M{x.start} {at}H{x.end}"/>'
-        yield f'<text class="threshold" x="{x.end}" y="{at}" dy="-4">{_name(one)}</text>'
+        yield element("path", class_="threshold", d=f"M{x.start} {at}H{x.end}")
+        yield element("text", _name(one), class_="threshold", x=x.end, y=at, dy=-4)
     if far := ", ".join(_name(one) for one in thresholds if one not in near):
-        yield f'<text class="threshold" x="{x.end}" y="6">{far} \u2191</text>'
+        yield element("text", f"{far} \u2191", class_="threshold", x=x.end, y=6)
 
 
 def _name(threshold: Threshold) -> str:
-    return f"{escape(threshold.label)} {tell_number(threshold.value)}"
+    return f"{threshold.label} {tell_number(threshold.value)}"
 
 
-def _draw_line(line: Line, x: Scale, y: Scale, *, filled: bool) -> Iterator[str]:
+def _draw_line(line: Line, x: Scale, y: Scale, *, filled: bool) -> Iterator[Html]:
     """Draw a line: not across periods without data, and what then stands alone as a point."""
     for run in split_runs(line):
         places = [(x(time.timestamp()), y(value)) for time, value in run]
         path = "L".join(f"{left:.1f} {top:.1f}" for left, top in places)
         if len(places) == 1:
             left, top = places[0]
-            yield f'<circle class="{line.style}" cx="{left:.1f}" cy="{top:.1f}" r="2.5"/>'
+            yield element("circle", class_=line.style, cx=f"{left:.1f}", cy=f"{top:.1f}", r=2.5)
             continue
         if filled:
             closed = f"M{places[0][0]:.1f} {y.start}L{path}V{y.start}Z"
-            yield f'<path class="area {line.style}" d="{closed}"/>'
-        yield f'<path class="line {line.style}" d="M{path}"/>'
+            yield element("path", class_=f"area {line.style}", d=closed)
+        yield element("path", class_=f"line {line.style}", d=f"M{path}")
 
 
 def split_runs(line: Line) -> list[list[tuple[datetime, float]]]:
@@ -200,7 +203,7 @@ def split_runs(line: Line) -> list[list[tuple[datetime, float]]]:
     return runs
 
 
-def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[str]:
+def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[Html]:
     """Lay a transparent band over each time, which tells all values when it is pointed at."""
     period = max(line.period for line in lines)
     width = max(1.0, x(x.low + period) - x.start)
@@ -212,7 +215,12 @@ def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[str]:
             if time in line.points
         ]
         left = x(time.timestamp()) - width / 2
-        yield (
-            f'<rect class="tip" x="{left:.1f}" y="{MARGIN_TOP}" width="{width:.1f}" '
-            f'height="{bottom - MARGIN_TOP}"><title>{escape(chr(10).join(told))}</title></rect>'
+        yield element(
+            "rect",
+            element("title", "\n".join(told)),
+            class_="tip",
+            x=f"{left:.1f}",
+            y=MARGIN_TOP,
+            width=f"{width:.1f}",
+            height=bottom - MARGIN_TOP,
         )

@@ -7,8 +7,10 @@ from html import escape
 from os.path import commonprefix
 from pathlib import Path
 
+from infra.dashboard.body import Widget
 from infra.dashboard.chart import Chart, Line, draw, tell_number
 from infra.dashboard.panels import Panel, Tile
+from infra.html import Content, Html, element, write_page
 
 STYLE = Path(__file__).with_name("page.css")
 COLUMN_WIDTH = 50  # of the grid, in the units of a chart; the page scales them
@@ -35,18 +37,15 @@ def render(name: str, source: str, panels: Sequence[Panel], begin: datetime, end
     begin = find_begin(panels, begin, end)
     day = f"{begin:%d %b} " if begin.date() != end.date() else ""
     range_ = f"{day}{begin:%H:%M} \u2013 {end:%H:%M} UTC, {end:%d %b %Y}"
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(name)}</title>",
-            f"<style>{STYLE.read_text('utf-8')}</style></head><body>",
-            f"<header><h1>{escape(name)}</h1><p>{range_}</p><p>{escape(source)}</p></header>",
-            "<main>",
-            *(_write_panel(panel, begin, end) for panel in panels),
-            "</main></body></html>\n",
-        ]
+    places = (_place(number, panel.widget) for number, panel in enumerate(panels))
+    return write_page(
+        name,
+        "".join([STYLE.read_text("utf-8"), *places]),
+        element("header", element("h1", name), element("p", range_), element("p", source)),
+        element(
+            "main",
+            (_write_panel(number, panel, begin, end) for number, panel in enumerate(panels)),
+        ),
     )
 
 
@@ -58,37 +57,43 @@ def find_begin(panels: Sequence[Panel], begin: datetime, end: datetime) -> datet
     return max(begin, min(min(times, default=begin) - period, end - SHORTEST))
 
 
-def _write_panel(panel: Panel, begin: datetime, end: datetime) -> str:
+def _place(number: int, widget: Widget) -> str:
+    """Return the rule that puts a panel into the grid."""
+    column = "" if widget.column is None else f"{widget.column + 1:d} / "
+    row = "" if widget.row is None else f"{widget.row + 1:d} / "
+    spans = f"--column:{column}span {widget.width:d};--row:{row}span {widget.height:d}"
+    return f"#panel{number}{{{spans}}}\n"
+
+
+def _write_panel(number: int, panel: Panel, begin: datetime, end: datetime) -> Html:
     widget = panel.widget
-    column = "" if widget.column is None else f"{widget.column + 1} / "
-    row = "" if widget.row is None else f"{widget.row + 1} / "
-    place = f"--column:{column}span {widget.width};--row:{row}span {widget.height}"
+    detail: Content = ""
+    content: Content
     if panel.chart is None:
-        content = [_write_tiles(panel.tiles)] if panel.tiles else list(_write_text(panel.markdown))
-        detail = ""
+        content = _write_tiles(panel.tiles) if panel.tiles else _write_text(panel.markdown)
     elif widget.properties.get("view") == "singleValue":
-        content, detail = [_write_values(panel.chart)], ""
+        content = _write_values(panel.chart)
     else:
         height = max(3, widget.height) * ROW_HEIGHT - FRAME_HEIGHT
         svg = draw(panel.chart, begin, end, widget.width * COLUMN_WIDTH, height)
         content, detail = [svg, _write_legend(panel.chart)], _tell_period(panel.chart)
-    heading = f"<h2>{escape(widget.title)}{detail}</h2>" if widget.title else ""
-    return f'<section style="{place}">{heading}{"".join(content)}</section>'
+    heading = element("h2", widget.title, detail) if widget.title else ""
+    return element("section", heading, content, id=f"panel{number}")
 
 
-def _tell_period(chart: Chart) -> str:
+def _tell_period(chart: Chart) -> Content:
     """Say of how much time each value is."""
     told = []
     for period in sorted({line.period for line in chart.lines}):
         seconds, unit = next(one for one in UNITS if period % one[0] == 0)
         told.append(unit if period == seconds else f"{period // seconds} {unit}s")
-    return f" <small>per {' and '.join(told)}</small>" if told else ""
+    return [" ", element("small", f"per {' and '.join(told)}")] if told else ""
 
 
-def _write_legend(chart: Chart) -> str:
+def _write_legend(chart: Chart) -> Content:
     """Write a table of the lines that have data, and name those that have none."""
     with_sums = any(line.is_sum and line.points for line in chart.lines)
-    heads = ["last", "highest", *(["total"] if with_sums else [])]
+    heads = ["", "last", "highest", *(["total"] if with_sums else [])]
     rows, empty = [], []
     for line in chart.lines:
         if not line.points:
@@ -98,47 +103,47 @@ def _write_legend(chart: Chart) -> str:
         told = [tell_number(value) for value in values]
         if with_sums:
             told.append(tell_number(sum(line.points.values())) if line.is_sum else "")
-        side = " <small>(right)</small>" if line.on_right else ""
-        cells = "".join(f"<td>{value}</td>" for value in told)
-        rows.append(f"<tr><th>{_swatch(line)}{escape(line.label)}{side}</th>{cells}</tr>")
-    head = "".join(f"<th>{head}</th>" for head in heads)
-    table = f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
-    return table + (f"<p>no data: {escape(', '.join(empty))}</p>" if empty else "")
+        side = [" ", element("small", "(right)")] if line.on_right else ""
+        head = element("th", _swatch(line), line.label, side)
+        rows.append(element("tr", head, (element("td", value) for value in told)))
+    head = element("tr", (element("th", head) for head in heads))
+    return [
+        element("table", head, rows) if rows else "",
+        element("p", f"no data: {', '.join(empty)}") if empty else "",
+    ]
 
 
-def _swatch(line: Line) -> str:
-    path = f'<path class="line {line.style}" d="M0 4H18"/>'
-    return f'<svg class="swatch" viewBox="0 0 18 8" aria-hidden="true">{path}</svg>'
+def _swatch(line: Line) -> Html:
+    path = element("path", class_=f"line {line.style}", d="M0 4H18")
+    return element("svg", path, class_="swatch", viewBox="0 0 18 8", aria_hidden="true")
 
 
-def _write_values(chart: Chart) -> str:
-    def tell(line: Line) -> str:
+def _write_values(chart: Chart) -> Html:
+    def tell(line: Line) -> Html:
         value = tell_number(line.points[max(line.points)]) if line.points else "\u2013"
-        return f"<div><b>{value}</b>{escape(line.label)}</div>"
+        return element("div", element("b", value), line.label)
 
-    return f'<div class="values">{"".join(tell(line) for line in chart.lines)}</div>'
+    return element("div", map(tell, chart.lines), class_="values")
 
 
-def _write_tiles(tiles: Sequence[Tile]) -> str:
+def _write_tiles(tiles: Sequence[Tile]) -> Html:
     """Write the alarms' states in words and colours, their names without what is common to all."""
     common = commonprefix([tile.name for tile in tiles]).rpartition("-")[0] + "-"  # noqa: RUF071 no paths
 
-    def write(tile: Tile) -> str:
+    def write(tile: Tile) -> Html:
         kind, sign, word = STATES.get(tile.state, STATES["NOT_FOUND"])
-        told = escape("\n".join(text for text in (tile.description, tile.reason) if text))
-        return (
-            f'<div class="tile {kind}" title="{told}"><span>{sign}</span>'
-            f"<div><b>{word}</b>{escape(tile.name.removeprefix(common))}</div></div>"
-        )
+        told = "\n".join(text for text in (tile.description, tile.reason) if text)
+        name = element("div", element("b", word), tile.name.removeprefix(common))
+        return element("div", element("span", sign), name, class_=f"tile {kind}", title=told)
 
-    return f'<div class="tiles">{"".join(write(tile) for tile in tiles)}</div>'
+    return element("div", map(write, tiles), class_="tiles")
 
 
-def _write_text(markdown: str) -> Iterator[str]:
+def _write_text(markdown: str) -> Iterator[Html]:
     """Write the Markdown of a text widget: headings, bold, code, links and paragraphs."""
-    for block in re.split(r"\n\s*\n", escape(markdown).strip()):
-        text = block
+    for block in re.split(r"\n\s*\n", markdown.strip()):
+        text = escape(block)
         for pattern, html in MARKUP:
             text = pattern.sub(html, text)
         heading = re.fullmatch(r"#{1,6} +(.+)", text)
-        yield f"<h3>{heading[1]}</h3>" if heading else f"<p>{text}</p>"
+        yield element("h3", Html(heading[1])) if heading else element("p", Html(text))

@@ -79,7 +79,7 @@ def load(
             case "alarm":
                 panels.append(Panel(widget, tiles=_read_tiles(client, widget.properties["alarms"])))
             case _:
-                panels.append(Panel(widget, markdown=widget.properties["markdown"]))
+                panels.append(Panel(widget, markdown=str(widget.properties["markdown"])))
     return panels
 
 
@@ -193,11 +193,11 @@ def _calculate(
 def _chart(widget: Widget, lines: Sequence[Line]) -> Chart:
     properties = widget.properties
     axes = {
-        side: Axis(axis.get("label", ""), axis.get("min"), axis.get("max"))
+        side: Axis(str(axis.get("label", "")), axis.get("min"), axis.get("max"))
         for side, axis in properties.get("yAxis", {}).items()
     }
     thresholds = [
-        Threshold(one.get("label", ""), float(one["value"]), one.get("yAxis") == "right")
+        Threshold(str(one.get("label", "")), float(one["value"]), one.get("yAxis") == "right")
         for one in properties.get("annotations", {}).get("horizontal", [])
     ]
     left, right = axes.get("left", Axis()), axes.get("right", Axis())

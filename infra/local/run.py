@@ -22,12 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from infra.local.errors import FunctionError, LocalRunError
 from infra.local.interruption import cancel_on_signals
 from infra.local.managed_runtime import prepare
 from infra.local.processes import end, start
+from infra.terminal import Terminal
 
 if TYPE_CHECKING:
     from infra.local.cloud_formation_api import Read
@@ -50,7 +49,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
     model: Path | None,
     concurrency: int,
     metric_delay: float,
-    console: Console,
+    console: Terminal,
 ) -> None:
     """Serve the stack on 127.0.0.1 until a signal ends it.
 
@@ -67,11 +66,12 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                 from infra.local.serve import serve
 
                 ready = asyncio.Event()
-                errors = Console(stderr=True)
+                errors = Terminal(stderr=True)
 
                 def show(version: str, line: str) -> None:
                     if ready.is_set():  # before that the one error below says it
-                        _print(errors, f"[{version}] {line}".replace("\r", "\n"), style="red")
+                        lines = (f"[{version}] {part}" for part in line.split("\r"))
+                        _print(errors, *lines, style="red")
 
                 with _progress(console, "Starting the function"):
                     serving = serve(
@@ -122,7 +122,7 @@ def _reserve(port: int) -> socket.socket:
     return listener
 
 
-async def build_stack(model: Path | None, console: Console) -> "Stack":
+async def build_stack(model: Path | None, console: Terminal) -> "Stack":
     """Build the stack, with `model` in place of the built one if there is one."""
     if sys.platform != "linux":
         raise LocalRunError(
@@ -157,7 +157,7 @@ async def build_stack(model: Path | None, console: Console) -> "Stack":
     return _use_model(stack)
 
 
-def _warn_of_size(files: Iterable[str], console: Console) -> None:
+def _warn_of_size(files: Iterable[str], console: Terminal) -> None:
     """Warn of a model that runs here and that Lambda would refuse."""
     from infra.model.doctor import check_size
     from infra.model.sizing import measure_size
@@ -206,7 +206,7 @@ def check_machine(runtime: str, architecture: str) -> None:
 
 
 @asynccontextmanager
-async def alone(console: Console) -> AsyncIterator[None]:
+async def alone(console: Terminal) -> AsyncIterator[None]:
     """Wait until no other command of this checkout builds, or copies what was built."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(LOCK, os.O_WRONLY | os.O_CREAT), "w") as lock:
@@ -245,7 +245,7 @@ async def _start_build() -> asyncio.subprocess.Process:
         os.close(log)
 
 
-async def _wait_for_build(process: asyncio.subprocess.Process, console: Console) -> None:
+async def _wait_for_build(process: asyncio.subprocess.Process, console: Terminal) -> None:
     """Wait for `sam build`; the end of its log is shown if it fails."""
     try:
         status = await process.wait()
@@ -256,15 +256,15 @@ async def _wait_for_build(process: asyncio.subprocess.Process, console: Console)
     finally:
         await end(process)
     if status:
-        _print(console, _tail(BUILD_LOG))
+        _print(console, *_tail(BUILD_LOG))
         raise LocalRunError(f"sam build failed with exit status {status} (log: {BUILD_LOG})")
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:])
+def _tail(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
 
 
-def _progress(console: Console, text: str) -> AbstractContextManager[object]:
+def _progress(console: Terminal, text: str) -> AbstractContextManager[object]:
     """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
     if console.is_terminal:
         return console.status(f"{text} ...")
@@ -272,7 +272,7 @@ def _progress(console: Console, text: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _announce(console: Console, stack: "Stack", directory: Path, local: "LocalStack") -> None:
+def _announce(console: Terminal, stack: "Stack", directory: Path, local: "LocalStack") -> None:
     """Print where what is, and commands to copy."""
     layers = stack.function.layers
     [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
@@ -286,18 +286,18 @@ def _announce(console: Console, stack: "Stack", directory: Path, local: "LocalSt
     variables = " ".join(f"{key}={value}" for key, value in local.cloud.variables().items())
     _print(
         console,
-        f"Ready: {manifest['name']} on {local.url} (Ctrl-C stops it)\n"
-        f"  logs: {directory}/logs\n"
-        "For boto3, the AWS CLI and `infra` in another terminal:\n"
-        f"  export {variables}\n"
-        "Try it:\n"
+        f"Ready: {manifest['name']} on {local.url} (Ctrl-C stops it)",
+        f"  logs: {directory}/logs",
+        "For boto3, the AWS CLI and `infra` in another terminal:",
+        f"  export {variables}",
+        "Try it:",
         f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
     )
 
 
-def _print(console: Console, text: str, style: str = "") -> None:
-    """Print `text` as it is: no markup, no folding of lines that a person may copy."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+def _print(console: Terminal, *lines: str, style: str = "") -> None:
+    """Print lines without folding them: a person may copy them."""
+    console.print(*lines, sep="\n", style=style, soft_wrap=True)
 
 
 def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:

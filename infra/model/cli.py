@@ -1,19 +1,19 @@
 """The `infra model` commands: parsing, printing and exit codes only."""
 
 import asyncio
-import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra.command import add_command
+from infra.model.errors import ModelError
+from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
     from infra.model.doctor import Diagnosis, Measurement
@@ -54,10 +54,10 @@ def check(
     """Tell whether and how well a model would run on Lambda; exit code 1 if it cannot."""
     from infra.model import doctor
 
-    with _progress("Running it as Lambda would"):
+    with problems_in_json(as_json), _progress("Running it as Lambda would"):
         diagnosis = asyncio.run(doctor.check(file, samples, _split(features)))
     if as_json:
-        typer.echo(json.dumps({"servable": diagnosis.servable, **asdict(diagnosis)}, indent=2))
+        print_json({"servable": diagnosis.servable, **asdict(diagnosis)})
     else:
         _show(
             f"{file.name} {'can' if diagnosis.servable else 'cannot'} be served", _tell(diagnosis)
@@ -95,16 +95,31 @@ def add(  # noqa: PLR0913 each is an option of the command
         allow_worse,
         golden_synthetic,
     )
-    with _progress("Packaging it, and proving it as Lambda would run it"):
+    with (
+        problems_in_json(as_json),
+        _progress("Packaging it, and proving it as Lambda would run it"),
+    ):
         added = asyncio.run(package.add(file, to, wishes))
     if as_json:
-        typer.echo(json.dumps(asdict(added), indent=2))
+        print_json(asdict(added))
         return
     rows = [("Files", ", ".join(added.files)), ("Golden", f"requests with answers: {added.golden}")]
     rows += [("Quality", line) for line in (added.quality.describe() if added.quality else ())]
     rows += [("Note", note) for note in added.notes]
     rows += [("Next", "make run serves it on this machine, make deploy sends it to AWS")]
     _show(f"{added.name} version {added.version} is in {added.directory}", rows)
+
+
+@contextmanager
+def problems_in_json(wanted: bool) -> Iterator[None]:  # noqa: FBT001 an option, handed on
+    """Print the problems of a ModelError as JSON and exit with 1, if that is wanted."""
+    try:
+        yield
+    except ModelError as error:
+        if not wanted:
+            raise
+        print_json({"problems": error.problems})
+        raise typer.Exit(1) from error
 
 
 def _tell(diagnosis: "Diagnosis") -> Iterator[tuple[str, str]]:
@@ -180,7 +195,7 @@ def _columns(tensor: dict[str, Any], field: str) -> Iterator[tuple[str, Any]]:
 
 def _show(title: str, rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> None:
     """Print a title and labelled lines: as a table on a terminal, plain elsewhere."""
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(title, style="bold", soft_wrap=True)
     if not console.is_terminal:
         for label, text in rows:
@@ -194,7 +209,7 @@ def _show(title: str, rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]")
 
 
 def _progress(text: str) -> AbstractContextManager[object]:
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     return console.status(f"{text} ...") if console.is_terminal else nullcontext()
 
 

@@ -36,7 +36,7 @@ def describe(graph: Graph) -> Contract:
         "schema": 1,
         "name": re.sub(r"[^a-z0-9]+", "-", graph.source.stem.lower()).strip("-")[:100] or "model",
         "version": "1",
-        "description": graph.model.doc_string.strip(),
+        "description": graph.description,
         "files": {},
         "inputs": [dict(tensor) for tensor in graph.inputs],
         "outputs": [dict(tensor) for tensor in graph.outputs],

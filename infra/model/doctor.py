@@ -12,12 +12,12 @@ from infra.artifacts import BUDGET, LIMIT, MB
 from infra.local.run import BUILD
 from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
-from infra.model.graph import Graph, Tensor, read_graph
+from infra.model.graph import Graph, Shapes, Tensor, read_graph
 from infra.model.layer import digest, read_contract, seal, write
 from infra.model.lengths import measure_lengths
-from infra.model.outputs import Shapes, declare, find_shapes
+from infra.model.outputs import declare, find_shapes
 from infra.model.sample_file import read_samples
-from infra.model.samples import Array, Samples, make_up
+from infra.model.samples import MOST_ELEMENTS, Array, Samples, count_elements, make_up
 from infra.model.sizing import Size, Suggestion, measure_size, suggest
 from infra.model.trial import Trial, open_bench
 
@@ -88,7 +88,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         graph = read_graph(source)
     except ModelError as error:
         return Diagnosis(source.name, error.problems)
-    size = measure_size(graph.bytes, BUILD)
+    size = measure_size(graph.size, BUILD)
     problems, measured = [*graph.problems, *check_size(size)], None
     notes: list[str] = []
     inputs = graph.inputs
@@ -110,7 +110,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         notes=[*graph.changes, *notes],
         sha256=digest(graph.source),
         producer=graph.producer,
-        ir_version=graph.model.ir_version,
+        ir_version=graph.ir_version,
         opsets=graph.opsets,
         operators=graph.operators,
         inputs=inputs,
@@ -149,7 +149,7 @@ async def examine(
         if not repeatable:
             notes.append("the answer to the same request varies")
     peak_memory_mb = trial.environment.peak_memory_mb()
-    if samples and samples.batched:
+    if samples and samples.batched and BATCH * samples.row_elements <= MOST_ELEMENTS:
         batch = samples.request([i % len(samples) for i in range(BATCH)])
         try:
             _, batch_ms = await _ask_often(trial, batch)
@@ -242,6 +242,9 @@ async def find_made_up(
     """Return made-up samples that the model takes, if it takes any, and what to say of them."""
     reason = ""
     for length, zeros in MADE_UP:
+        if count_elements(inputs, length) > MOST_ELEMENTS:
+            reason = reason or "a row is too large"
+            continue
         samples = make_up(inputs, length, zeros=zeros, texts=texts)
         try:
             await trial.ask(samples.request([0]))

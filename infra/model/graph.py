@@ -1,5 +1,6 @@
 """An ONNX file without its weights: what it takes and gives, what it needs and is made of."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,19 +11,24 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has none
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from onnx.external_data_helper import uses_external_data
 
 from infra.model.errors import ModelError
+from infra.model.isolation import isolated
 from infra.model.locales import make_portable
 from infra.model.values import find_values
 
 type Tensor = dict[str, Any]  # an input or output as model.json has it
+type Shapes = Mapping[str, list[int]]  # by output
 
 GRAPH, CONTRACT = "model.onnx", "model.json"
 DYNAMIC = -1
 ML = "ai.onnx.ml"
 MATRIX = 2  # dimensions
 PROTOBUF_LIMIT = 2**31  # bytes of one message
+MOST_BYTES = 10_240 * 2**20  # all the memory that Lambda gives to a function
+MOST_DIMENSIONS = 64  # of numpy's arrays
+BYTES = re.compile("[0-9]{1,19}")  # a number of them
 LABEL = re.compile(r'[^"\\\x00-\x1f]{1,200}')  # as functions/serving/manifest.py has it
 # What exporters write where they know nothing: tf2onnx and onnx a number for each dimension.
 NAMELESS = re.compile(r"\W*|none|unknown|unk__\d+", re.IGNORECASE)
@@ -58,52 +64,55 @@ class Graph:
     """A model that was read; `problems` forbid to serve it, `changes` allow it."""
 
     source: Path
-    model: ModelProto
+    producer: str  # what exported the model
+    description: str
+    ir_version: int
+    opsets: Mapping[str, int]  # version of each domain's operators
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: Mapping[str, int]  # how many of each; those of another domain as domain:name
+    categories: frozenset[str]  # texts that its encoders know as the values of a column
     external: Mapping[str, Path]  # files with external data, by their place beside the model
+    size: int  # of all the files of the model, in bytes
+    changed: bytes | None  # the file as it must be served, if that is another
     changes: tuple[str, ...]
     problems: tuple[str, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Size of all the files of the model."""
-        return sum(path.stat().st_size for path in (self.source, *self.external.values()))
 
-    @property
-    def producer(self) -> str:
-        """What exported the model."""
-        return f"{self.model.producer_name} {self.model.producer_version}".strip()
-
-    @property
-    def opsets(self) -> dict[str, int]:
-        """Version of each domain's operators."""
-        return {opset.domain or "ai.onnx": opset.version for opset in self.model.opset_import}
-
-
+@isolated
 def read_graph(source: Path) -> Graph:
     """Read a model and whatever can be told of it without running it.
 
+    Nothing of the model itself is left but plain data: whoever asks has no need to parse it.
     Raises ModelError if it is no model at all.
     """
     source = source.resolve()
-    model = _load(source)
-    classes = _remove_zipmaps(model)
-    locales, strange_locales = make_portable([*_walk(model, NodeProto)])
+    model, classes, locales, strange_locales = _adapt(source)
     typed = _infer_shapes(model)
     values, optional = _inputs(typed)
     limited = find_values(model, values)
     problems: list[str] = []
     inputs = _each(lambda value: _tensor("input", value), values, problems)
     outputs = _each(lambda value: _tensor("output", value), typed.graph.output, problems)
-    files = _each(lambda name: (name, _find(source.parent, name)), _locations(model), problems)
+    files = dict(_each(lambda one: _find(source.parent, *one), _external(model).items(), problems))
     problems += [*_custom_operators(model), *strange_locales]
     if not values:
         problems.append("the model has no inputs: its answer never changes")
+    changes = [
+        f"output '{name}' is a sequence of maps made by ZipMap: removed automatically, the "
+        f"output is the tensor of {len(labels)} columns before it"
+        for name, labels in classes.items()
+    ]
+    changes += locales
+    size = sum(path.stat().st_size for path in (source, *files.values()))
+    if size > MOST_BYTES:  # before anything copies it
+        problems.append(f"the model has {size:,} bytes: Lambda gives a function {MOST_BYTES:,}")
     return Graph(
         source=source,
-        model=model,
+        producer=f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(),
+        description=_text(model.doc_string).strip(),
+        ir_version=model.ir_version,
+        opsets={_text(one.domain) or "ai.onnx": one.version for one in model.opset_import},
         inputs=tuple(
             one
             | ({"optional": True} if one["name"] in optional else {})
@@ -115,47 +124,63 @@ def read_graph(source: Path) -> Graph:
             for one in outputs
         ),
         operators=_count_operators(model),
-        external=dict(files),
-        changes=(
-            *(
-                f"output '{name}' is a sequence of maps made by ZipMap: removed automatically, the "
-                f"output is the tensor of {len(labels)} columns before it"
-                for name, labels in classes.items()
-            ),
-            *locales,
-        ),
+        categories=_read_categories(model),
+        external=files,
+        size=size,
+        changed=model.SerializeToString(deterministic=True) if changes else None,
+        changes=tuple(changes),
         problems=tuple(problems),
     )
 
 
-def read_categories(model: ModelProto) -> frozenset[str]:
-    """Return the texts that the encoders of a model know as the values of a column."""
-    return frozenset(
-        text.decode(errors="replace")
-        for node in _walk(model, NodeProto)
-        for attribute in node.attribute
-        if attribute.name in CATEGORIES
-        for text in attribute.strings
-    )
+@isolated
+def change(source: Path, shapes: Shapes) -> bytes:
+    """Return the model as it must be served, with other shapes of some outputs."""
+    model, *_ = _adapt(source)
+    for value in model.graph.output:
+        if value.name in shapes:
+            value.type.tensor_type.ClearField("shape")
+            for length in shapes[value.name]:
+                dimension = value.type.tensor_type.shape.dim.add()
+                if length != DYNAMIC:
+                    dimension.dim_value = length
+            value.type.tensor_type.shape.SetInParent()
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
 def is_inside(name: str) -> bool:
     """Tell whether a path stays in the folder that it is relative to, and is spelt plainly."""
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and name == str(path) != "."
+    is_plain = name.isprintable() and name == str(path) != "."
+    return is_plain and not path.is_absolute() and ".." not in path.parts
+
+
+def _adapt(source: Path) -> tuple[ModelProto, dict[str, list[str]], list[str], list[str]]:
+    """Load a model and change what Lambda cannot serve.
+
+    Returns it, the classes of the ZipMaps that are gone, the locales that are others, and those
+    that forbid to serve it.
+    """
+    model = _load(source)
+    classes = _remove_zipmaps(model)
+    return model, classes, *make_portable([*_walk(model, NodeProto)])
 
 
 def _load(path: Path) -> ModelProto:
     try:
         if path.stat().st_size >= PROTOBUF_LIMIT:
             raise ModelError(f"{path.name} is larger than the 2 GB that an ONNX file can have")
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, "protobuf", load_external_data=False)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except DecodeError as error:
         raise ModelError(f"{path.name} is not an ONNX model") from error
     if not model.graph.output:
         raise ModelError(f"{path.name} is not an ONNX model: it has no outputs")
+    for operator in dict.fromkeys(_operators(model)):
+        if not all(isinstance(text, str) for text in operator):
+            name = ":".join(map(_text, operator))
+            raise ModelError(f"{path.name} is not an ONNX model: operator '{name}' is not UTF-8")
     return model
 
 
@@ -178,16 +203,20 @@ def _remove_zipmaps(model: ModelProto) -> dict[str, list[str]]:
     read = {name for node in _walk(graph, NodeProto) for name in node.input}
     classes: dict[str, list[str]] = {}
     for node in graph.node:
-        if (node.domain, node.op_type) != (ML, "ZipMap") or node.output[0] in read:
+        if (node.domain, node.op_type) != (ML, "ZipMap") or read.intersection(node.output):
             continue
-        name, attributes = node.output[0], {one.name: one for one in node.attribute}
+        name = next(iter(node.output), "")
+        attributes = {one.name: one for one in node.attribute}
         if name in outputs:
             strings = attributes.get("classlabels_strings", onnx.AttributeProto()).strings
             integers = attributes.get("classlabels_int64s", onnx.AttributeProto()).ints
-            classes[name] = [label.decode() for label in strings] or [str(i) for i in integers]
+            classes[name] = [_text(label) for label in strings] or [str(i) for i in integers]
             columns = [None, len(classes[name])]
-            outputs[name].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, columns))
-            node.CopyFrom(helper.make_node("Identity", node.input, node.output, node.name))
+            kind = helper.make_tensor_type_proto(TensorProto.FLOAT, columns)
+            outputs[name].type.CopyFrom(kind)
+            node.op_type = "Identity"
+            node.ClearField("domain")
+            node.ClearField("attribute")
     if classes and all(opset.domain for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", 13))  # Identity's
     return classes
@@ -213,28 +242,45 @@ def _tensor(kind: str, value: ValueInfoProto) -> Tensor:
 
     onnxruntime gives the shape [] to an output whose rank it cannot infer; so do we.
     """
+    name = _text(value.name)
+    if not LABEL.fullmatch(name):
+        raise ModelError(
+            f"{kind} '{name}': a name has 1 to 200 characters, none of them a quote, a backslash "
+            "or a control character; rename it in the model"
+        )
     which = value.type.WhichOneof("value")
     if which != "tensor_type":
         found = f"the type {which.removesuffix('_type').replace('_', ' ')}" if which else "no type"
         raise ModelError(
-            f"{kind} '{value.name}' has {found}: only dense tensors can be served; export the "
+            f"{kind} '{name}' has {found}: only dense tensors can be served; export the "
             "model so that it is one"
         )
     tensor = value.type.tensor_type
     if tensor.elem_type not in DATATYPES:
-        name = TensorProto.DataType.Name(tensor.elem_type)
+        kinds = {number: held for held, number in TensorProto.DataType.items()}
+        held = kinds.get(tensor.elem_type, f"elements of type {tensor.elem_type}")
         raise ModelError(
-            f"{kind} '{value.name}' holds {name}, which no request can carry: cast it in the model"
+            f"{kind} '{name}' holds {held}, which no request can carry: cast it in the model"
         )
     if kind == "input" and not tensor.HasField("shape"):
-        raise ModelError(f"input '{value.name}' has no shape: export the model with one")
+        raise ModelError(f"input '{name}' has no shape: export the model with one")
     shape = [
         dimension.dim_value if dimension.HasField("dim_value") else DYNAMIC
         for dimension in tensor.shape.dim
     ]
-    names = [_name(dimension.dim_param) for dimension in tensor.shape.dim]
+    if len(shape) > MOST_DIMENSIONS or min(shape, default=0) < DYNAMIC:
+        raise ModelError(
+            f"{kind} '{name}' has {len(shape)} dimensions, the shortest of {min(shape)}: expected "
+            f"at most {MOST_DIMENSIONS}, none of them negative"
+        )
+    row = math.prod(map(abs, shape)) * helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    if kind == "input" and row > MOST_BYTES:
+        raise ModelError(
+            f"input '{name}' has {row:,} bytes a row: Lambda gives a function {MOST_BYTES:,}"
+        )
+    names = [_name(_text(dimension.dim_param)) for dimension in tensor.shape.dim]
     named = {"dimensions": names} if any(names) else {}
-    return {"name": value.name, "datatype": DATATYPES[tensor.elem_type], "shape": shape, **named}
+    return {"name": name, "datatype": DATATYPES[tensor.elem_type], "shape": shape, **named}
 
 
 def _name(dimension: str) -> str | None:
@@ -242,29 +288,53 @@ def _name(dimension: str) -> str | None:
     return None if NAMELESS.fullmatch(dimension) or not LABEL.fullmatch(dimension) else dimension
 
 
+def _text(value: str | bytes) -> str:
+    """Return text; protobuf gives bytes where a text of a model is not UTF-8."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _read_categories(model: ModelProto) -> frozenset[str]:
+    return frozenset(
+        _text(text)
+        for node in _walk(model, NodeProto)
+        for attribute in node.attribute
+        if attribute.name in CATEGORIES
+        for text in attribute.strings
+    )
+
+
 def _count_operators(model: ModelProto) -> dict[str, int]:
-    names = (f"{node.domain}:{node.op_type}" for node in _walk(model, NodeProto))
+    names = (f"{domain}:{name}" for domain, name in _operators(model))
     return {name.removeprefix(":"): count for name, count in Counter(names).most_common()}
 
 
 def _custom_operators(model: ModelProto) -> list[str]:
-    own = {(function.domain, function.name) for function in model.functions}
-    used = dict.fromkeys((node.domain, node.op_type) for node in _walk(model, NodeProto))
+    own = {(_text(function.domain), _text(function.name)) for function in model.functions}
     return [
         f"operator {domain}:{name} is none of onnxruntime's: a custom operator needs a library "
         "that the runtime layer does not have; export the model without it"
-        for domain, name in used
+        for domain, name in dict.fromkeys(_operators(model))
         if domain not in DOMAINS and (domain, name) not in own
     ]
 
 
-def _locations(model: ModelProto) -> dict[str, None]:
-    """Return where the external data is, relative to the model."""
-    return dict.fromkeys(
-        str(ExternalDataInfo(tensor).location)
-        for tensor in _walk(model, TensorProto)
-        if uses_external_data(tensor)
-    )
+def _operators(model: ModelProto) -> Iterator[tuple[str, str]]:
+    """Yield domain and name of each node's operator."""
+    for node in _walk(model, NodeProto):
+        yield node.domain, node.op_type
+
+
+def _external(model: ModelProto) -> dict[str, list[Mapping[str, str]]]:
+    """Return what is asked of each file with external data; its key is relative to the model.
+
+    Source: onnx/onnx, docs/ExternalData.md.
+    """
+    asked: dict[str, list[Mapping[str, str]]] = {}
+    for tensor in _walk(model, TensorProto):
+        if uses_external_data(tensor):
+            entries = {_text(one.key): _text(one.value) for one in tensor.external_data}
+            asked.setdefault(entries.get("location", ""), []).append(entries)
+    return asked
 
 
 def _walk[Part](message: Any, kind: type[Part]) -> Iterator[Part]:
@@ -277,18 +347,36 @@ def _walk[Part](message: Any, kind: type[Part]) -> Iterator[Part]:
                 yield from _walk(part, kind)
 
 
-def _find(folder: Path, location: str) -> Path:
-    """Return the file with external data, which must be a plain file inside `folder`."""
+def _find(folder: Path, location: str, asked: Iterable[Mapping[str, str]]) -> tuple[str, Path]:
+    """Return a file with external data: a plain one inside `folder`, with all that is asked."""
     if not is_inside(location):
-        raise ModelError(f"external data '{location}': the path must stay in the model's folder")
+        raise ModelError(
+            f"external data '{location}': the path must stay in the model's folder and be plain"
+        )
     if location in {GRAPH, CONTRACT}:
         raise ModelError(f"external data '{location}': the name is taken, rename the file")
     found = folder / location
-    if found.resolve() != found:
-        raise ModelError(f"external data '{location}': links are not followed")
-    if not found.is_file():
-        raise ModelError(f"external data '{location}' is not beside the model")
-    return found
+    try:
+        if found.resolve() != found:
+            raise ModelError(f"external data '{location}': links are not followed")
+        if not found.is_file():
+            raise ModelError(f"external data '{location}' is not beside the model")
+        size = found.stat().st_size
+    except OSError as error:
+        raise ModelError(f"external data '{location}' cannot be read: {error.strerror}") from error
+    for entries in asked:
+        texts = [entries.get(key, "0") for key in ("offset", "length")]
+        if not all(map(BYTES.fullmatch, texts)):
+            raise ModelError(
+                f"external data '{location}': offset and length must be numbers of bytes, got "
+                f"'{texts[0]}' and '{texts[1]}'"
+            )
+        if sum(map(int, texts)) > size:
+            raise ModelError(
+                f"external data '{location}' ends before what the model reads of it: expected "
+                f"{sum(map(int, texts)):,} bytes, it has {size:,}"
+            )
+    return location, found
 
 
 def _each[Item, Result](

@@ -28,15 +28,21 @@ def derive(source: Path, directory: Path) -> Contract:
 
 
 def write(graph: Graph, contract: Contract, folder: Path) -> None:
-    """Put the graph, its external data and model.json into `folder`, digests into `contract`."""
+    """Put the graph, its external data and model.json into `folder`, digests into `contract`.
+
+    Raises ModelError if there is no room.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if graph.changes:
-        (folder / GRAPH).write_bytes(graph.model.SerializeToString(deterministic=True))
-    else:
-        shutil.copyfile(graph.source, folder / GRAPH)
-    for name, path in graph.external.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / name)
+    try:
+        if graph.changed is not None:
+            (folder / GRAPH).write_bytes(graph.changed)
+        else:
+            shutil.copyfile(graph.source, folder / GRAPH)
+        for name, path in graph.external.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+    except OSError as error:
+        raise ModelError(f"{graph.source.name} cannot be copied: {error.strerror}") from error
     contract["files"] = dict.fromkeys((GRAPH, *graph.external))
     seal(contract, folder)
 

@@ -1,6 +1,7 @@
 """How long the dimensions of a model's inputs can be, as far as trying it shows."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from infra.model.errors import AnswerError, ModelError
 from infra.model.graph import DYNAMIC, Tensor
-from infra.model.samples import Array
+from infra.model.samples import MOST_ELEMENTS, Array
 from infra.model.trial import Trial
 
 type Place = tuple[str, int]  # an input, and which of its dimensions
@@ -88,7 +89,16 @@ def _group(places: Iterable[Place], key: Callable[[Place], object]) -> list[Plac
 
 
 def _resize(request: Request, places: Places, length: int) -> dict[str, Array]:
-    """Cut dimensions to `length`, or repeat what is there until they have it."""
+    """Cut dimensions to `length`, or repeat what is there until they have it.
+
+    Raises AnswerError if that would be too large to be tried.
+    """
+    growth = {
+        name: math.prod(length / array.shape[axis] for one, axis in places if one == name)
+        for name, array in request.items()
+    }
+    if sum(array.size * growth[name] for name, array in request.items()) > MOST_ELEMENTS:
+        raise AnswerError("so large a request is not tried")
     resized = dict(request)
     for name, axis in places:
         array = resized[name]

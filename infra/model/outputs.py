@@ -3,15 +3,11 @@
 onnxmltools, for one, declares LightGBM's `label` as [1] for any number of rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from onnx import ModelProto
-
-from infra.model.graph import DYNAMIC, Graph, Tensor
+from infra.model.graph import DYNAMIC, Graph, Shapes, Tensor, change
 from infra.model.samples import row_shape
-
-type Shapes = Mapping[str, list[int]]  # by output
 
 UNKNOWN = -2  # a length of which the graph says nothing
 
@@ -39,16 +35,6 @@ def declare(graph: Graph, shapes: Shapes) -> Graph:
     """Return the graph with the shapes of some outputs declared as they are."""
     if not shapes:
         return graph
-    model = ModelProto()
-    model.CopyFrom(graph.model)
-    for value in model.graph.output:
-        if value.name in shapes:
-            value.type.tensor_type.ClearField("shape")
-            for length in shapes[value.name]:
-                dimension = value.type.tensor_type.shape.dim.add()
-                if length != DYNAMIC:
-                    dimension.dim_value = length
-            value.type.tensor_type.shape.SetInParent()
     declared = {tensor["name"]: tensor["shape"] for tensor in graph.outputs}
     changes = [
         f"output '{name}' is declared with the shape {declared[name]}, but the model returns "
@@ -57,7 +43,7 @@ def declare(graph: Graph, shapes: Shapes) -> Graph:
     ]
     return replace(
         graph,
-        model=model,
+        changed=change(graph.source, shapes),
         outputs=tuple(correct(tensor, shapes) for tensor in graph.outputs),
         changes=(*graph.changes, *changes),
     )

@@ -32,7 +32,7 @@ from infra.model.doctor import (
 )
 from infra.model.errors import AnswerError, ModelError, WishError
 from infra.model.evaluation import Incumbent, Labelled, Quality, WorseError, evaluate
-from infra.model.graph import DYNAMIC, GRAPH, Graph, read_categories, read_graph
+from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
 from infra.model.outputs import correct, declare
 from infra.model.sample_file import read_samples
@@ -83,7 +83,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     Raises ModelError if it cannot be served, and LocalRunError if nothing was built.
     """
     graph = read_graph(source)
-    problems = [*graph.problems, *check_size(measure_size(graph.bytes, BUILD))]
+    problems = [*graph.problems, *check_size(measure_size(graph.size, BUILD))]
     if problems:
         raise ModelError(*problems)
     previous = read_contract(directory)
@@ -104,9 +104,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         is_new = bool(samples or wishes.golden_synthetic)
         former = [] if is_new else await _ask_former(trial, contract, previous)
         texts = (
-            find_texts(samples, read_categories(graph.model))
-            if samples
-            else _recall_texts(contract, previous)
+            find_texts(samples, graph.categories) if samples else _recall_texts(contract, previous)
         )
         examined = await examine(trial, contract, _recall(contract, former) or samples, texts)
         update_inputs(contract, examined.lengths)
@@ -171,7 +169,7 @@ def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
         label(contract, wishes.labels)
     contract["provenance"] |= {
         "source": _tell(graph.source),
-        "ir_version": graph.model.ir_version,
+        "ir_version": graph.ir_version,
         "onnxruntime": read_onnxruntime_version(),
     }
     return contract

@@ -15,6 +15,7 @@ import numpy as np
 from infra.model.columns import choose_arrays, choose_columns, known_features
 from infra.model.errors import ModelError
 from infra.model.graph import DYNAMIC, Tensor
+from infra.model.isolation import isolated
 from infra.model.samples import DTYPES, TABLE, Array, Samples, has_rows, kind_of, row_shape
 
 type Record = tuple[str, Mapping[str, Any]]  # where in the file, and its values by name
@@ -40,6 +41,7 @@ class Cell(str):
     __slots__ = ()
 
 
+@isolated
 def read_samples(
     path: Path, inputs: Sequence[Tensor], features: Sequence[str] = (), target: str = ""
 ) -> Samples:
@@ -62,6 +64,8 @@ def read_samples(
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path.name} is not UTF-8 text") from error
+    except csv.Error as error:
+        raise ModelError(f"{path.name} is not CSV: {error}") from error
     raise ModelError(f"{path.name}: samples are read from .csv, .jsonl and .npz files")
 
 

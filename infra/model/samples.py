@@ -1,5 +1,6 @@
 """Samples of a model's inputs: an array of rows for each, real or made up."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ type Array = npt.NDArray[Any]
 
 DTYPES = {name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) for kind, name in DATATYPES.items()}
 MADE_UP_ROWS = 8
+MOST_ELEMENTS = 2**24  # of a request that is made up: it is there several times
 TABLE = 2  # dimensions: rows and columns
 LEAST_ROWS = 10  # that share a value which is nobody's own
 
@@ -77,14 +79,13 @@ def make_up(
     for tensor in inputs:
         if tensor.get("optional"):
             continue
-        inner = [length if n == DYNAMIC else n for n in row_shape(tensor)]
-        shape, dtype = (MADE_UP_ROWS, *inner), DTYPES[tensor["datatype"]]
+        shape, dtype = _made_up_shape(tensor, length), DTYPES[tensor["datatype"]]
         match kind_of(tensor):
             case "f" if not zeros:
                 array = random.random(shape).round(3).astype(dtype)
             case "O":
                 known = () if zeros else (texts or {}).get(tensor["name"], ())
-                fits = known and inner[-1:] in ([], [len(known)])
+                fits = known and shape[1:][-1:] in ((), (len(known),))
                 array = np.full(shape, known if fits else "" if zeros else "a", dtype)
             case _:
                 array = np.full(shape, 0 if zeros else 1, dtype)
@@ -152,6 +153,16 @@ def _shorten(number: float, low: float, high: float) -> float:
     """Round a number to the fewest digits that leave it between two others."""
     rounded = (round(number, digits) for digits in range(17))
     return next((one for one in rounded if low <= one <= high), number)
+
+
+def count_elements(inputs: Sequence[Tensor], length: int) -> int:
+    """Return how many elements `make_up` would make."""
+    shapes = [_made_up_shape(tensor, length) for tensor in inputs if not tensor.get("optional")]
+    return sum(map(math.prod, shapes))
+
+
+def _made_up_shape(tensor: Tensor, length: int) -> tuple[int, ...]:
+    return MADE_UP_ROWS, *(length if n == DYNAMIC else n for n in row_shape(tensor))
 
 
 def kind_of(tensor: Tensor) -> str:

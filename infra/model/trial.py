@@ -25,12 +25,14 @@ from infra.local.run import BUILD, MODEL, STACK_NAME, check_machine
 from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function, read_stack
 from infra.model.errors import AnswerError, ModelError, SlowError
+from infra.model.isolation import Limits, spare_memory_mb
 from infra.model.samples import Array
 from infra.model.sizing import MOST_MB
 from infra.model.wire import decode, encode
 
 REGION = "us-east-1"
 KINDS = {"Function.ResponseSizeTooLarge": AnswerError, "Sandbox.Timedout": SlowError}
+SIMPLIFY_SECONDS, SIMPLIFIED_MB = 60, 4096  # at most
 SIMPLIFY = "import sys, pathlib, serving.model as m; m.simplify(*map(pathlib.Path, sys.argv[1:]))"
 # What onnxruntime's messages say of itself: code, temporary path, place in its source.
 NOISE = re.compile(
@@ -69,8 +71,14 @@ class Bench:
             stderr=asyncio.subprocess.DEVNULL,
             env={"PYTHONPATH": f"{self.function.code}:{self.runtime / 'python'}"},
         )
+        Limits(SIMPLIFY_SECONDS, spare_memory_mb(), SIMPLIFIED_MB).impose(process.pid)
         try:
-            status = await process.wait()
+            async with asyncio.timeout(SIMPLIFY_SECONDS):
+                status = await process.wait()
+        except TimeoutError:
+            raise ModelError(
+                f"onnxruntime takes over {SIMPLIFY_SECONDS} s to simplify it"
+            ) from None
         finally:
             await end(process)
         if status:
@@ -104,11 +112,12 @@ class Trial:
         """Load the model into a new environment; raise ModelError if that fails."""
         await self.stop()
         self._environment = self._create()
-        self._environment.limit_mb = MOST_MB  # how much it needs is what is to be found out
+        # How much it needs is what is to be found out, but not what this machine cannot spare.
+        self._environment.limit_mb = min(MOST_MB, spare_memory_mb())
         try:
             await self.environment.start(self._bench.api)
         except FunctionError as error:
-            raise ModelError(_explain(error, "loading")) from error
+            raise ModelError(self._explain(error, "loading")) from error
 
     async def stop(self) -> None:
         """End the environment."""
@@ -129,7 +138,7 @@ class Trial:
             payload = await self.environment.invoke(invocation)
         except FunctionError as error:
             kind = KINDS.get(error.kind, ModelError)
-            raise kind(_explain(error, "answering")) from error
+            raise kind(self._explain(error, "answering")) from error
         return decode(payload)
 
     def read(self, metric: str) -> list[float]:
@@ -143,6 +152,18 @@ class Trial:
 
     def _read(self, line: str) -> None:
         self._samples += read_emf(line) or []
+
+    def _explain(self, error: FunctionError, doing: str) -> str:
+        text = " ".join(str(error).split())
+        if text.endswith("signal: killed"):
+            return f"{doing} takes more than {self.environment.limit_mb:,} MB of memory"
+        if crash := re.search(r"signal (\d+)$", text):
+            return f"onnxruntime crashed (signal: {signal.strsignal(int(crash[1]))}) while {doing}"
+        if error.kind == "Sandbox.Timedout":
+            return f"{doing} takes too long: {text.partition(': ')[2]}"
+        if "onnxruntime cannot load" in text:
+            return f"onnxruntime cannot load it: {NOISE.sub('', text)}"
+        return f"{doing} fails: {text}"
 
 
 @asynccontextmanager
@@ -158,14 +179,3 @@ async def open_bench() -> AsyncIterator[Bench]:
         await api.start()
         exits.push_async_callback(api.stop)
         yield Bench(Path(name), function, python, runtime, api, exits)
-
-
-def _explain(error: FunctionError, doing: str) -> str:
-    text = " ".join(str(error).split())
-    if crash := re.search(r"signal (\d+)$", text):
-        return f"onnxruntime crashed (signal: {signal.strsignal(int(crash[1]))}) while {doing}"
-    if error.kind == "Sandbox.Timedout":
-        return f"{doing} takes too long: {text.partition(': ')[2]}"
-    if "onnxruntime cannot load" in text:
-        return f"onnxruntime cannot load it: {NOISE.sub('', text)}"
-    return f"{doing} fails: {text}"

@@ -5,12 +5,13 @@ Source: triton-inference-server/server, docs/protocol/extension_binary_data.md.
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from infra.local.event import Request, to_event, to_response
-from infra.model.errors import AnswerError
+from infra.model.errors import AnswerError, ModelError
 from infra.model.samples import DTYPES, Array
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -45,18 +46,28 @@ def encode(model: str, inputs: Mapping[str, Array]) -> bytes:
 
 
 def decode(payload: bytes) -> dict[str, Array]:
-    """Read the outputs of what the handler returned; AnswerError if that is an error."""
+    """Read the outputs of what the handler returned.
+
+    Raises AnswerError if that is an error, and ModelError if it is no answer of the protocol.
+    """
     response = to_response(payload)
     length = int(dict(response.headers).get(HEADER_LENGTH, len(response.body)))
     answer = json.loads(response.body[:length])
     if "error" in answer:
         raise AnswerError(answer["error"])
-    if "outputs" not in answer:
-        raise AnswerError("the function's answer has no outputs")
-    outputs, start = {}, length
-    for tensor in answer["outputs"]:
+    try:
+        return _read_outputs(answer["outputs"], response.body, length)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError("the function does not answer in the Open Inference Protocol") from error
+
+
+def _read_outputs(
+    tensors: Iterable[Mapping[str, Any]], data: bytes, start: int
+) -> dict[str, Array]:
+    outputs = {}
+    for tensor in tensors:
         end = start + tensor["parameters"]["binary_data_size"]
-        array = _from_bytes(response.body[start:end], tensor["datatype"])
+        array = _from_bytes(data[start:end], tensor["datatype"])
         outputs[tensor["name"]], start = array.reshape(tensor["shape"]), end
     return outputs
 

@@ -1,19 +1,17 @@
 """`infra rehearse`: parsing, printing and exit codes only."""
 
 import asyncio
-import json
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from infra.model.cli import AllowWorse, GoldenSynthetic, Target
+from infra.model.cli import AllowWorse, GoldenSynthetic, Target, problems_in_json
 from infra.options import Page
+from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
     from infra.local.code_deploy import Event
@@ -65,7 +63,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     from infra.rehearsal.plan import Plan, play
     from infra.rehearsal.report import to_dict
 
-    console = Console(stderr=as_json, highlight=False)
+    console = Terminal(stderr=as_json)
     wishes = Wishes(
         version=version,
         samples=samples,
@@ -81,14 +79,15 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     plan = Plan(candidate, wishes, rate, minute, parameters)
 
     try:
-        rehearsal = asyncio.run(play(plan, LOGS.parent, console, _teller(console, minute)))
+        with problems_in_json(as_json):
+            rehearsal = asyncio.run(play(plan, LOGS.parent, console, _teller(console, minute)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Stopped.")
         raise typer.Exit(1) from None
     tallied = tally(rehearsal)
     output.write_text(render(candidate.name, rehearsal, tallied), "utf-8")
     if as_json:
-        typer.echo(json.dumps(to_dict(rehearsal, tallied), indent=2))
+        print_json(to_dict(rehearsal, tallied))
     else:
         _show(console, rehearsal, tallied, output)
     if open_:
@@ -96,7 +95,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
-def _teller(console: Console, minute: float) -> Callable[["Event"], None]:
+def _teller(console: Terminal, minute: float) -> Callable[["Event"], None]:
     """Return a function that prints an event; times are from the first one on."""
     from infra.rehearsal.report import tell_event
 
@@ -106,12 +105,12 @@ def _teller(console: Console, minute: float) -> Callable[["Event"], None]:
         times.append(event.time)
         seconds, minutes, kind, text = tell_event(event, times[0], minute)
         line = f"{seconds:>6} s {minutes:>6} min  {kind:<18} {text}"
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     return show
 
 
-def _show(console: Console, rehearsal: "Rehearsal", tally: "Tally", output: Path) -> None:
+def _show(console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Path) -> None:
     """Print the results: as a table on a terminal, plain elsewhere."""
     from infra.rehearsal.report import tell_lines
 
@@ -121,13 +120,13 @@ def _show(console: Console, rehearsal: "Rehearsal", tally: "Tally", output: Path
     console.print()
     if not console.is_terminal:
         for label, text in rows:
-            console.print(f"{label:<16} {text}", markup=False, soft_wrap=True)
+            console.print(f"{label:<16} {text}", soft_wrap=True)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan")
     style = f"bold {STYLES[rehearsal.verdict]}"
     for label, text in rows:
-        table.add_row(label, Text(text), style=style if label == "Verdict" else "")
+        table.add_row(label, text, style=style if label == "Verdict" else "")
     console.print(table)
 
 

@@ -1,10 +1,10 @@
 """A rehearsal as one HTML page: everything is in it, and it runs no script."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from infra.dashboard.page import STYLE
+from infra.html import Html, element, write_page
 from infra.rehearsal.outcome import Colour, Rehearsal, Tally
 from infra.rehearsal.report import (
     name_version,
@@ -23,73 +23,85 @@ EVENT_HEADS = ("", "Seconds", "Minutes of the clock", "What", "")
 
 def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
     """Write the page; `model` is the candidate's name."""
-    command = f"<br>Next: <code>{escape(rehearsal.next)}</code>" if rehearsal.next else ""
-    title = f"Release rehearsal: {escape(model)}"
-    verdict, kind = escape(tell_verdict(rehearsal)), KINDS[rehearsal.verdict]
+    command = [element("br"), "Next: ", element("code", rehearsal.next)] if rehearsal.next else ""
+    title = f"Release rehearsal: {model}"
+    verdict, kind = element("b", tell_verdict(rehearsal)), KINDS[rehearsal.verdict]
     sign = "\u2713" if rehearsal.verdict is Colour.GREEN else "!"
-    reason = escape(rehearsal.reason or "It passed the gate, and no alarm went off.")
+    reason = rehearsal.reason or "It passed the gate, and no alarm went off."
     shown = IN_TILE | {finding.about.capitalize() for finding in rehearsal.findings}
     lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in shown]
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title>",
-            f"<style>{STYLE.read_text('utf-8')}{OWN_STYLE.read_text('utf-8')}</style></head><body>",
-            f"<header><h1>{title}</h1>",
-            f"<p>A minute of the clock took {rehearsal.minute:g} s here.</p></header>",
-            f'<main><section class="tile {kind}"><span aria-hidden="true">{sign}</span>',
-            f"<h2><b>{verdict}</b>{reason}{command}</h2></section>",
-            *([_write_findings(rehearsal)] if rehearsal.findings else []),
-            *([_write_chart(rehearsal, tally)] if rehearsal.answers else []),
-            *([_write_lines(lines)] if lines else []),
+    return write_page(
+        title,
+        STYLE.read_text("utf-8") + OWN_STYLE.read_text("utf-8"),
+        element(
+            "header",
+            element("h1", title),
+            element("p", f"A minute of the clock took {rehearsal.minute:g} s here."),
+        ),
+        element(
+            "main",
+            element(
+                "section",
+                element("span", sign, aria_hidden="true"),
+                element("h2", verdict, reason, command),
+                class_=f"tile {kind}",
+            ),
+            _write_findings(rehearsal) if rehearsal.findings else "",
+            _write_chart(rehearsal, tally) if rehearsal.answers else "",
+            _write_lines(lines) if lines else "",
             _write_events(rehearsal),
-            "</main></body></html>\n",
-        ]
+        ),
     )
 
 
-def _write_findings(rehearsal: Rehearsal) -> str:
-    items = "".join(
-        f'<tr class="{KINDS[finding.colour]}"><th scope="row">{escape(finding.about.capitalize())}'
-        f"</th><td>{escape(tell_finding(finding))}</td></tr>"
+def _write_findings(rehearsal: Rehearsal) -> Html:
+    rows = [
+        element(
+            "tr",
+            element("th", finding.about.capitalize(), scope="row"),
+            element("td", tell_finding(finding)),
+            class_=KINDS[finding.colour],
+        )
         for finding in rehearsal.findings
-    )
-    heading = f"<h2>Compared with {escape(name_version(rehearsal, rehearsal.old))}</h2>"
-    return f'<section class="findings">{heading}<table>{items}</table></section>'
+    ]
+    heading = element("h2", f"Compared with {name_version(rehearsal, rehearsal.old)}")
+    return element("section", heading, element("table", rows), class_="findings")
 
 
-def _write_chart(rehearsal: Rehearsal, tally: Tally) -> str:
+def _write_chart(rehearsal: Rehearsal, tally: Tally) -> Html:
     summary = "; ".join(f"{label}: {text}" for label, text in tell_lines(rehearsal, tally))
     swatches = [
-        ('<path class="line c0 d0" d="M0 4H18"/>', name_version(rehearsal, rehearsal.old)),
-        ('<path class="line c1 d1" d="M0 4H18"/>', name_version(rehearsal, rehearsal.new)),
-        ('<rect class="failed" width="18" height="8"/>', "failed"),
-        ('<path class="mark" d="M9 0V8"/>', "an event of the table below"),
+        (element("path", class_="line c0 d0", d="M0 4H18"), name_version(rehearsal, rehearsal.old)),
+        (element("path", class_="line c1 d1", d="M0 4H18"), name_version(rehearsal, rehearsal.new)),
+        (element("rect", class_="failed", width=18, height=8), "failed"),
+        (element("path", class_="mark", d="M9 0V8"), "an event of the table below"),
     ]
-    legend = "".join(
-        f'<li><svg class="swatch" viewBox="0 0 18 8" aria-hidden="true">{shape}</svg>{text}</li>'
+    legend = [
+        element(
+            "li",
+            element("svg", shape, class_="swatch", viewBox="0 0 18 8", aria_hidden="true"),
+            text,
+        )
         for shape, text in swatches
-    )
-    heading = "<h2>Requests a second</h2>"
-    return f"<section>{heading}{draw(rehearsal, summary)}<ul>{legend}</ul></section>"
+    ]
+    heading = element("h2", "Requests a second")
+    return element("section", heading, draw(rehearsal, summary), element("ul", legend))
 
 
-def _write_lines(lines: Sequence[tuple[str, str]]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(label)}</th><td>{escape(text)}</td></tr>'
+def _write_lines(lines: Sequence[tuple[str, str]]) -> Html:
+    rows = [
+        element("tr", element("th", label, scope="row"), element("td", text))
         for label, text in lines
-    )
-    return f"<section><h2>What customers saw</h2><table>{rows}</table></section>"
+    ]
+    return element("section", element("h2", "What customers saw"), element("table", rows))
 
 
-def _write_events(rehearsal: Rehearsal) -> str:
+def _write_events(rehearsal: Rehearsal) -> Html:
     rows = []
     for number, event in enumerate(rehearsal.events, 1):
         told = tell_event(event, rehearsal.begun, rehearsal.minute)
-        cells = "".join(f"<td>{escape(text)}</td>" for text in told)
-        rows.append(f'<tr><th scope="row">{number}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col">{text}</th>' if text else "<td></td>" for text in EVENT_HEADS)
-    table = f'<table class="events"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f"<section><h2>What happened</h2>{table}</section>"
+        cells = [element("td", text) for text in told]
+        rows.append(element("tr", element("th", str(number), scope="row"), cells))
+    head = [element("th", text, scope="col") if text else element("td") for text in EVENT_HEADS]
+    table = element("table", element("tr", head), rows, class_="events")
+    return element("section", element("h2", "What happened"), table)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
 from infra.local.code_deploy import Event
 from infra.local.errors import FunctionError
 from infra.local.interruption import cancel_on_signals
@@ -26,6 +24,7 @@ from infra.rehearsal.outcome import Caught, Colour, Rehearsal
 from infra.rehearsal.quality import read_quality
 from infra.rehearsal.rehearse import open_service, rehearse
 from infra.rehearsal.requests import RehearsalError, Requests, make_requests
+from infra.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Plan:
 
 
 async def play(
-    plan: Plan, directory: Path, console: Console, tell: Callable[[Event], None]
+    plan: Plan, directory: Path, console: Terminal, tell: Callable[[Event], None]
 ) -> Rehearsal:
     """Rehearse the release of a model that would follow the built one.
 
@@ -76,7 +75,7 @@ async def play(
             raise RehearsalError(f"the current function does not start: {error}") from error
         released = read_stack(to, current.name, current.region, plan.parameters)
         for note in candidate.notes:
-            console.print(f"Note: {note}", markup=False)
+            console.print(f"Note: {note}", soft_wrap=True)
         done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
     done = replace(done, findings=[*read_quality(candidate.quality), *done.findings])
     if done.verdict is not Colour.RED:
@@ -142,7 +141,7 @@ def _refuse(reason: str, minute: float, tell: Callable[[Event], None]) -> Rehear
     )
 
 
-def _progress(console: Console, text: str) -> AbstractContextManager[object]:
+def _progress(console: Terminal, text: str) -> AbstractContextManager[object]:
     """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
     if console.is_terminal:
         return console.status(f"{text} ...")

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from infra.dashboard.chart import Scale, find_ticks, tell_number
+from infra.html import Html, element
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Rehearsal
 
@@ -58,7 +58,7 @@ def place_marks(places: Sequence[float]) -> list[int]:
     return rows
 
 
-def draw(rehearsal: Rehearsal, summary: str) -> str:
+def draw(rehearsal: Rehearsal, summary: str) -> Html:
     """Draw a rehearsal that had a load; `summary` says it to those who do not see it."""
     begun, length = rehearsal.begun, rehearsal.ended - rehearsal.begun
     bins = sort_answers(
@@ -72,49 +72,54 @@ def draw(rehearsal: Rehearsal, summary: str) -> str:
     highest = max(one.rate(one.answered.total()) for one in bins)
     ticks = find_ticks(0, highest, max(2, int(bottom - top) // TICK_HEIGHT))
     y = Scale(0, ticks[-1], bottom, top)
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(summary)}">']
+    parts: list[Html] = []
     for tick in ticks:
+        at = f"{y(tick):.1f}"
         parts += [
-            f'<path class="grid" d="M{x.start} {y(tick):.1f}H{x.end}"/>',
-            f'<text class="left" x="{x.start - 6}" y="{y(tick):.1f}">{tell_number(tick)}</text>',
+            element("path", class_="grid", d=f"M{x.start} {at}H{x.end}"),
+            element("text", tell_number(tick), class_="left", x=x.start - 6, y=at),
         ]
     parts += _draw_times(length, rehearsal.minute, x, bottom)
     parts += _draw_failures(bins, x, y)
     for style, version in (("c0 d0", rehearsal.old), ("c1 d1", rehearsal.new)):
         places = [f"{x(b.middle):.1f} {y(b.rate(b.answered[version])):.1f}" for b in bins]
-        parts.append(f'<path class="line {style}" d="M{"L".join(places)}"/>')
+        parts.append(element("path", class_=f"line {style}", d=f"M{'L'.join(places)}"))
     for number, (mark, row) in enumerate(zip(marks, rows, strict=True), 1):
         middle = MARK / 2 + MARK * row
         parts += [
-            f'<path class="mark" d="M{mark:.1f} {middle + MARK / 2:.1f}V{bottom}"/>',
-            f'<text class="mark" x="{mark:.1f}" y="{middle:.1f}">{number}</text>',
+            element("path", class_="mark", d=f"M{mark:.1f} {middle + MARK / 2:.1f}V{bottom}"),
+            element("text", str(number), class_="mark", x=f"{mark:.1f}", y=f"{middle:.1f}"),
         ]
     parts += _draw_tips(bins, (rehearsal.old, rehearsal.new), x, (top, bottom))
-    return "".join([*parts, "</svg>"])
+    return element("svg", parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=summary)
 
 
-def _draw_times(length: float, minute: float, x: Scale, bottom: float) -> Iterator[str]:
+def _draw_times(length: float, minute: float, x: Scale, bottom: float) -> Iterator[Html]:
     """Label the time twice: in seconds here, and below in minutes of the clock."""
     for unit, name, dy in ((1.0, "s", 12), (minute, "min", 26)):
         for tick in find_ticks(0, length / unit, TICKS, whole=True):
             if tick * unit <= length:
-                at = f'x="{x(tick * unit):.1f}" y="{bottom + dy}"'
-                yield f'<text class="time" {at}>{tell_number(tick)} {name}</text>'
+                text, at = f"{tell_number(tick)} {name}", f"{x(tick * unit):.1f}"
+                yield element("text", text, class_="time", x=at, y=bottom + dy)
 
 
-def _draw_failures(bins: Sequence[Bin], x: Scale, y: Scale) -> Iterator[str]:
+def _draw_failures(bins: Sequence[Bin], x: Scale, y: Scale) -> Iterator[Html]:
     for one in bins:
         if failed := one.failed.total():
             left, right, top = x(one.begin), x(one.begin + one.width), y(one.rate(failed))
-            yield (
-                f'<rect class="failed" x="{left:.1f}" y="{top:.1f}" '
-                f'width="{right - left:.1f}" height="{y.start - top:.1f}"/>'
+            yield element(
+                "rect",
+                class_="failed",
+                x=f"{left:.1f}",
+                y=f"{top:.1f}",
+                width=f"{right - left:.1f}",
+                height=f"{y.start - top:.1f}",
             )
 
 
 def _draw_tips(
     bins: Sequence[Bin], versions: Sequence[str], x: Scale, ends: tuple[float, float]
-) -> Iterator[str]:
+) -> Iterator[Html]:
     """Lay a transparent band over each bin, which tells its numbers when it is pointed at."""
     top, bottom = ends
     for one in bins:
@@ -123,7 +128,12 @@ def _draw_tips(
             failed = f", {one.failed[version]} failed" if one.failed[version] else ""
             told.append(f"version {version}: {one.answered[version]} requests{failed}")
         left, right = x(one.begin), x(one.begin + one.width)
-        yield (
-            f'<rect class="tip" x="{left:.1f}" y="{top}" width="{right - left:.1f}" '
-            f'height="{bottom - top}"><title>{escape(chr(10).join(told))}</title></rect>'
+        yield element(
+            "rect",
+            element("title", "\n".join(told)),
+            class_="tip",
+            x=f"{left:.1f}",
+            y=top,
+            width=f"{right - left:.1f}",
+            height=bottom - top,
         )

@@ -3,7 +3,6 @@
 Each says what it will do before it asks; the result alone goes to standard output.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,11 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra.command import name_stack_in, retype
 from infra.options import Region, StackName
+from infra.terminal import Terminal, print_json, say
 
 if TYPE_CHECKING:
     from infra.deployment import Deployment
@@ -59,7 +58,7 @@ def status(
             now=datetime.now(UTC),
         )
     if as_json:
-        _print_json({"stack_status": deployment.status, **_status_dict(found)})
+        print_json({"stack_status": deployment.status, **_status_dict(found)})
     else:
         _show_status(found, deployment)
 
@@ -152,7 +151,7 @@ def rollback(
         )
         plan = plan_rollback(functions, codedeploy, target, to, datetime.now(UTC))
         if plan.is_done:
-            typer.echo(name_stack_in(plan.text), err=True)
+            say(name_stack_in(plan.text), error=True)
             seconds = 0.0
         else:
             confirm(_place(deployment, target, plan.text), yes=yes)
@@ -167,12 +166,12 @@ def rollback(
     if alias.transition:
         done = tell_transition(alias)
     if as_json:
-        _print_json({**result, "text": plan.text if plan.is_done else done, "advice": advice})
+        print_json({**result, "text": plan.text if plan.is_done else done, "advice": advice})
         return
     if not plan.is_done:
-        typer.echo(done)
+        say(done)
     if advice:
-        typer.echo(advice)
+        say(advice)
 
 
 def prune(
@@ -206,11 +205,11 @@ def prune(
             confirm(_place(deployment, target, text), yes=yes)
             delete(functions, target, plan)
     if as_json:
-        _print_json({**asdict(plan), "deleted": len(plan.versions)})
+        print_json({**asdict(plan), "deleted": len(plan.versions)})
     elif plan.versions:
-        typer.echo(f"Deleted {len(plan.versions)} versions and {len(plan.layers)} of layers.")
+        say(f"Deleted {len(plan.versions)} versions and {len(plan.layers)} of layers.")
     else:
-        typer.echo(f"No version is older than the newest {keep} and unused.{kept}")
+        say(f"No version is older than the newest {keep} and unused.{kept}")
 
 
 def deploy(  # noqa: PLR0913 each is an option of the command
@@ -259,7 +258,7 @@ def deploy(  # noqa: PLR0913 each is an option of the command
         levels = {finding.level for finding in findings}
         if Level.ERROR in levels:
             if as_json:
-                _print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
+                print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
             raise typer.Exit(1)
         if Level.WARNING in levels and yes and not force:
             again = retype("--force")
@@ -268,16 +267,14 @@ def deploy(  # noqa: PLR0913 each is an option of the command
             )
         confirm(job.text, yes=yes)
         try:
-            outcome = run.run(
-                job, lambda text: typer.echo(text, err=True), quiet=as_json, asks=not yes
-            )
+            outcome = run.run(job, lambda text: say(text, error=True), quiet=as_json, asks=not yes)
         except KeyboardInterrupt:
-            typer.echo(f"\nA release that has begun goes on: {run.HINT}.", err=True)
+            say("", f"A release that has begun goes on: {run.HINT}.", error=True)
             raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        _print_json({**asdict(outcome), "findings": [asdict(one) for one in findings]})
+        print_json({**asdict(outcome), "findings": [asdict(one) for one in findings]})
     else:
-        typer.echo(_tell_outcome(outcome))
+        say(_tell_outcome(outcome))
     raise typer.Exit(ROLLED_BACK if outcome.result == "rolled back" else 0)
 
 
@@ -323,7 +320,7 @@ def _move(
     shares = ", ".join(f"{one} has {100 * share:g} %" for one, share in alias.shares.items())
     text = f"Of the traffic, version {shares}." if plan.move else plan.text
     if as_json:
-        _print_json(
+        print_json(
             {
                 "version": alias.version,
                 "shares": dict(alias.shares),
@@ -333,13 +330,9 @@ def _move(
             }
         )
         return
-    typer.echo(text)
+    say(text)
     if advice:
-        typer.echo(advice)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
+        say(advice)
 
 
 def _status_dict(found: "Status") -> dict[str, Any]:
@@ -359,7 +352,7 @@ def _status_dict(found: "Status") -> dict[str, Any]:
 def _show_status(found: "Status", deployment: "Deployment") -> None:
     """Print a table of the versions, and what else a person should know."""
     target = found.target
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(
         f"{target.alias} of {target.function}, stack {target.stack} ({deployment.status}) in "
         f"{deployment.session.region_name}, last {found.minutes} min",
@@ -422,7 +415,7 @@ def _tell_rest(found: "Status") -> Iterator[str]:
 
 def _show_findings(findings: "list[Finding]") -> None:
     styles = {"error": "red", "warning": "yellow", "note": ""}
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = Terminal(stderr=True)
     for one in findings:
         console.print(
             f"{one.level.capitalize()}: {one.text}",

@@ -6,6 +6,7 @@ import typer
 
 from infra.command import retype
 from infra.release.errors import ReleaseError
+from infra.terminal import say
 
 
 def confirm(text: str, *, yes: bool) -> None:
@@ -13,15 +14,16 @@ def confirm(text: str, *, yes: bool) -> None:
 
     Raises ReleaseError where nobody could answer. Standard output is left to the result.
     """
-    typer.echo(text, err=True)
+    say(text, error=True)
     if yes:
         return
     if not has_terminal():
         again = retype("--yes")
         raise ReleaseError(f"there is no terminal to confirm on: `{again}` does it without asking")
-    typer.echo("Go on? [y/N]: ", nl=False, err=True)  # click's own prompt puts a blank on stdout
+    sys.stderr.write("Go on? [y/N]: ")  # click's own prompt puts a blank on stdout
+    sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        typer.echo("Nothing was changed.", err=True)
+        say("Nothing was changed.", error=True)
         raise typer.Exit(1)
 
 

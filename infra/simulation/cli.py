@@ -1,6 +1,5 @@
 """`infra simulate`: parsing and printing only."""
 
-import json as json_format
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.options import Page
+from infra.terminal import Terminal, print_json, say
 
 if TYPE_CHECKING:
     from infra.simulation.outcome import Outcome
@@ -98,21 +98,18 @@ def simulate(  # noqa: PLR0913 each is an option of the command
     output.write_text(make_page(traffic, service, courses, advice), "utf-8")
     if json:
         told = {name: asdict(outcome) for name, outcome in outcomes.items()}
-        typer.echo(
-            json_format.dumps(
-                {"service": asdict(service), "outcomes": told, "advice": advice}, indent=2
-            )
-        )
+        print_json({"service": asdict(service), "outcomes": told, "advice": advice})
         return
     origin = "measured on this machine" if measured else "assumed; make bench measures them"
     origin = "as given" if warm_ms and cold_ms else origin
-    typer.echo(
+    say(
         f"{traffic.name}: {_tell_requests(traffic.rates.sum())}, up to "
         f"{traffic.rates.max():,.0f} a second; warm {service.warm_ms:.1f} ms, cold start "
-        f"{service.cold_ms:,.0f} ms more ({origin})\n"
+        f"{service.cold_ms:,.0f} ms more ({origin})",
+        "",
     )
     _print_table(outcomes)
-    typer.echo("\n" + "\n".join(f"- {line}" for line in advice) + f"\n\nWrote {output}")
+    say("", *(f"- {line}" for line in advice), "", f"Wrote {output}")
 
 
 def _tell_requests(count: float) -> str:
@@ -121,7 +118,6 @@ def _tell_requests(count: float) -> str:
 
 def _print_table(outcomes: "dict[str, Outcome]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", *outcomes, box=box.SIMPLE_HEAD)
@@ -148,4 +144,4 @@ def _print_table(outcomes: "dict[str, Outcome]") -> None:
     }
     for label, tell in rows.items():
         table.add_row(label, *(tell(outcome) for outcome in outcomes.values()))
-    Console(highlight=False).print(table)
+    Terminal().print(table)

@@ -112,3 +112,10 @@ def test_widgets_have_places_only_if_the_body_sets_them() -> None:
 def test_says_what_it_cannot_show(text: str, message: str) -> None:
     with pytest.raises(DashboardError, match=message):
         read_widgets(text)
+
+
+@pytest.mark.parametrize("key", ["x", "y", "width", "height"])
+@pytest.mark.parametrize("value", ['6"><script>', 1.5, True, None, [6]])
+def test_places_are_whole_numbers(key: str, value: Any) -> None:
+    with pytest.raises(DashboardError, match=f"widget 'T': {key} is not a whole number"):
+        read_widgets(body(**{key: value, "properties": {"title": "T", "metrics": []}}))

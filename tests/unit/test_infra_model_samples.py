@@ -1,5 +1,6 @@
 """Samples of a model's inputs: from a file, or made up."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.model import sample_file
 from infra.model.errors import ModelError
-from infra.model.sample_file import read_samples
 from infra.model.samples import Samples, find_texts, make_up
+
+read_samples = inspect.unwrap(sample_file.read_samples)  # in this process, which is faster
 
 TABLE = [{"name": "X", "datatype": "FP32", "shape": [-1, 2]}]
 COLUMNS = [
@@ -28,7 +31,8 @@ def read(
     folder: Path, name: str, text: str, inputs: list[Any], features: list[str] | None = None
 ) -> Samples:
     (folder / name).write_text(text)
-    return read_samples(folder / name, inputs, features or [])
+    samples: Samples = read_samples(folder / name, inputs, features or [])
+    return samples
 
 
 def lists(samples: Samples) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """values.py: from the graph alone, and never against a value that the model takes."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from itertools import pairwise, product
@@ -388,7 +389,7 @@ TEXTS = ["a", "b", "", "A", "\u00e4"]
 def describe(model: ModelProto, folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    found = read_graph(path)
+    found = inspect.unwrap(read_graph)(path)  # here a process for each would be too many
     assert not found.problems
     return {one["name"]: one for one in found.inputs}
 
@@ -574,7 +575,7 @@ def doubled(times: int) -> ModelProto:
             id="a constant of other lengths than it says",
         ),
         pytest.param(
-            graph(node("Gather", ["table", "x"], ["y"]), shape=[None, 2**62]),
+            graph(node("Gather", ["table", "x"], ["y"]), shape=[None, 2**30]),
             ALL,
             id="columns beyond memory",
         ),

@@ -1,0 +1,219 @@
+"""Reads strangers' files in a process of its own, with limits of time and memory.
+
+A model or a sample file may hang, fill the memory or crash native code. Here that ends a process
+which has nothing but the file, and the caller gets a ModelError in words.
+
+What the process answers is decoded as the type that the function returns, never unpickled: code
+that took the process over would have the user's rights already, but none inside the caller.
+"""
+
+import functools
+import importlib
+import inspect
+import math
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, get_type_hints
+
+import msgspec
+import numpy as np
+
+from infra.model.errors import AnswerError, ModelError, SlowError, WishError
+
+MB = 2**20
+# An MB of CSV with one digit a cell takes 1.1 s and 70 MB, of an ONNX file's nodes 0.4 s and
+# 60 MB, of its weights 0.01 s and 5 MB. Python and onnx alone take 0.3 s and 110 MB.
+SECONDS, SECONDS_PER_MB, MOST_SECONDS = 20, 6, 600
+MEMORY_MB, MEMORY_PER_MB = 1024, 100
+MEMORY_SHARE = 0.75  # of what the machine has left
+MEMINFO = Path("/proc/meminfo")
+FAILED = 3  # exit status: the answer is a Failure
+KINDS = {kind.__name__: kind for kind in (ModelError, WishError, AnswerError, SlowError)}
+
+
+class Failure(msgspec.Struct):
+    """How a ModelError travels: `kind` is the name of its class."""
+
+    kind: str
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take before it is ended."""
+
+    seconds: float
+    memory_mb: int
+    file_mb: int = 0  # that it may write
+
+    def impose(self, pid: int) -> None:
+        """Limit a process that has just begun.
+
+        The clock is the caller's to watch; the processor's time ends what outlives the caller.
+        """
+        for kind, most in (
+            (resource.RLIMIT_AS, self.memory_mb * MB),
+            (resource.RLIMIT_CPU, math.ceil(self.seconds) + 1),
+            (resource.RLIMIT_FSIZE, self.file_mb * MB),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            hard = resource.prlimit(pid, kind)[1]  # nobody may raise it
+            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(pid, kind, (least, least))
+
+
+def isolated[**P, R](
+    function: Callable[Concatenate[Path, P], R],
+) -> Callable[Concatenate[Path, P], R]:
+    """Let a function read the file that its first argument names in a process of its own.
+
+    It must be a module's, and its arguments and result plain data, dataclasses, paths and arrays.
+    The result raises ModelError for what the function raises, and for whatever ends the process.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def isolate(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        arguments = signature.bind(path, *args, **kwargs).arguments
+        status, answer = _ask(function, arguments, path.name, choose_limits(path))
+        try:
+            if status == FAILED:
+                failure: Failure = _decode(answer, Failure)
+                raise KINDS.get(failure.kind, ModelError)(*failure.problems)
+            result: R = _decode(answer, get_type_hints(function)["return"])
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"{path.name} cannot be read: its reader gave no answer") from error
+        return result
+
+    return isolate
+
+
+def choose_limits(path: Path) -> Limits:
+    """Return the limits for reading a file; raise ModelError if it is no plain one."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):  # a pipe or a device may never end
+        raise ModelError(f"{path} cannot be read: it is not a plain file")
+    size = found.st_size / MB
+    memory_mb = min(MEMORY_MB + MEMORY_PER_MB * size, spare_memory_mb())
+    seconds = min(SECONDS + SECONDS_PER_MB * size, MOST_SECONDS)
+    return Limits(seconds, int(memory_mb))
+
+
+def spare_memory_mb() -> int:
+    """Return how much memory a process may take without harm to the machine."""
+    [available] = [
+        int(line.split()[1])  # kB
+        for line in MEMINFO.read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    ]
+    return int(available / 1024 * MEMORY_SHARE)
+
+
+def _ask(
+    function: Callable[..., Any], arguments: Mapping[str, Any], name: str, limits: Limits
+) -> tuple[int, bytes]:
+    """Run the function and return FAILED or 0, and the encoded Failure or result."""
+    # -B: it writes nothing; -P: the folder that the user is in is not for import.
+    # It inherits no descriptor but the pipes, and stays where Ctrl-C reaches it.
+    process = subprocess.Popen(
+        [sys.executable, "-B", "-P", "-m", __name__, function.__module__, function.__name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread reserves memory
+    )
+    with process:
+        try:
+            limits.impose(process.pid)
+            answer, _ = process.communicate(_encode(arguments), limits.seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(
+                f"{name} cannot be read: it takes longer than {limits.seconds:.0f} s"
+            ) from error
+        finally:
+            process.kill()
+    if process.returncode not in {0, FAILED}:
+        raise ModelError(f"{name} cannot be read: {_tell_end(process.returncode)}")
+    return process.returncode, answer
+
+
+def _tell_end(status: int) -> str:
+    if status > 0:
+        return f"its reader ended with exit status {status}"
+    return f"its reader crashed (signal: {signal.strsignal(-status)})"
+
+
+def _encode(value: Any) -> bytes:
+    return msgspec.msgpack.encode(value, enc_hook=_flatten)
+
+
+def _decode(data: bytes, kind: Any) -> Any:
+    return msgspec.msgpack.decode(data, type=kind, dec_hook=_restore)
+
+
+def _flatten(value: Any) -> Any:
+    match value:
+        case Path():
+            return os.fsencode(value)
+        case np.ndarray():
+            data = list(value.flat) if value.dtype.hasobject else value.tobytes()
+            return value.dtype.name, value.shape, data
+        case str():  # of a kind of its own
+            return str(value)
+    raise TypeError(f"{type(value)} does not travel between processes")
+
+
+def _restore(kind: Any, value: Any) -> Any:
+    if kind is Path:
+        return Path(os.fsdecode(value))
+    name, shape, data = value
+    dtype = np.dtype(name)
+    flat = np.array(data, dtype) if dtype.hasobject else np.frombuffer(data, dtype)
+    return flat.reshape(shape)
+
+
+def _answer(module: str, name: str, data: bytes) -> tuple[int, bytes]:
+    """Run a function in this process; return the exit status, and its result or Failure."""
+    function = inspect.unwrap(getattr(importlib.import_module(module), name))
+    hints = get_type_hints(function)
+    arguments = msgspec.msgpack.decode(data, type=dict[str, msgspec.Raw])
+    values = {key: _decode(value, hints[key]) for key, value in arguments.items()}
+    file = next(iter(values.values())).name
+    try:
+        return 0, _encode(function(**values))
+    except ModelError as error:
+        failure = Failure(type(error).__name__, list(error.problems))
+    except MemoryError:
+        most = resource.getrlimit(resource.RLIMIT_AS)[0] // MB
+        failure = _fail(f"{file} cannot be read: it takes more than {most} MB of memory")
+    except Exception as error:  # whatever a file can provoke in the libraries that read it
+        failure = _fail(f"{file} cannot be read: {type(error).__name__}: {error}")
+    return FAILED, _encode(failure)
+
+
+def _fail(problem: str) -> Failure:
+    return Failure(ModelError.__name__, list(ModelError(problem).problems))
+
+
+def _main() -> None:
+    """Answer on what was standard output, to which native code may then print no more."""
+    with os.fdopen(os.dup(1), "wb") as output, Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        module, name = sys.argv[1:]
+        status, data = _answer(module, name, sys.stdin.buffer.read())
+        output.write(data)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    _main()

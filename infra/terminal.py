@@ -1,0 +1,54 @@
+r"""The one place where `infra` prints: whatever a text holds, it is shown and never obeyed.
+
+Names come out of strangers' models and files, messages out of onnxruntime, lines out of logs. What
+could steer a terminal, turn text around or forge a line is written as JSON writes it: \u001b.
+"""
+
+import json
+import unicodedata
+from typing import Any
+
+import typer
+from rich.console import Console, RenderableType  # noqa: TID251 this is the place
+from rich.status import Status
+from rich.text import Text  # noqa: TID251 this is the place
+
+
+class Terminal(Console):
+    """A console without markup; each string that is printed is one line."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string, as everything does that is printed or in a table."""
+        return super().render_str(escape(text), **options | {"markup": False, "emoji": False})
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        """Show what is being done, for as long as it is."""
+        return super().status(
+            self.render_str(status) if isinstance(status, str) else status, **options
+        )
+
+
+def escape(text: str) -> str:
+    """Replace control, format and unassigned characters, surrogates and separators of lines."""
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(char: str) -> str:
+    category = unicodedata.category(char)
+    if char == "\t" or (category[0] != "C" and category not in {"Zl", "Zp"}):
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Print lines as they are, to standard output or to that of errors."""
+    typer.echo("\n".join(map(escape, lines)), err=error)  # noqa: TID251 this is the place
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for a program; it stays the same value when it is escaped."""
+    say(*json.dumps(value, indent=2, default=str).split("\n"))
