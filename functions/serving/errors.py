@@ -6,7 +6,7 @@ NAMED = 10  # of the names that are known, in one message
 
 
 class ServingError(Exception):
-    """Base of every error below; its message is written for the person who can mend it."""
+    """Base of every error below; its message is written for the person who can fix it."""
 
 
 class ManifestError(ServingError):

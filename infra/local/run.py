@@ -89,7 +89,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                         local = await exits.enter_async_context(serving)
                     except FunctionError as error:
                         advice = (
-                            " (after an interrupted build, `make clean` mends it)"
+                            " (after an interrupted build, `make clean` repairs it)"
                             if error.kind == "Runtime.ImportModuleError"
                             else ""
                         )

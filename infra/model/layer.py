@@ -70,10 +70,10 @@ def read_contract(directory: Path) -> Contract:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ModelError(f"{path} is not JSON: mend it or move it away") from error
+        raise ModelError(f"{path} is not JSON: fix it or move it away") from error
     files = contract.get("files") if isinstance(contract, dict) else None
     if not isinstance(files, dict) or not all(map(is_inside, files)):
-        raise ModelError(f"{path} does not list its model's files: mend it or move it away")
+        raise ModelError(f"{path} does not list its model's files: fix it or move it away")
     return {"name": "", "version": "", **contract}
 
 

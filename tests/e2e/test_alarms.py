@@ -240,7 +240,7 @@ async def test_a_model_that_raises(service: Service) -> None:
     assert service.ringing() == {"ReleaseServerErrorsAlarm", "ErrorRateAlarm"}
     # A release that comes now is not blamed for it
     assert service.ringing("99") == {"ErrorRateAlarm"}
-    # Once it is mended the alarms stop
+    # Once it is fixed the alarms stop
     await service.each_minute(15, service.infer)
     assert service.ringing() == set()
 

@@ -504,7 +504,7 @@ async def test_a_person_can_stop_a_deployment(local: LocalStack, build: Path) ->
 
 
 async def test_another_build_does_not_bar_the_way_back(local: LocalStack, build: Path) -> None:
-    # GIVEN a canary in flight, and somebody who builds what is to mend it
+    # GIVEN a canary in flight, and somebody who builds the fix
     rebuild(build)
     slow = {"DeploymentType": "Canary10Percent30Minutes"}
     releasing = await begin(local, build, "shifted", **slow)

@@ -101,7 +101,7 @@ def test_what_stands_is_the_same_before_and_after_the_transform(
     assert costs == price_standing_month(parse())
     assert costs["alarms"] > 0
     # AND README has it
-    [told] = re.findall(r"(\d+) USD a month stand", (ROOT / "README.md").read_text("utf-8"))
+    [told] = re.findall(r"(\d+) USD a month are due", (ROOT / "README.md").read_text("utf-8"))
     assert int(told) == round(sum(costs.values()) - costs["traces, up to"])
 
 
