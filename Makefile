@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8000
 
 # Recipes read these from the environment: there nothing in them is run, by make or by the shell.
-GIVEN := PORT MODEL SAMPLES ENV CHART QUICK PEERS
+GIVEN := PORT MODEL SAMPLES TARGET ENV CHART QUICK PEERS
 $(foreach name,$(GIVEN),$(if $(filter-out undefined,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 MAKEOVERRIDES := # nor by the make that `sam build` starts
@@ -29,8 +29,8 @@ help: ## List the commands
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
 	@exec infra run "--port=$$PORT" $${MODEL:+"--model=$$MODEL"}
 
-rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv)
-	@exec infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} -- "$${MODEL:-layers/model/model.onnx}"
+rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv, TARGET=column)
+	@exec infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} $${TARGET:+"--target=$$TARGET"} -- "$${MODEL:-layers/model/model.onnx}"
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1

@@ -230,7 +230,7 @@ def _decode(
         raise LimitError(f"body: more than {MOST_OBJECTS} objects")
     request: InferRequest = decode(text, InferRequest, "body")
     if len(text) > MOST_BESIDES and len(text) > MOST_BESIDES + sum(map(len, _data(request))):
-        raise LimitError(f"body: more than {MOST_BESIDES} bytes beside the tensors' data")
+        raise LimitError(f"body: more than {MOST_BESIDES} bytes apart from the tensors' data")
     keys = _count_keys(request)
     values = 2 * keys["datatype"] + keys["id"] + len(request.outputs or ())  # that are strings
     if quotes != 2 * (sum(keys.values()) + values):  # there is room for more keys

@@ -19,7 +19,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
 
     statusCode: int  # noqa: N815 the format's own name
     body: str = ""
-    isBase64Encoded: bool = False  # noqa: N815 likewise
+    isBase64Encoded: bool = False  # noqa: N815 the format's own name
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class Histogram(_Strict, frozen=True):
 class Feature(_Strict, frozen=True):
     """One column of a two-dimensional input.
 
-    The range is where nearly all training values were: no limit, and no single row's values.
+    The range is where nearly all training values were, and no limit.
     """
 
     name: Label

@@ -47,4 +47,4 @@ def answer_account() -> None:
     ):
         url_paths[name + path] = LambdaResponse.dispatch
     LambdaResponse.get_account_settings = _get_account_settings  # type: ignore[attr-defined]  # moto lacks it
-    LambdaResponse.get_provisioned_concurrency_config = _get_provisioned_concurrency_config  # type: ignore[attr-defined]  # likewise
+    LambdaResponse.get_provisioned_concurrency_config = _get_provisioned_concurrency_config  # type: ignore[attr-defined]  # moto lacks it

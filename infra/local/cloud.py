@@ -136,8 +136,8 @@ def _get_metric_statistics(response: CloudWatchResponse) -> ActionResult:
 
 
 CloudWatchResponse.get_metric_statistics = _get_metric_statistics  # type: ignore[method-assign,assignment]  # moto has no setting for it
-CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # likewise
-cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # likewise
+CloudWatchBackend.get_metric_data = get_metric_data  # type: ignore[method-assign,assignment]  # moto has no setting for it
+cloudwatch.Statistics = Percentiles  # type: ignore[misc]  # moto has no setting for it
 answer_account()
 # moto's PutMetricAlarm takes the rule of a composite alarm, but no action leads there.
 CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # type: ignore[attr-defined]  # as said

@@ -126,11 +126,11 @@ def describe_values(values: Array) -> dict[str, Any]:
 def _find_ends(numbers: Array, least: int) -> tuple[float, float]:
     """Return the range of sorted numbers, rounded outwards to two digits of its width.
 
-    At each end `least` rows are at or beyond it. A range of few rows holds all of them and is
-    rounded to one digit.
+    At each end `least` rows are at or beyond it; of few rows a tenth, and the range is rounded to
+    one digit. Ten rows or fewer are all in it: to leave one out would leave too little.
     """
     is_few = len(numbers) < FEW
-    beyond = 0 if is_few else least - 1
+    beyond = min(least - 1, (len(numbers) - 1) // 10)
     low, high = numbers[beyond].item(), numbers[-1 - beyond].item()
     if low == high and len(numbers) >= LEAST_ROWS:  # a value that many share is nobody's own
         return low, high

@@ -99,8 +99,10 @@ async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and mo
     figures = new.figures(np.ones(new.rows))
     found = {figure: value for figure, value in figures.items() if np.isfinite(value)}
     quality = Quality(labelled.target, new.rows, found)
-    if incumbent.contract.get("name") != contract["name"]:
-        return quality
+    name = incumbent.contract.get("name")
+    if name != contract["name"]:
+        reason = f"the layer holds {name}: to compare with it, add --name {name}" if name else ""
+        return replace(quality, reason=reason)
     quality = replace(quality, old_version=incumbent.contract["version"])
     try:
         old = await _predict_incumbent(bench, labelled, incumbent)

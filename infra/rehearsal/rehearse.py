@@ -1,4 +1,4 @@
-"""The rehearsal itself: a local run on a faster clock, a load, and a release in the midst of it."""
+"""The rehearsal itself: a local run on a faster clock, a load, and a release during it."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A deploy: SAM or, on the local run, CloudFormation itself; then what became of the release."""
+"""A deploy: SAM or, on the local run, CloudFormation itself; then how the release ended."""
 
 import json
 import subprocess

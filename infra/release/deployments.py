@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 RUNNING = ("Created", "Queued", "InProgress", "Baking", "Ready")
+ROLLBACKS = {"codeDeployRollback", "CloudFormationRollback"}  # who creates one
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class CodeDeployment:
     target: str | None
     reason: str
     problem: str = ""
+    triggered_by: str = ""  # the deployment that this one takes back
 
     @property
     def subject(self) -> str:
@@ -46,7 +48,7 @@ class CodeDeployment:
     @property
     def is_rollback(self) -> bool:
         """Tell whether it takes a release back; what it replaces is the bad version."""
-        return self.creator in {"codeDeployRollback", "CloudFormationRollback"}
+        return bool(self.triggered_by) or self.creator in ROLLBACKS
 
     @property
     def was_taken_back(self) -> bool:
@@ -120,4 +122,5 @@ def _read(info: Any) -> CodeDeployment:
         target=target,
         reason=next((message for message in messages if message), ""),
         problem=problem,
+        triggered_by=info.get("rollbackInfo", {}).get("rollbackTriggeringDeploymentId", ""),
     )

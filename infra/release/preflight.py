@@ -171,31 +171,40 @@ def inspect_quota(functions: "LambdaClient", parameters: Mapping[str, str]) -> I
         text = f"Lambda's quota of this account is unknown: {error}"
         yield Finding(Level.NOTE, text)
         return
-    quota = limits["UnreservedConcurrentExecutions"]
-    yield from judge_quota(quota, functions.meta.region_name, parameters)
+    yield from judge_quota(
+        limits["ConcurrentExecutions"],
+        limits["UnreservedConcurrentExecutions"],
+        functions.meta.region_name,
+        parameters,
+    )
 
 
-def judge_quota(quota: int, region: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield the parameters that ask for more than `quota` executions at a time give.
+def judge_quota(
+    quota: int, free: int, region: str, parameters: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield the parameters that ask for more executions at a time than an account has free.
+
+    `quota` is the account's total, `free` what no other function has reserved of it.
 
     Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: an account has 1,000, a
     new one fewer, and for each of them ten requests a second.
     """
-    at_once = f"runs {quota} requests at a time"
-    rate = f"takes {quota * RATE_PER_EXECUTION} requests a second"
-    for key, limit, most in (
-        ("MaxConcurrency", quota, at_once),
-        ("ThrottleRate", quota * RATE_PER_EXECUTION, rate),
-        ("ThrottleBurst", quota, at_once),
+    at_once = f"runs {free} requests at a time"
+    rate = f"takes {free * RATE_PER_EXECUTION} requests a second"
+    for key, each, most in (
+        ("MaxConcurrency", 1, at_once),
+        ("ThrottleRate", RATE_PER_EXECUTION, rate),
+        ("ThrottleBurst", 1, at_once),
     ):
-        wanted = _read_number(parameters.get(key, ""))
+        wanted, limit = _read_number(parameters.get(key, "")), free * each
         if wanted and wanted > limit:
+            desired = quota - free + math.ceil(wanted / each)
             yield Finding(
                 Level.WARNING,
-                f"{key} is {wanted:g}, and of this account Lambda {most} in {region}: set "
+                f"{key} is {wanted:g}, but Lambda {most} for this account in {region}: set "
                 f"{key}={limit}; or ask for more: `aws service-quotas "
                 f"request-service-quota-increase --service-code lambda --quota-code {QUOTA_CODE} "
-                f"--desired-value {math.ceil(quota * wanted / limit)} --region {region}`",
+                f"--desired-value {desired} --region {region}`",
             )
 
 

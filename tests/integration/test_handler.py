@@ -219,7 +219,7 @@ def test_an_error_says_what_is_wrong_and_where(
 
 ROWS_ERROR = "at most 10000 rows a request"
 KEYS_ERROR = "Expected each key once in an object"
-REST_ERROR = "more than 1048576 bytes beside the tensors' data"
+REST_ERROR = "more than 1048576 bytes apart from the tensors' data"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def make(checkout: Path, *arguments: str) -> list[list[str]]:
             "SAMPLES",
             ["infra", "rehearse", "--samples={}", "--", "layers/model/model.onnx"],
         ),
+        (
+            "rehearse",
+            "TARGET",
+            ["infra", "rehearse", "--target={}", "--", "layers/model/model.onnx"],
+        ),
         ("deploy", "ENV", ["infra", "deploy", "--env={}"]),
         ("bench", "CHART", ["python", "-m", "tests.benchmarks", "--chart={}"]),
         ("bench", "QUICK", ["python", "-m", "tests.benchmarks", "--quick"]),

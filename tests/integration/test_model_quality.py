@@ -158,6 +158,17 @@ async def test_a_model_of_other_columns_is_not_compared(customers: Path, tmp_pat
     assert "'mean_spend'" in added.quality.reason
 
 
+async def test_a_model_of_another_name_is_not_compared_and_that_is_said(
+    customers: Path, tmp_path: Path
+) -> None:
+    added = await package(LAYER / "model.onnx", customers, tmp_path, name="next")
+    assert added.quality
+    assert not added.quality.changes
+    assert added.quality.reason == (
+        "the layer holds purchase-propensity: to compare with it, add --name purchase-propensity"
+    )
+
+
 async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Path) -> None:
     source = LAYER / "model.onnx"
     with pytest.raises(WishError, match="--target 'bought' is a column of the samples: give"):

@@ -812,12 +812,12 @@ def serve_on_arm(template: Template) -> None:
     template["Conditions"]["IsArm"]["Fn::Equals"][0] = "arm64"
 
 
-@pytest.mark.parametrize(("change", "usd"), [(None, 1.92), (serve_on_arm, 1.78)])
+@pytest.mark.parametrize(("change", "usd"), [(None, 2.86), (serve_on_arm, 2.72)])
 def test_cost_is_that_of_the_price_list(
     expand: Callable[..., Template], change: Change | None, usd: float
 ) -> None:
-    # GIVEN a million requests of 25 ms and one row; Lambda 0.20 USD and the HTTP API 1.00 USD for
-    # a million requests, 0.0000166667 USD (arm64: 0.0000133334) for a second of a GB
+    # GIVEN a million requests of 25 ms and one row; Lambda 0.20 USD, the HTTP API 1.00, logs 0.69
+    # and X-Ray 0.25 for a million requests, 0.0000166667 (arm64: 0.0000133334) for a second of a GB
     widget = read_widgets(expand(change))["USD for a million predictions"]["properties"]
     expressions = {"cost": widget["metrics"][0][0]["expression"]}
     metrics = {"ms": {NOON: 25e6}, "requests": {NOON: 1e6}, "rows": {NOON: 1e6}}

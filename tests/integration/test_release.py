@@ -657,7 +657,7 @@ def test_the_preflight_knows_the_accounts_quota(sam: Sam, monkeypatch: pytest.Mo
     )
     result = infra(*DEPLOY)
     # THEN it asks, whether there is a stack or not
-    assert "Warning: MaxConcurrency is 50, and of this account Lambda runs 10 req" in result.stderr
+    assert "Warning: MaxConcurrency is 50, but Lambda runs 10 req" in result.stderr
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
     assert "set MaxConcurrency=10" in result.stderr
     assert sam.calls == []

@@ -90,19 +90,19 @@ SET = {"MaxConcurrency": "1000", "ThrottleRate": "100", "ThrottleBurst": "200", 
 
 
 def test_parameters_that_fit_the_quota_are_fine() -> None:
-    assert not list(judge_quota(1000, "eu-west-1", SET))
-    assert not list(judge_quota(10, "eu-west-1", {"Other": "9999", "ThrottleRate": "many"}))
+    assert not list(judge_quota(1000, 1000, "eu-west-1", SET))
+    assert not list(judge_quota(10, 10, "eu-west-1", {"Other": "9999", "ThrottleRate": "many"}))
 
 
 def test_parameters_that_do_not_fit_the_quota_are_told_with_the_number_to_set() -> None:
     # GIVEN a new account
     wanted = SET | {"ThrottleRate": "101"}
-    findings = list(judge_quota(10, "eu-west-1", wanted))
+    findings = list(judge_quota(10, 10, "eu-west-1", wanted))
     # THEN 10 executions at a time take 100 requests a second
     assert {finding.level for finding in findings} == {Level.WARNING}
     texts = [finding.text.partition("; or ask for more: ") for finding in findings]
-    at_once = "and of this account Lambda runs 10 requests at a time in eu-west-1"
-    rate = "and of this account Lambda takes 100 requests a second in eu-west-1"
+    at_once = "but Lambda runs 10 requests at a time for this account in eu-west-1"
+    rate = "but Lambda takes 100 requests a second for this account in eu-west-1"
     assert [text for text, _, _ in texts] == [
         f"MaxConcurrency is 1000, {at_once}: set MaxConcurrency=10",
         f"ThrottleRate is 101, {rate}: set ThrottleRate=100",
@@ -110,6 +110,17 @@ def test_parameters_that_do_not_fit_the_quota_are_told_with_the_number_to_set() 
     ]
     asked = [re.findall(r"--desired-value (\d+) ", command) for _, _, command in texts]
     assert asked == [["1000"], ["11"], ["200"]]
+
+
+@pytest.mark.parametrize(
+    ("free", "desired"), [(100, ["1900", "1100"]), (0, ["2000", "1010", "1200"])]
+)
+def test_what_other_functions_have_reserved_is_asked_for_on_top(
+    free: int, desired: list[str]
+) -> None:
+    findings = judge_quota(1000, free, "eu-west-1", SET)
+    asked = [re.findall(r"--desired-value (\d+) ", finding.text) for finding in findings]
+    assert asked == [[one] for one in desired]
 
 
 @pytest.mark.parametrize(
