@@ -18,6 +18,7 @@ from serving.tensors import Array
 
 USUAL = 0.1  # share of answers that may change without a person looking, whatever is allowed
 FEWEST = 10  # rows that show how far numbers spread
+RARE = 0.05  # share of all labels but the commonest, up to which labels alone say little
 PSI_ROWS, PSI_SHIFT = 1000, 0.5
 SUM = 0.05  # by which the probabilities of a row may add up to other than 1
 
@@ -46,8 +47,9 @@ class Comparison(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """How much one output differs.
 
-    `flips` is the share of labels that are others, None where there is none. Of numbers, `moves` is
-    the share that moved far (`find_others`), `mean` and `largest` are absolute differences, and
+    `flips` is the share of labels that are others, None where there is none, and `is_rare` tells
+    whether nearly all of the old ones were the same. Of numbers, `moves` is the share that moved
+    far (`find_others`), `mean` and `largest` are absolute differences, and
     `systematic` tells whether they moved as a whole (`is_systematic`). `psi` is the population
     stability index, None below PSI_ROWS rows: of so few, chance alone makes it large.
     """
@@ -57,6 +59,7 @@ class Change(Struct, frozen=True):
     rows: int
     limit: float
     flips: float | None = None
+    is_rare: bool = False
     moves: float | None = None
     mean: float | None = None
     largest: float | None = None
@@ -67,13 +70,14 @@ class Change(Struct, frozen=True):
     def colour(self) -> Literal["green", "amber", "red"]:
         """Red is more than allowed, amber what a person should look at.
 
-        What may not change is the label; numbers judge a version only where there is none.
+        What may not change is the label. Numbers judge a version where there is none, or where
+        nearly all are the same, as in fraud: scores then rank the rows, and labels hide it.
         """
-        judged = self.moves if self.flips is None else self.flips
-        is_judged = self.flips is not None or self.rows >= FEWEST
-        if is_judged and exceeds((judged or 0.0) * self.rows, self.rows, self.limit / 100):
-            return "red"
         most = max(self.flips or 0.0, self.moves or 0.0)
+        judged = most if self.flips is None or self.is_rare else self.flips
+        is_judged = self.flips is not None or self.rows >= FEWEST
+        if is_judged and exceeds(judged * self.rows, self.rows, self.limit / 100):
+            return "red"
         usual = min(self.limit / 100, USUAL)
         is_much = most > usual or exceeds(most * self.rows, self.rows, usual / 2)
         has_shifted = self.psi is not None and self.psi > PSI_SHIFT
@@ -92,7 +96,7 @@ class Change(Struct, frozen=True):
     def _tell(self) -> Iterator[str]:
         if self.flips is not None:
             yield f"{self._tell_share(self.flips, 'labels')} change"
-        elif self.moves is not None:
+        if self.moves is not None and (self.flips is None or self.is_rare):
             yield f"{self._tell_share(self.moves, 'numbers')} move far"
         if self.largest:
             yield f"numbers differ by {self.mean:.2g} on average, {self.largest:.2g} at most"
@@ -143,9 +147,16 @@ def _compare(comparison: Comparison, name: str) -> Change:
     elif name in comparison.classes or all(_are_probabilities(before) for before, _ in both):
         labels = _tabulate([(before.argmax(-1), now.argmax(-1)) for before, now in both])
         measured["flips"] = labels.share(labels.before != labels.now)
+        measured["is_rare"] = _is_rare(labels.before)
     if rows >= PSI_ROWS and table.before.size:
         measured["psi"] = find_psi(table.before, table.now)
     return Change(comparison.requests, name, rows, comparison.limit, **measured)
+
+
+def _is_rare(labels: Array) -> bool:
+    """Tell whether nearly all labels, of rows enough to tell, are the same."""
+    _, counts = np.unique(labels, return_counts=True)
+    return labels.size >= PSI_ROWS and bool(counts.max() >= (1 - RARE) * labels.size)
 
 
 def _read(answer: InferResponse, name: str, rows: int) -> Array:

@@ -134,6 +134,24 @@ def test_psi_is_told_of_many_rows_only() -> None:
     assert compare("BYTES", labels, labels).psi == 0
 
 
+def test_scores_of_a_rare_class_are_judged_where_labels_hide_them() -> None:
+    # GIVEN scores of fraud: the likelier class is the same in each of 1,000 rows
+    scores = RANDOM.beta(1, 20, 1000)
+    before = np.stack([1 - scores, scores], axis=1)
+    # WHEN they go to other customers
+    shuffled = compare("FP32", before, RANDOM.permutation(before))
+    # THEN no label changes, and yet it is refused
+    assert (shuffled.flips, shuffled.colour) == (0, "red")
+    assert "0 of 1,000 labels (0 %) change; " in shuffled.text
+    assert "numbers (" in shuffled.text
+    # AND scores that move as a retrain's do are fine
+    near = np.clip(scores * RANDOM.normal(1, 0.05, 1000), 0, 1)
+    assert compare("FP32", before, np.stack([1 - near, near], axis=1)).colour == "green"
+    # AND of two classes that are both frequent labels alone judge
+    even = RANDOM.uniform(0.3, 0.7, 1000)
+    assert not compare("FP32", np.stack([1 - even, even], axis=1), before).is_rare
+
+
 def test_an_answer_that_is_no_row_counts_as_one() -> None:
     # GIVEN one answer of many numbers, and a scalar
     image = RANDOM.integers(0, 2, (64, 64))
@@ -197,6 +215,7 @@ def test_json_has_numbers_colour_and_text() -> None:
         "rows": 2,
         "limit": 10,
         "flips": None,
+        "is_rare": False,
         "moves": 0,
         "mean": 0.125,
         "largest": 0.25,
