@@ -199,7 +199,7 @@ def read_stack(
         template = yaml_parse(body) if body else built
     except FileNotFoundError:
         raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
         folders = {(build / path).resolve() for _, _, path in list_paths(built)}

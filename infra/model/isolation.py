@@ -7,6 +7,8 @@ What the process answers is decoded as the type that the function returns, never
 that took the process over would have the user's rights already, but none inside the caller.
 """
 
+import asyncio
+import ctypes
 import functools
 import importlib
 import inspect
@@ -35,7 +37,11 @@ MEMORY_MB, MEMORY_PER_MB = 1024, 100
 MEMORY_SHARE = 0.75  # of what the machine has left
 MEMINFO = Path("/proc/meminfo")
 FAILED = 3  # exit status: the answer is a Failure
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>: the signal that this process gets when its parent dies
 KINDS = {kind.__name__: kind for kind in (ModelError, WishError, AnswerError, SlowError)}
+
+
+_readers: set[subprocess.Popen[bytes]] = set()
 
 
 class Failure(msgspec.Struct):
@@ -95,6 +101,19 @@ def isolated[**P, R](
     return isolate
 
 
+async def unblocked[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what reads strangers' files while the event loop goes on: signals are heard meanwhile.
+
+    A cancellation ends the processes that read.
+    """
+    try:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    except asyncio.CancelledError:
+        for process in tuple(_readers):
+            process.kill()
+        raise
+
+
 def choose_limits(path: Path) -> Limits:
     """Return the limits for reading a file; raise ModelError if it is no plain one."""
     try:
@@ -134,6 +153,7 @@ def _ask(
     )
     with process:
         try:
+            _readers.add(process)
             limits.impose(process.pid)
             answer, _ = process.communicate(_encode(arguments), limits.seconds)
         except subprocess.TimeoutExpired as error:
@@ -142,6 +162,7 @@ def _ask(
             ) from error
         finally:
             process.kill()
+            _readers.discard(process)
     if process.returncode not in {0, FAILED}:
         raise ModelError(f"{name} cannot be read: {_tell_end(process.returncode)}")
     return process.returncode, answer
@@ -197,7 +218,9 @@ def _answer(module: str, name: str, data: bytes) -> tuple[int, bytes]:
         most = resource.getrlimit(resource.RLIMIT_AS)[0] // MB
         failure = _fail(f"{file} cannot be read: it takes more than {most} MB of memory")
     except Exception as error:  # whatever a file can provoke in the libraries that read it
-        failure = _fail(f"{file} cannot be read: {type(error).__name__}: {error}")
+        # Not in its own words, which may quote a cell of the samples.
+        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        failure = _fail(f"{file} cannot be read: its reader failed ({reason})")
     return FAILED, _encode(failure)
 
 
@@ -207,6 +230,7 @@ def _fail(problem: str) -> Failure:
 
 def _main() -> None:
     """Answer on what was standard output, to which native code may then print no more."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with os.fdopen(os.dup(1), "wb") as output, Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         module, name = sys.argv[1:]

@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.local.errors import LocalRunError
 from infra.local.event import Request, Response, to_event, to_response
+from infra.local.processes import end, start
 from infra.local.serve import LocalStack
 from infra.local.versions import Call
 from infra.rehearsal.load import JSON
@@ -95,14 +96,17 @@ async def _ask(local: LocalStack, path: str, body: bytes, version: str) -> Respo
 
 
 async def _run(gate: Path, comparison: bytes) -> list[dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
+    process = await start(
         *(sys.executable, "-B", "-P", "-c", COMPARE),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(gate)},
     )
-    output, errors = await process.communicate(comparison)
+    try:
+        output, errors = await process.communicate(comparison)
+    finally:
+        await end(process)
     if process.returncode:
         lines = errors.decode(errors="replace").splitlines() or ["it gives no reason"]
         raise RehearsalError(f"the gate's code cannot compare the answers: {lines[-1]}")

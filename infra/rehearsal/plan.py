@@ -17,6 +17,7 @@ from infra.local.run import BUILD, alone, build_stack
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.evaluation import WorseError
+from infra.model.isolation import unblocked
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
@@ -54,7 +55,7 @@ async def play(
         exits.push_async_callback(_end_copies, directory)
         built = await build_stack(None, console)
         current = read_stack(BUILD, built.name, built.region, plan.parameters)
-        requests = _read_requests(plan.wishes, current)
+        requests = await unblocked(_read_requests, plan.wishes, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"

@@ -1,5 +1,6 @@
 """Strangers' files are read in a process of its own: whatever ends it is a problem in words."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -84,7 +85,9 @@ def test_errors_travel_with_their_kind_and_all_problems(file: Path) -> None:
     with pytest.raises(WishError) as error:
         readers.fail(file, "")
     assert error.value.problems == ("no", "not file.bin")
-    with pytest.raises(ModelError, match=r"^file\.bin cannot be read: KeyError: '"):
+    with pytest.raises(
+        ModelError, match=r"^file\.bin cannot be read: its reader failed \(KeyError\)$"
+    ):
         readers.fail(file, ESCAPE)
 
 
@@ -167,3 +170,17 @@ def test_the_plain_model_is_read(tmp_path: Path) -> None:
     graph = read_graph(saved(model())(tmp_path))
     assert graph.problems == ()
     assert graph.inputs == ({"name": "x", "datatype": "FP32", "shape": [-1, 2]},)
+
+
+async def test_a_cancelled_reader_is_ended_and_the_loop_goes_on_meanwhile(file: Path) -> None:
+    # GIVEN a reader that would take its time
+    reading = asyncio.create_task(isolation.unblocked(readers.wait, file))
+    # WHEN the loop goes on, and then the command is to end
+    while not isolation._readers:  # noqa: ASYNC110, SLF001 the set of processes has no event
+        await asyncio.sleep(0.01)
+    [process] = isolation._readers  # noqa: SLF001 as above
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    # THEN its process has ended by a signal
+    assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
