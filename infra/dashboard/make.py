@@ -27,7 +27,7 @@ def make_page(deployment: Deployment, hours: float, now: datetime) -> str:
     if not any(line.points for panel in panels if panel.chart for line in panel.chart.lines):
         raise DashboardError(
             f"stack {deployment.name} has no metrics of the last {hours:g} h yet: send a request; "
-            "they come in after a second in the local run, after minutes on AWS"
+            "they arrive some 90 seconds later (`infra run --metric-delay`), on AWS after minutes"
         )
     source = f"{cloudwatch.meta.region_name}, {cloudwatch.meta.endpoint_url}"
     return render(names[0], source, panels, begin, end)

@@ -220,7 +220,8 @@ def deploy(  # noqa: PLR0913 each is an option of the command
         typer.Option(
             "--resync",
             help="After a rollback: first give CloudFormation's version, the bad one, all traffic; "
-            "the new one replaces it at once when it has passed the gate.",
+            "the new one replaces it at once when it has passed the gate, which does not compare "
+            "their answers (--parameter MaxAnswerChange=10 does).",
         ),
     ] = False,
     parameter: Annotated[

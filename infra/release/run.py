@@ -93,7 +93,8 @@ def prepare(
     if resync and not agrees(read_alias(functions, target.function, target.alias), target):
         # The version to replace is known to be bad: no canary next to it, no answers like its own.
         known = build.template.get("Parameters", {})
-        overrides |= {key: value for key, value in INSTEAD_OF_BAD.items() if key in known}
+        chosen = INSTEAD_OF_BAD | {key: given[key] for key in {"MaxAnswerChange"} & given.keys()}
+        overrides |= {key: value for key, value in chosen.items() if key in known}
     return Job(name, env, session, Wish(build, overrides, resync), deployment, differs)
 
 
