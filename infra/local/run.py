@@ -131,11 +131,10 @@ async def build_stack(model: Path | None, console: Terminal) -> "Stack":
         )
     if model:
         from infra.model.errors import ModelError
-        from infra.model.isolation import unblocked
         from infra.model.layer import derive
 
         try:
-            contract = await unblocked(derive, model, MODEL_LAYER / MODEL.parent)
+            contract = await derive(model, MODEL_LAYER / MODEL.parent)
         except ModelError as error:
             raise LocalRunError(str(error)) from error
         for change in contract["provenance"].get("changes", ()):

@@ -13,7 +13,6 @@ from infra.local.run import BUILD
 from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.graph import Graph, Shapes, Tensor, read_graph
-from infra.model.isolation import unblocked
 from infra.model.layer import digest, read_contract, seal, write
 from infra.model.lengths import measure_lengths
 from infra.model.outputs import declare, find_shapes
@@ -86,7 +85,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
     Raises ModelError if the samples cannot be read, and LocalRunError if nothing was built.
     """
     try:
-        graph = await unblocked(read_graph, source)
+        graph = await read_graph(source)
     except ModelError as error:
         return Diagnosis(source.name, error.problems)
     size = measure_size(graph.size, BUILD)
@@ -94,7 +93,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
     notes: list[str] = []
     inputs = graph.inputs
     if not graph.problems:
-        rows = await unblocked(read_samples, samples, graph.inputs, features) if samples else None
+        rows = await read_samples(samples, graph.inputs, features) if samples else None
         notes += rows.notes if rows else ()
         try:
             examination = await _run(graph, rows)
@@ -103,7 +102,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         else:
             notes += examination.notes
             measured = examination.measured
-            graph = await unblocked(declare, graph, examination.shapes)
+            graph = await declare(graph, examination.shapes)
             inputs = tuple({**one, **examination.lengths.get(one["name"], {})} for one in inputs)
     return Diagnosis(
         file=source.name,

@@ -9,7 +9,6 @@ import numpy as np
 
 from infra.model.contract import Contract
 from infra.model.errors import ModelError
-from infra.model.isolation import unblocked
 from infra.model.quality import Change, Figures, Predictions, Verdict, compare, read_predictions
 from infra.model.sample_file import read_samples
 from infra.model.samples import Samples
@@ -115,9 +114,7 @@ async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and mo
 async def _predict_incumbent(bench: Bench, labelled: Labelled, incumbent: Incumbent) -> Predictions:
     """Ask for the same rows, with the columns that the incumbent takes."""
     contract = incumbent.contract
-    samples = await unblocked(
-        read_samples, labelled.path, contract["inputs"], target=labelled.target
-    )
+    samples = await read_samples(labelled.path, contract["inputs"], target=labelled.target)
     layer = bench.directory / "incumbent"
     layer.mkdir()
     (layer / "model").symlink_to(incumbent.directory.absolute())

@@ -8,7 +8,6 @@ that took the process over would have the user's rights already, but none inside
 """
 
 import asyncio
-import ctypes
 import functools
 import importlib
 import inspect
@@ -17,9 +16,8 @@ import os
 import resource
 import signal
 import stat
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, get_type_hints
@@ -27,6 +25,7 @@ from typing import Any, Concatenate, get_type_hints
 import msgspec
 import numpy as np
 
+from infra.local.processes import end, start
 from infra.model.errors import AnswerError, ModelError, SlowError, WishError
 
 MB = 2**20
@@ -37,11 +36,7 @@ MEMORY_MB, MEMORY_PER_MB = 1024, 100
 MEMORY_SHARE = 0.75  # of what the machine has left
 MEMINFO = Path("/proc/meminfo")
 FAILED = 3  # exit status: the answer is a Failure
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>: the signal that this process gets when its parent dies
 KINDS = {kind.__name__: kind for kind in (ModelError, WishError, AnswerError, SlowError)}
-
-
-_readers: set[subprocess.Popen[bytes]] = set()
 
 
 class Failure(msgspec.Struct):
@@ -77,18 +72,19 @@ class Limits:
 
 def isolated[**P, R](
     function: Callable[Concatenate[Path, P], R],
-) -> Callable[Concatenate[Path, P], R]:
+) -> Callable[Concatenate[Path, P], Coroutine[Any, Any, R]]:
     """Let a function read the file that its first argument names in a process of its own.
 
     It must be a module's, and its arguments and result plain data, dataclasses, paths and arrays.
-    The result raises ModelError for what the function raises, and for whatever ends the process.
+    The result raises ModelError for what the function raises, and for whatever ends the process,
+    which ends when its caller is cancelled or the command is gone.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def isolate(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def isolate(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
         arguments = signature.bind(path, *args, **kwargs).arguments
-        status, answer = _ask(function, arguments, path.name, choose_limits(path))
+        status, answer = await _ask(function, arguments, path.name, choose_limits(path))
         try:
             if status == FAILED:
                 failure: Failure = _decode(answer, Failure)
@@ -99,19 +95,6 @@ def isolated[**P, R](
         return result
 
     return isolate
-
-
-async def unblocked[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call what reads strangers' files while the event loop goes on: signals are heard meanwhile.
-
-    A cancellation ends the processes that read.
-    """
-    try:
-        return await asyncio.to_thread(function, *args, **kwargs)
-    except asyncio.CancelledError:
-        for process in tuple(_readers):
-            process.kill()
-        raise
 
 
 def choose_limits(path: Path) -> Limits:
@@ -138,34 +121,33 @@ def spare_memory_mb() -> int:
     return int(available / 1024 * MEMORY_SHARE)
 
 
-def _ask(
+async def _ask(
     function: Callable[..., Any], arguments: Mapping[str, Any], name: str, limits: Limits
 ) -> tuple[int, bytes]:
     """Run the function and return FAILED or 0, and the encoded Failure or result."""
     # -B: it writes nothing; -P: the folder that the user is in is not for import.
-    # It inherits no descriptor but the pipes, and stays where Ctrl-C reaches it.
-    process = subprocess.Popen(
-        [sys.executable, "-B", "-P", "-m", __name__, function.__module__, function.__name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+    # It inherits no descriptor but the pipes.
+    process = await start(
+        *(sys.executable, "-B", "-P", "-m", __name__, function.__module__, function.__name__),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread reserves memory
     )
-    with process:
-        try:
-            _readers.add(process)
-            limits.impose(process.pid)
-            answer, _ = process.communicate(_encode(arguments), limits.seconds)
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(
-                f"{name} cannot be read: it takes longer than {limits.seconds:.0f} s"
-            ) from error
-        finally:
-            process.kill()
-            _readers.discard(process)
-    if process.returncode not in {0, FAILED}:
-        raise ModelError(f"{name} cannot be read: {_tell_end(process.returncode)}")
-    return process.returncode, answer
+    try:
+        limits.impose(process.pid)
+        async with asyncio.timeout(limits.seconds):
+            answer, _ = await process.communicate(_encode(arguments))
+            status = await process.wait()
+    except TimeoutError as error:
+        raise ModelError(
+            f"{name} cannot be read: it takes longer than {limits.seconds:.0f} s"
+        ) from error
+    finally:
+        await end(process)
+    if status not in {0, FAILED}:
+        raise ModelError(f"{name} cannot be read: {_tell_end(status)}")
+    return status, answer
 
 
 def _tell_end(status: int) -> str:
@@ -230,7 +212,6 @@ def _fail(problem: str) -> Failure:
 
 def _main() -> None:
     """Answer on what was standard output, to which native code may then print no more."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with os.fdopen(os.dup(1), "wb") as output, Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         module, name = sys.argv[1:]

@@ -12,12 +12,12 @@ from infra.model.errors import ModelError
 from infra.model.graph import CONTRACT, GRAPH, Graph, is_inside, read_graph
 
 
-def derive(source: Path, directory: Path) -> Contract:
+async def derive(source: Path, directory: Path) -> Contract:
     """Put the model `source`, its external data and a derived model.json into `directory`.
 
     Whatever was in `directory` is replaced. Returns the contract; raises ModelError.
     """
-    graph = read_graph(source)
+    graph = await read_graph(source)
     if graph.problems:
         raise ModelError(*graph.problems)
     contract = describe(graph)

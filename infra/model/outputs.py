@@ -31,7 +31,7 @@ def find_shapes(
     return found
 
 
-def declare(graph: Graph, shapes: Shapes) -> Graph:
+async def declare(graph: Graph, shapes: Shapes) -> Graph:
     """Return the graph with the shapes of some outputs declared as they are."""
     if not shapes:
         return graph
@@ -43,7 +43,7 @@ def declare(graph: Graph, shapes: Shapes) -> Graph:
     ]
     return replace(
         graph,
-        changed=change(graph.source, shapes),
+        changed=await change(graph.source, shapes),
         outputs=tuple(correct(tensor, shapes) for tensor in graph.outputs),
         changes=(*graph.changes, *changes),
     )

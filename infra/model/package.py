@@ -33,7 +33,6 @@ from infra.model.doctor import (
 from infra.model.errors import AnswerError, ModelError, WishError
 from infra.model.evaluation import Incumbent, Labelled, Quality, WorseError, evaluate
 from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
-from infra.model.isolation import unblocked
 from infra.model.layer import digest, install, read_contract, seal, write
 from infra.model.outputs import correct, declare
 from infra.model.sample_file import read_samples
@@ -83,7 +82,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
 
     Raises ModelError if it cannot be served, and LocalRunError if nothing was built.
     """
-    graph = await unblocked(read_graph, source)
+    graph = await read_graph(source)
     problems = [*graph.problems, *check_size(measure_size(graph.size, BUILD))]
     if problems:
         raise ModelError(*problems)
@@ -93,8 +92,8 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     if wishes.target and not wishes.samples:
         raise WishError(f"--target '{wishes.target}' is a column of the samples: give --samples")
     if wishes.samples:
-        samples = await unblocked(
-            read_samples, wishes.samples, contract["inputs"], wishes.features, wishes.target
+        samples = await read_samples(
+            wishes.samples, contract["inputs"], wishes.features, wishes.target
         )
         name_features(contract, samples.columns, samples)
         contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
@@ -112,7 +111,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         examined = await examine(trial, contract, _recall(contract, former) or samples, texts)
         update_inputs(contract, examined.lengths)
         if examined.shapes:
-            graph = await unblocked(declare, graph, examined.shapes)
+            graph = await declare(graph, examined.shapes)
             contract["outputs"] = [correct(one, examined.shapes) for one in contract["outputs"]]
             contract["provenance"]["changes"] = [*graph.changes]
             write(graph, contract, layer / "model")

@@ -17,7 +17,6 @@ from infra.local.run import BUILD, alone, build_stack
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.evaluation import WorseError
-from infra.model.isolation import unblocked
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
@@ -55,7 +54,7 @@ async def play(
         exits.push_async_callback(_end_copies, directory)
         built = await build_stack(None, console)
         current = read_stack(BUILD, built.name, built.region, plan.parameters)
-        requests = await unblocked(_read_requests, plan.wishes, current)
+        requests = await _read_requests(plan.wishes, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"
@@ -114,12 +113,12 @@ def _remove_versions(directory: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_requests(wishes: Wishes, current: Stack) -> Requests:
+async def _read_requests(wishes: Wishes, current: Stack) -> Requests:
     """Return the requests that make the load, in the columns that the current model takes."""
     contract = read_model(current)
     if wishes.samples is None:
         return make_requests(contract)
-    samples = read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
+    samples = await read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
     return make_requests(contract, samples)
 
 

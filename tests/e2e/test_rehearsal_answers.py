@@ -65,7 +65,7 @@ async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[The
     build = folder / "build"
     copy_build(BUILD, build, {"ModelLayer"})
     contract = read_model(read(build))
-    samples = read_samples(CUSTOMERS, contract["inputs"], FEATURES)
+    samples = await read_samples(CUSTOMERS, contract["inputs"], FEATURES)
     opening = open_service(read(build), directory=folder / "run", minute=MINUTE)
     async with opening as service:
         yield Theatre(service, build, make_requests(contract, samples))

@@ -1,6 +1,7 @@
 """What makes a model fail though it fits shapes and datatypes: the caller's mistake, or ours."""
 
 import base64
+import inspect
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ def load(
     ) -> Ask:
         path = tmp_path / "source.onnx"
         path.write_bytes(model.SerializeToString())
-        read = read_graph(path)
+        read = inspect.unwrap(read_graph)(path)  # in this process
         for one in read.inputs:
             if features:
                 one["features"] = [{"name": name} for name in features[one["name"]]]

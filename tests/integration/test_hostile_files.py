@@ -103,7 +103,7 @@ async def test_a_model_may_not_take_what_the_machine_cannot_spare(
 async def test_simplifying_a_graph_may_not_take_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = read_graph(saved(deep())(tmp_path))
+    graph = await read_graph(saved(deep())(tmp_path))
     contract = describe(graph)
     contract["provenance"]["onnxruntime"] = "1"
     async with open_bench() as bench:
@@ -116,11 +116,11 @@ async def test_simplifying_a_graph_may_not_take_forever(
     assert note == "graph as exported: onnxruntime takes over 0.01 s to simplify it"
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    graph = read_graph(saved(model())(tmp_path))
+    graph = await read_graph(saved(model())(tmp_path))
     monkeypatch.setattr(shutil, "copyfile", fail)
     with pytest.raises(ModelError, match=r"^m\.onnx cannot be copied: No space left on device$"):
         write(graph, describe(graph), tmp_path / "layer")

@@ -21,6 +21,7 @@ import httpx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.hostile_files import nested_functions
 from tests.onnx_models import normalizer
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,14 @@ class Command:
     def descendants(self) -> list[int]:
         """Open a descriptor of every process that it started and that still runs."""
         return [os.pidfd_open(pid) for pid in list_descendants(self.process.pid)]
+
+    def commands(self) -> bytes:
+        """Return the command lines of all that it started and that still runs."""
+        lines = []
+        for pid in list_descendants(self.process.pid):
+            with suppress(OSError):
+                lines.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+        return b"\n".join(lines)
 
     def names(self) -> list[str]:
         """Return the names of the programs that it started and that still run."""
@@ -301,6 +310,28 @@ async def test_any_signal_ends_a_build(infra: Any, project: Path, number: signal
     # WHEN the run is ended THEN so is the build
     command.process.send_signal(number)
     await check_ended(processes)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "arguments", [("run", "--port", "0", "--model"), ("model", "check"), ("model", "add")]
+)
+async def test_any_signal_ends_the_reading_of_a_model(
+    infra: Any, project: Path, arguments: tuple[str, ...], number: signal.Signals
+) -> None:
+    # GIVEN a command that reads a model, which takes forever and by its size may take two minutes
+    model = nested_functions()
+    model.doc_string = " " * 20 * 2**20
+    (project / "slow.onnx").write_bytes(model.SerializeToString())
+    command = await infra(*arguments, "slow.onnx")
+    async with asyncio.timeout(60):
+        while b"infra.model.isolation" not in command.commands():  # noqa: ASYNC110 nobody tells
+            await asyncio.sleep(0.05)
+    processes = [os.pidfd_open(command.process.pid), *command.descendants()]
+    # WHEN it gets a signal THEN both end at once
+    command.process.send_signal(number)
+    async with asyncio.timeout(20):
+        await check_ended(processes)
 
 
 async def test_stops_in_the_middle_of_a_build(infra: Any, project: Path) -> None:

@@ -177,7 +177,7 @@ async def test_what_onnxruntime_cannot_run_is_reported_and_not_suffered(
 
 async def test_a_model_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     # GIVEN a bench with little time, and a model that never ends
-    graph = read_graph(save(endless(), tmp_path / "m.onnx"))
+    graph = await read_graph(save(endless(), tmp_path / "m.onnx"))
     contract = describe(graph)
     async with open_bench() as bench:
         hurried = replace(bench, function=replace(bench.function, timeout_seconds=0.2))

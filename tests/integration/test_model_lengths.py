@@ -68,7 +68,7 @@ async def test_what_would_crash_onnxruntime_is_refused_and_nothing_else(
     if how == "add":
         await add(source, layer / "model", Wishes())
     else:
-        derive(source, layer / "model")
+        await derive(source, layer / "model")
         await add_lengths(relative(layer))
     # THEN its contract has the dimensions that must not be empty
     assert read_input(layer)["least_lengths"] == least
@@ -99,7 +99,7 @@ async def test_a_row_longer_than_the_table_of_positions_is_the_callers_mistake(
     if how == "add":
         await add(source, layer / "model", Wishes())
     else:
-        derive(source, layer / "model")
+        await derive(source, layer / "model")
         await add_lengths(layer)
     assert read_input(layer)["answered_lengths"] == [None, [1, 100]]
     requests = (zeros(1, length) for length in (100, 101, 600))

@@ -56,13 +56,13 @@ def outside(name: str, location: str) -> TensorProto:
     return weight
 
 
-def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
+async def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
     # GIVEN a model that lists its weight among its inputs and tells no output shape
     weight = tensor("weight", TensorProto.FLOAT, [4, 2])
     model = make_model([tensor("features", TensorProto.FLOAT, ["N", 4]), weight])
     source = save(model, tmp_path / "Churn Model_v2.onnx")
     # WHEN it is packaged
-    contract = derive(source, tmp_path / "layer" / "model")
+    contract = await derive(source, tmp_path / "layer" / "model")
     # THEN the weight is no input, and the output's shape is inferred
     assert contract["name"] == "churn-model-v2"
     assert contract["version"] == "1"
@@ -94,12 +94,12 @@ def test_contract_comes_from_the_graph(tmp_path: Path) -> None:
         (["x" * 201, "batch"], {"dimensions": [None, "batch"]}),
     ],
 )
-def test_names_of_dimensions_are_kept_if_they_say_anything(
+async def test_names_of_dimensions_are_kept_if_they_say_anything(
     tmp_path: Path, shape: Shape, expected: dict[str, Any]
 ) -> None:
     model = make_model([tensor("features", TensorProto.FLOAT, shape)])
 
-    contract = derive(save(model, tmp_path / "named.onnx"), tmp_path / "model")
+    contract = await derive(save(model, tmp_path / "named.onnx"), tmp_path / "model")
 
     found = contract["inputs"][0]
     assert {key: value for key, value in found.items() if key == "dimensions"} == expected
@@ -118,35 +118,35 @@ def test_names_of_dimensions_are_kept_if_they_say_anything(
         (TensorProto.STRING, "BYTES"),
     ],
 )
-def test_element_types_have_the_names_of_the_protocol(
+async def test_element_types_have_the_names_of_the_protocol(
     element: int, datatype: str, tmp_path: Path
 ) -> None:
     inputs = [tensor("features", TensorProto.FLOAT, [1, 4]), tensor("extra", element, [None, 3, 0])]
-    contract = derive(save(make_model(inputs), tmp_path / "m.onnx"), tmp_path / "model")
+    contract = await derive(save(make_model(inputs), tmp_path / "m.onnx"), tmp_path / "model")
     assert contract["inputs"][1] == {"name": "extra", "datatype": datatype, "shape": [-1, 3, 0]}
 
 
-def test_an_input_with_a_value_of_its_own_is_optional(tmp_path: Path) -> None:
-    contract = derive(save(scaled(), tmp_path / "m.onnx"), tmp_path / "model")
+async def test_an_input_with_a_value_of_its_own_is_optional(tmp_path: Path) -> None:
+    contract = await derive(save(scaled(), tmp_path / "m.onnx"), tmp_path / "model")
     assert contract["inputs"] == [
         {"name": "x", "datatype": "FP32", "shape": [-1, 2]},
         {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True},
     ]
 
 
-def test_weights_that_an_old_model_lists_are_no_inputs(tmp_path: Path) -> None:
+async def test_weights_that_an_old_model_lists_are_no_inputs(tmp_path: Path) -> None:
     # GIVEN a model from the time when every weight had to be listed among the inputs
     model = scaled()
     model.ir_version = 3
     # WHEN it is packaged THEN onnxruntime, too, lets nobody override them
-    contract = derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+    contract = await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
     assert [tensor["name"] for tensor in contract["inputs"]] == ["x"]
 
 
 @pytest.mark.parametrize(
     ("model", "labels"), [(linear_classifier(), CLASSES), (tree_classifier(), ["0", "1"])]
 )
-def test_a_zipmap_is_removed_and_changes_no_number(
+async def test_a_zipmap_is_removed_and_changes_no_number(
     model: ModelProto, labels: list[str], tmp_path: Path
 ) -> None:
     # GIVEN a classifier whose probabilities are a sequence of maps
@@ -154,7 +154,7 @@ def test_a_zipmap_is_removed_and_changes_no_number(
     rows = np.random.default_rng(0).random((50, 4), np.float32)
     expected, maps = onnxruntime.InferenceSession(source).run(None, {"X": rows})
     # WHEN it is packaged
-    contract = derive(source, tmp_path / "model")
+    contract = await derive(source, tmp_path / "model")
     # THEN they are a tensor of the same name, whose columns are the classes
     probabilities = {"name": "output_probability", "datatype": "FP32", "shape": [-1, len(labels)]}
     assert contract["outputs"][1] == probabilities | {"labels": labels}
@@ -164,7 +164,7 @@ def test_a_zipmap_is_removed_and_changes_no_number(
     assert table.tolist() == [list(row.values()) for row in maps]
 
 
-def test_a_zipmap_is_removed_from_a_model_without_standard_operators(tmp_path: Path) -> None:
+async def test_a_zipmap_is_removed_from_a_model_without_standard_operators(tmp_path: Path) -> None:
     # GIVEN a model that imports nothing but the operators of machine learning
     model = tree_classifier()
     [label] = [node for node in model.graph.node if node.op_type == "Identity"]
@@ -173,25 +173,25 @@ def test_a_zipmap_is_removed_from_a_model_without_standard_operators(tmp_path: P
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     # WHEN it is packaged THEN onnxruntime loads what takes the place of the ZipMap
-    derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+    await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
     session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx")
     [table] = session.run(["output_probability"], {"X": np.zeros((1, 4), np.float32)})
     assert table.tolist() == [[0.75, 0.25]]
 
 
-def test_maps_that_the_model_itself_reads_cannot_be_removed(tmp_path: Path) -> None:
+async def test_maps_that_the_model_itself_reads_cannot_be_removed(tmp_path: Path) -> None:
     model = tree_classifier()
     model.graph.node.append(helper.make_node("SequenceLength", ["output_probability"], ["n"]))
     with pytest.raises(ModelError, match="output 'output_probability' has the type sequence"):
-        derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+        await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
 
 
-def test_a_large_fixed_input_is_within_its_own_limits(tmp_path: Path) -> None:
+async def test_a_large_fixed_input_is_within_its_own_limits(tmp_path: Path) -> None:
     inputs = [
         tensor("features", TensorProto.FLOAT, ["N", 4]),
         tensor("image", TensorProto.UINT8, ["N", 3, 1024, 1024]),
     ]
-    contract = derive(save(make_model(inputs), tmp_path / "m.onnx"), tmp_path / "model")
+    contract = await derive(save(make_model(inputs), tmp_path / "m.onnx"), tmp_path / "model")
     assert contract["limits"] == {"rows": 10_000, "elements": 3 * 1024 * 1024}
 
 
@@ -232,7 +232,7 @@ def test_a_large_fixed_input_is_within_its_own_limits(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_names_the_tensor_that_cannot_be_served(
+async def test_names_the_tensor_that_cannot_be_served(
     inputs: list[ValueInfoProto] | None,
     outputs: list[ValueInfoProto] | None,
     text: str,
@@ -240,15 +240,15 @@ def test_names_the_tensor_that_cannot_be_served(
 ) -> None:
     source = save(make_model(inputs, outputs), tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=text):
-        derive(source, tmp_path / "model")
+        await derive(source, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_every_tensor_that_cannot_be_served_is_named(tmp_path: Path) -> None:
+async def test_every_tensor_that_cannot_be_served_is_named(tmp_path: Path) -> None:
     inputs = [tensor("features", TensorProto.FLOAT, None), tensor("c", TensorProto.COMPLEX64, [1])]
     sequence = helper.make_tensor_sequence_value_info("scores", TensorProto.FLOAT, None)
     with pytest.raises(ModelError) as error:
-        derive(save(make_model(inputs, [sequence]), tmp_path / "m.onnx"), tmp_path / "model")
+        await derive(save(make_model(inputs, [sequence]), tmp_path / "m.onnx"), tmp_path / "model")
     assert [problem.split("'")[1] for problem in error.value.problems] == [
         "features",
         "c",
@@ -256,7 +256,7 @@ def test_every_tensor_that_cannot_be_served_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_refuses_operators_that_onnxruntime_does_not_have(tmp_path: Path) -> None:
+async def test_refuses_operators_that_onnxruntime_does_not_have(tmp_path: Path) -> None:
     # GIVEN an operator of somebody's own, one that the model defines, and one of onnxruntime's
     model = make_model()
     model.graph.node.extend(
@@ -277,23 +277,23 @@ def test_refuses_operators_that_onnxruntime_does_not_have(tmp_path: Path) -> Non
     with pytest.raises(
         ModelError, match=r"^operator shop:Mine is none of onnxruntime's[^;]*;[^;]*$"
     ):
-        derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+        await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model at all\n", b"\x00\x01\x02", b"{}"])
-def test_refuses_a_file_that_is_no_model(data: bytes, tmp_path: Path) -> None:
+async def test_refuses_a_file_that_is_no_model(data: bytes, tmp_path: Path) -> None:
     source = tmp_path / "notes.onnx"
     source.write_bytes(data)
     with pytest.raises(ModelError, match=r"notes\.onnx is not an ONNX model"):
-        derive(source, tmp_path / "model")
+        await derive(source, tmp_path / "model")
 
 
-def test_refuses_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+async def test_refuses_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.onnx cannot be read: No such file"):
-        derive(tmp_path / "absent.onnx", tmp_path / "model")
+        await derive(tmp_path / "absent.onnx", tmp_path / "model")
 
 
-def test_external_data_is_listed_and_copied(tmp_path: Path) -> None:
+async def test_external_data_is_listed_and_copied(tmp_path: Path) -> None:
     # GIVEN a model with data in a file beside it, and in one that a nested graph needs
     inner = helper.make_graph(
         [helper.make_node("Identity", ["deep"], ["y"])],
@@ -312,7 +312,7 @@ def test_external_data_is_listed_and_copied(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     # WHEN it is packaged
-    contract = derive(source, tmp_path / "model")
+    contract = await derive(source, tmp_path / "model")
     # THEN both files are in the layer, under the names that the graph knows, with their digests
     assert contract["files"] == {
         name: hashlib.sha256((tmp_path / "model" / name).read_bytes()).hexdigest()
@@ -334,7 +334,7 @@ def test_external_data_is_listed_and_copied(tmp_path: Path) -> None:
         ("model.json", "the name is taken"),
     ],
 )
-def test_external_data_stays_in_the_folder(location: str, text: str, tmp_path: Path) -> None:
+async def test_external_data_stays_in_the_folder(location: str, text: str, tmp_path: Path) -> None:
     # GIVEN a folder with a model, links that lead out of it, and a file that is not its own
     (tmp_path / "secret.bin").write_bytes(b"secret")
     home = tmp_path / "home"
@@ -345,16 +345,16 @@ def test_external_data_stays_in_the_folder(location: str, text: str, tmp_path: P
     source = save(make_model(weights=[outside("w", location)]), home / "m.onnx")
     # WHEN the model names such a file THEN it is refused
     with pytest.raises(ModelError, match=text):
-        derive(source, tmp_path / "model")
+        await derive(source, tmp_path / "model")
 
 
-def test_packaging_replaces_what_was_there_even_its_own_source(tmp_path: Path) -> None:
+async def test_packaging_replaces_what_was_there_even_its_own_source(tmp_path: Path) -> None:
     # GIVEN a package of another model
     directory = tmp_path / "model"
     save(make_model(), directory / "model.onnx")
     (directory / "stale.bin").write_bytes(b"stale")
     # WHEN the model in it is packaged again into the same folder
-    derive(directory / "model.onnx", directory)
+    await derive(directory / "model.onnx", directory)
     # THEN nothing but the model and its contract is left
     assert sorted(path.name for path in directory.iterdir()) == ["model.json", "model.onnx"]
     assert (directory / "model.onnx").read_bytes() == make_model().SerializeToString()

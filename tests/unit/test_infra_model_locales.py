@@ -39,25 +39,27 @@ def normalize(model: Path, texts: list[str]) -> list[str]:
         ({"case_change_action": "NONE"} | STOP, "the locale en_US.UTF-8"),
     ],
 )
-def test_a_locale_that_lambda_may_not_have_is_replaced(
+async def test_a_locale_that_lambda_may_not_have_is_replaced(
     attributes: dict[str, Any], asked: str, tmp_path: Path
 ) -> None:
     # GIVEN a model that changes case by a locale of its exporter's machine
     source = save(normalizer(**attributes), tmp_path / "m.onnx")
     # WHEN it is packaged
-    derive(source, tmp_path / "model")
+    await derive(source, tmp_path / "model")
     # THEN onnxruntime loads it here, where there may be no such locale
     [node] = onnx.load(tmp_path / "model/model.onnx").graph.node
     found = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     assert found["locale"] == b"C.UTF-8"
     assert normalize(tmp_path / "model/model.onnx", ["a", "b"])
     # AND it is said
-    [change] = read_graph(source).changes
+    [change] = (await read_graph(source)).changes
     assert change.startswith(f"StringNormalizer asks for {asked}, which Lambda may not have: ")
 
 
-def test_letters_of_all_scripts_change_their_case_as_python_changes_it(tmp_path: Path) -> None:
-    derive(save(normalizer(), tmp_path / "m.onnx"), tmp_path / "model")
+async def test_letters_of_all_scripts_change_their_case_as_python_changes_it(
+    tmp_path: Path,
+) -> None:
+    await derive(save(normalizer(), tmp_path / "m.onnx"), tmp_path / "model")
     found = normalize(tmp_path / "model/model.onnx", TEXTS)
     assert found == ["élan", "ça", "ärger", "σίγμα", "жук", "i", "ß"]
 
@@ -72,24 +74,24 @@ def test_letters_of_all_scripts_change_their_case_as_python_changes_it(tmp_path:
         {"locale": "C.UTF-8"},
     ],
 )
-def test_a_model_that_is_the_same_everywhere_stays_as_it_is(
+async def test_a_model_that_is_the_same_everywhere_stays_as_it_is(
     attributes: dict[str, Any], tmp_path: Path
 ) -> None:
     source = save(normalizer(**attributes), tmp_path / "m.onnx")
-    derive(source, tmp_path / "model")
+    await derive(source, tmp_path / "model")
     assert (tmp_path / "model/model.onnx").read_bytes() == source.read_bytes()
-    assert read_graph(source).changes == ()
+    assert (await read_graph(source)).changes == ()
     assert normalize(tmp_path / "model/model.onnx", ["a"])
 
 
 @pytest.mark.parametrize("locale", ["tr_TR.UTF-8", "az_AZ"])
-def test_a_locale_with_other_letters_is_refused(locale: str, tmp_path: Path) -> None:
+async def test_a_locale_with_other_letters_is_refused(locale: str, tmp_path: Path) -> None:
     source = save(normalizer(locale=locale), tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=f"asks for the locale {locale}, which Lambda does not"):
-        derive(source, tmp_path / "model")
+        await derive(source, tmp_path / "model")
 
 
-def test_nested_graphs_and_functions_are_looked_through(tmp_path: Path) -> None:
+async def test_nested_graphs_and_functions_are_looked_through(tmp_path: Path) -> None:
     # GIVEN a normalizer in a branch, and one in a function that its caller tells the locale
     [inner] = normalizer().graph.node
     inner.input[0], inner.output[0] = "x", "inner"
@@ -112,5 +114,5 @@ def test_nested_graphs_and_functions_are_looked_through(tmp_path: Path) -> None:
     model.functions.append(upper)
     model.opset_import.append(helper.make_opsetid("own", 1))
     # WHEN it is packaged THEN onnxruntime runs both
-    derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
+    await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
     assert normalize(tmp_path / "model/model.onnx", ["Éa"]) == ["ÉA"]
