@@ -6,6 +6,7 @@ could steer a terminal, turn text around or forge a line is written as JSON writ
 
 import json
 import unicodedata
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import typer
@@ -29,6 +30,13 @@ class Terminal(Console):
         return super().status(
             self.render_str(status) if isinstance(status, str) else status, **options
         )
+
+    def progress(self, text: str) -> AbstractContextManager[object]:
+        """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
+        if self.is_terminal:
+            return self.status(f"{text} ...")
+        self.print(f"{text} ...")
+        return nullcontext()
 
 
 def escape(text: str) -> str:

@@ -12,10 +12,8 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import (
-    AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    nullcontext,
     suppress,
 )
 from dataclasses import replace
@@ -73,7 +71,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                         lines = (f"[{version}] {part}" for part in line.split("\r"))
                         _print(errors, *lines, style="red")
 
-                with _progress(console, "Starting the function"):
+                with console.progress("Starting the function"):
                     serving = serve(
                         stack,
                         python=await prepare(),
@@ -139,7 +137,7 @@ async def build_stack(model: Path | None, console: Terminal) -> "Stack":
             raise LocalRunError(str(error)) from error
         for change in contract["provenance"].get("changes", ()):
             _print(console, f"Note: {change}")
-    with _progress(console, "Building with sam build"):
+    with console.progress("Building with sam build"):
         building = await _start_build()
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
 
@@ -152,7 +150,7 @@ async def build_stack(model: Path | None, console: Terminal) -> "Stack":
     _warn_of_size(contract["files"], console)
     from infra.model.doctor import add_lengths
 
-    with _progress(console, "Trying the model"):
+    with console.progress("Trying the model"):
         await add_lengths(MODEL_LAYER)
     return _use_model(stack)
 
@@ -262,14 +260,6 @@ async def _wait_for_build(process: asyncio.subprocess.Process, console: Terminal
 
 def _tail(log: Path) -> list[str]:
     return log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
-
-
-def _progress(console: Terminal, text: str) -> AbstractContextManager[object]:
-    """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
-    if console.is_terminal:
-        return console.status(f"{text} ...")
-    console.print(f"{text} ...")
-    return nullcontext()
 
 
 def _announce(console: Terminal, stack: "Stack", directory: Path, local: "LocalStack") -> None:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,7 +59,7 @@ async def play(
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"
         try:
-            with _progress(console, "Packaging the candidate"):
+            with console.progress("Packaging the candidate"):
                 candidate = await package(plan.source, plan.wishes, current, BUILD, to)
         except WishError:
             raise
@@ -69,7 +69,7 @@ async def play(
             return replace(refused, findings=read_quality(quality, is_refused=True))
         opening = open_service(current, directory=directory, minute=plan.minute)
         try:
-            with _progress(console, "Starting the function"):
+            with console.progress("Starting the function"):
                 service = await exits.enter_async_context(opening)
         except FunctionError as error:
             raise RehearsalError(f"the current function does not start: {error}") from error
@@ -139,11 +139,3 @@ def _refuse(reason: str, minute: float, tell: Callable[[Event], None]) -> Rehear
         ended=now,
         minute=minute,
     )
-
-
-def _progress(console: Terminal, text: str) -> AbstractContextManager[object]:
-    """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
-    if console.is_terminal:
-        return console.status(f"{text} ...")
-    console.print(f"{text} ...")
-    return nullcontext()
