@@ -39,7 +39,7 @@ test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit
 	ruff format --check .
 	mypy
 	PYTHONPATH=functions lint-imports
-	cfn-lint template.yaml infra/black-friday.yaml
+	cfn-lint template.yaml infra/stacks/black-friday.yaml
 	sam validate --lint
 	$(ONE_AT_A_TIME) sam build
 	infra size
@@ -66,7 +66,7 @@ lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the 
 	$(COMPILE) --group dev --universal -o requirements-dev.txt
 	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
 	$(COMPILE) --group kserve -o tests/e2e/kserve.txt
-	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/requirements.txt
+	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/functions/requirements.txt
 
 train: | .uv/.ready ## Rebuild the example model from its data, bit for bit
 	uv venv --quiet --clear build/train

@@ -88,7 +88,7 @@ def run(
     ] = DELAY_SECONDS,
 ) -> None:
     """Build the stack and serve it on this machine."""
-    from infra.local.run import run as run_stack
+    from infra.run.command import run as run_stack
 
     asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Terminal()))
 
@@ -96,7 +96,7 @@ def run(
 @command("infra prepare")
 def prepare() -> None:
     """Make the managed runtime's stand-in, which the local run and its tests use."""
-    from infra.local import managed_runtime
+    from infra.local.functions import managed_runtime
 
     asyncio.run(managed_runtime.prepare())
 
@@ -139,8 +139,8 @@ def dashboard(
     region: Region = None,
 ) -> None:
     """Draw the stack's dashboard: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
-    from infra.dashboard.make import make_page
-    from infra.deployment import explained, find
+    from infra.pages.dashboard.make import make_page
+    from infra.stack import explained, find
 
     deployment = find(stack_name, region)
     with explained():
@@ -164,9 +164,9 @@ def logs(  # noqa: PLR0913 each is an option of the command
     region: Region = None,
 ) -> None:
     """Show the function's log: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
-    from infra import logs as log
-    from infra.deployment import explained, find
+    from infra.cloudwatch import logs as log
     from infra.release.deploy import list_gate_logs
+    from infra.stack import explained, find
 
     try:
         start = int((time.time() - log.parse_age(since)) * 1e3)
@@ -205,11 +205,11 @@ def logs(  # noqa: PLR0913 each is an option of the command
 def main() -> None:
     """Run the command; an error that a person can correct is one line and exit code 1."""
     from infra.artifacts import ArtifactError
-    from infra.dashboard.body import DashboardError
-    from infra.deployment import DeploymentError
     from infra.local.errors import LocalRunError
     from infra.model.errors import ModelError
+    from infra.pages.dashboard.body import DashboardError
     from infra.project import ProjectError
+    from infra.stack import DeploymentError
 
     try:
         status = app(standalone_mode=False)

@@ -11,8 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from infra.deployment import DeploymentError, name_stack
 from infra.project import find_root
+from infra.stack import DeploymentError, name_stack
 
 # Commands that take --stack-name and --region, as messages name them.
 ON_A_STACK = re.compile(r"\binfra (deploy|status|shift|promote|rollback|resync|prune|logs)\b[^`&]*")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+LOCAL_STACK = "serverless-onnx"  # the stack of a local run
 MARKS = ("template.yaml", "samconfig.toml")
 
 

@@ -31,6 +31,10 @@ class Terminal(Console):
             self.render_str(status) if isinstance(status, str) else status, **options
         )
 
+    def print_lines(self, *lines: str, style: str = "") -> None:
+        """Print lines without folding them, so that they can be copied."""
+        self.print(*lines, sep="\n", style=style, soft_wrap=True)
+
     def progress(self, text: str) -> AbstractContextManager[object]:
         """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
         if self.is_terminal:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifacts import BUDGET, LIMIT, MB
-from infra.local.run import BUILD
+from infra.build import BUILD
 from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.graph import Graph, Shapes, Tensor, read_graph

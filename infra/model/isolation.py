@@ -25,7 +25,7 @@ from typing import Any, Concatenate, get_type_hints
 import msgspec
 import numpy as np
 
-from infra.local.processes import end, start
+from infra.local.functions.processes import end, start
 from infra.model.errors import AnswerError, ModelError, SlowError, WishError
 
 MB = 2**20

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.run import BUILD
+from infra.build import BUILD
 from infra.model.columns import choose_columns
 from infra.model.contract import (
     MOST_ELEMENTS,

@@ -16,19 +16,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from infra.local.environment import Environment, Place
+from infra.build import BUILD, MODEL, check_machine
 from infra.local.errors import FunctionError
-from infra.local.managed_runtime import prepare
+from infra.local.functions.environment import Environment, Place
+from infra.local.functions.managed_runtime import prepare
+from infra.local.functions.processes import end, start
+from infra.local.functions.runtime_api import Invocation, RuntimeApi
 from infra.local.metrics import Sample, read_emf
-from infra.local.processes import end, start
-from infra.local.run import BUILD, MODEL, STACK_NAME, check_machine
-from infra.local.runtime_api import Invocation, RuntimeApi
 from infra.local.stack import Function, read_stack
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.isolation import Limits, spare_memory_mb
 from infra.model.samples import Array
 from infra.model.sizing import MOST_MB
 from infra.model.wire import decode, encode
+from infra.project import LOCAL_STACK
 
 REGION = "us-east-1"
 KINDS = {"Function.ResponseSizeTooLarge": AnswerError, "Sandbox.Timedout": SlowError}
@@ -169,7 +170,7 @@ class Trial:
 @asynccontextmanager
 async def open_bench() -> AsyncIterator[Bench]:
     """Prepare what `sam build` made; raise LocalRunError if it is missing or not for here."""
-    function = read_stack(BUILD, STACK_NAME, REGION).function
+    function = read_stack(BUILD, LOCAL_STACK, REGION).function
     check_machine(function.runtime, function.architecture)
     [runtime] = [layer for layer in function.layers if not (layer / MODEL).exists()]
     python = await prepare()

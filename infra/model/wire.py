@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.event import Request, to_event, to_response
+from infra.local.triggers.event import Request, to_event, to_response
 from infra.model.errors import AnswerError, ModelError
 from infra.model.samples import DTYPES, Array
 

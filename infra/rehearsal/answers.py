@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.errors import LocalRunError
-from infra.local.event import Request, Response, to_event, to_response
-from infra.local.processes import end, start
-from infra.local.serve import LocalStack
-from infra.local.versions import Call
+from infra.local.functions.processes import end, start
+from infra.local.functions.versions import Call
+from infra.local.platform import LocalStack
+from infra.local.triggers.event import Request, Response, to_event, to_response
 from infra.rehearsal.load import JSON
 from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import RehearsalError, Requests

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.run import MODEL
+from infra.build import MODEL
 from infra.local.stack import Stack
 from infra.model.contract import Contract
 from infra.model.layer import read_contract

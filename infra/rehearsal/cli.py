@@ -14,7 +14,7 @@ from infra.options import Page
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
-    from infra.local.code_deploy import Event
+    from infra.local.control.code_deploy import Event
     from infra.rehearsal.outcome import Rehearsal, Tally
 
 ROLLED_BACK = 3

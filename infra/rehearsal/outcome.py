@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from infra.local.code_deploy import Event
+from infra.local.control.code_deploy import Event
 from infra.rehearsal.load import CUSTOMERS, Answer
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.dashboard.page import STYLE
-from infra.html import Html, element, write_page
+from infra.pages.dashboard.page import STYLE
+from infra.pages.html import Html, element, write_page
 from infra.rehearsal.outcome import Colour, Rehearsal, Tally
 from infra.rehearsal.report import (
     name_version,

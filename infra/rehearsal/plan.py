@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.local.code_deploy import Event
+from infra.build import BUILD, alone
+from infra.local.control.code_deploy import Event
 from infra.local.errors import FunctionError
-from infra.local.interruption import cancel_on_signals
-from infra.local.run import BUILD, alone, build_stack
+from infra.local.functions.interruption import cancel_on_signals
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.evaluation import WorseError
@@ -24,6 +24,7 @@ from infra.rehearsal.outcome import Caught, Colour, Rehearsal
 from infra.rehearsal.quality import read_quality
 from infra.rehearsal.rehearse import open_service, rehearse
 from infra.rehearsal.requests import RehearsalError, Requests, make_requests
+from infra.run.stack import build_stack
 from infra.terminal import Terminal
 
 

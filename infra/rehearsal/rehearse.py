@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.local.code_deploy import Event, Release
-from infra.local.managed_runtime import prepare
-from infra.local.serve import LocalStack, serve
+from infra.local.control.code_deploy import Event, Release
+from infra.local.functions.managed_runtime import prepare
+from infra.local.platform import LocalStack, serve
 from infra.local.stack import Stack
 from infra.rehearsal.answers import compare, read_changes
 from infra.rehearsal.load import Traffic, load

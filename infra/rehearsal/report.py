@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from infra.local.code_deploy import Event
+from infra.local.control.code_deploy import Event
 from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, Tally
 
 VERDICTS = {

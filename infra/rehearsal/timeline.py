@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.dashboard.chart import Scale, find_ticks, tell_number
-from infra.html import Html, element
+from infra.pages.chart import Scale, find_ticks, tell_number
+from infra.pages.html import Html, element
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Rehearsal
 

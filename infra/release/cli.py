@@ -17,12 +17,12 @@ from infra.options import Region, StackName
 from infra.terminal import Terminal, print_json, say
 
 if TYPE_CHECKING:
-    from infra.deployment import Deployment
     from infra.release.alias import Plan
     from infra.release.deploy import Outcome
     from infra.release.preflight import Finding
     from infra.release.status import Served, Status
     from infra.release.target import Target
+    from infra.stack import Deployment
 
 ROLLED_BACK = 3
 INTERRUPTED = 130  # as a shell has it for Ctrl-C
@@ -237,11 +237,11 @@ def deploy(  # noqa: PLR0913 each is an option of the command
 
     Exit code 3 if CodeDeploy took the release back.
     """
-    from infra.deployment import connect, explained, name_stack
     from infra.release import run
     from infra.release.confirm import confirm
     from infra.release.errors import ReleaseError
     from infra.release.preflight import Level
+    from infra.stack import connect, explained, name_stack
 
     with explained():
         job = run.prepare(
@@ -289,8 +289,8 @@ def _split(parameter: str) -> tuple[str, str]:
 @contextmanager
 def _open(stack_name: str | None, region: str | None) -> Iterator[tuple["Deployment", "Target"]]:
     """Find the stack; what AWS refuses meanwhile becomes one line."""
-    from infra.deployment import explained, find
     from infra.release.target import read_target
+    from infra.stack import explained, find
 
     deployment = find(stack_name, region)
     with explained():

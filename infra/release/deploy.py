@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from infra.deployment import describe, list_resources
-from infra.logs import parse, read
+from infra.cloudwatch.logs import parse, read
 from infra.release.alias import Move, Record, move_alias, read_alias, tell_time
 from infra.release.deployments import find_running, list_ids, read_deployments
 from infra.release.errors import ReleaseError
 from infra.release.freeze import tell_step
 from infra.release.target import Target
 from infra.release.version import tell_failure
+from infra.stack import describe, list_resources
 
 if TYPE_CHECKING:
     import boto3

@@ -1,6 +1,6 @@
 """What a release command refuses, or cannot do."""
 
-from infra.deployment import DeploymentError
+from infra.stack import DeploymentError
 
 
 class ReleaseError(DeploymentError):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import Deployment
 from infra.release.alarm import Firing, list_firing
 from infra.release.alias import Alias, read_alias, tell_transition
 from infra.release.build import Build
@@ -18,6 +17,7 @@ from infra.release.deployments import CodeDeployment, find_running
 from infra.release.freeze import find_freeze, read_scaling, tell_duration
 from infra.release.resync import agrees
 from infra.release.target import Target
+from infra.stack import Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient

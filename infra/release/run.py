@@ -8,8 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.deployment import SAMCONFIG, Deployment, describe, is_local
-from infra.logs import ERROR_LEVELS
+from infra.cloudwatch.logs import ERROR_LEVELS
 from infra.release import deploy
 from infra.release.alias import Move, move_alias, read_alias
 from infra.release.build import complete, publishes, read_build, read_deployed, read_overrides
@@ -31,6 +30,7 @@ from infra.release.preflight import (
 from infra.release.resync import agrees
 from infra.release.target import Target, read_target
 from infra.release.version import list_versions
+from infra.stack import SAMCONFIG, Deployment, describe, is_local
 
 if TYPE_CHECKING:
     import boto3

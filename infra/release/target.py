@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from infra.deployment import Deployment
 from infra.release.errors import ReleaseError
+from infra.stack import Deployment
 
 OUTPUTS = (
     "FunctionName",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from infra.alarms import Metric, read_data
+from infra.cloudwatch.alarms import Metric, read_data
 from infra.release.target import Target
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What a person can correct about a simulation."""
 
-from infra.deployment import DeploymentError
+from infra.stack import DeploymentError
 
 
 class SimulationError(DeploymentError):

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import numpy as np
 
-from infra.dashboard.body import Widget
-from infra.dashboard.chart import TIME_STEPS, Chart, Line, Threshold
-from infra.dashboard.page import render
-from infra.dashboard.panels import Panel
+from infra.pages.chart import TIME_STEPS, Chart, Line, Threshold
+from infra.pages.dashboard.body import Widget
+from infra.pages.dashboard.page import render
+from infra.pages.dashboard.panels import Panel
 from infra.prices import AS_OF, REGION
 from infra.simulation.curve import Curve
 from infra.simulation.outcome import Outcome

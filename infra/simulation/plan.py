@@ -138,8 +138,8 @@ def advise(curve: Curve, service: Service, without: Outcome, planned: Outcome) -
     for one in planned.plan:
         begin, end = (tell(curve, second) for second in (one.begin, one.end))
         yield (
-            f"To provision, deploy infra/black-friday.yaml with Environments={one.environments} "
-            f"Begin={begin} End={end} Timezone=UTC."
+            "To provision, deploy infra/stacks/black-friday.yaml with "
+            f"Environments={one.environments} Begin={begin} End={end} Timezone=UTC."
         )
 
 

@@ -18,7 +18,7 @@ MACHINES = {"x86_64": ("x86_64", 62), "arm64": ("aarch64", 183)}
 GLIBC_MINORS = range(34, 16, -1)
 ANCHOR = re.compile(r"&architecture (\S+)")
 
-# What no function loads, by path in the layer; tests/integration/test_layers.py runs without it.
+# What no function loads, by path in the layer; the tests of the layers run without it.
 UNUSED = (
     "bin",  # console scripts, with the path of the builder's Python in them
     "onnxruntime/capi/libonnxruntime.so*",  # the engine once more, for programs in C

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.artifacts import ArtifactError
+from infra.build import BUILD, LOCK, check_machine
 from infra.local.errors import FunctionError, LocalRunError
-from infra.local.managed_runtime import prepare
-from infra.local.run import BUILD, LOCK, STACK_NAME, check_machine
+from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import read_stack
+from infra.project import LOCAL_STACK
 from tests.benchmarks import chart, machine, report
 from tests.benchmarks.bodies import measure_bodies
 from tests.benchmarks.cold import measure_cold, summarize_starts
@@ -131,7 +132,7 @@ async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=Path.cwd() / LOCK.parent, prefix="bench-") as name:
         with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until there is a copy of what was built
-            stack = read_stack(BUILD, STACK_NAME, REGION, PARAMETERS)
+            stack = read_stack(BUILD, LOCAL_STACK, REGION, PARAMETERS)
             function = stack.function
             check_machine(function.runtime, function.architecture)
             wheels = WHEELS / function.architecture

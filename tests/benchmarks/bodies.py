@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from infra.local.environment import Environment
 from infra.local.errors import FunctionError
-from infra.local.event import to_response
-from infra.local.runtime_api import RuntimeApi
+from infra.local.functions.environment import Environment
+from infra.local.functions.runtime_api import RuntimeApi
+from infra.local.triggers.event import to_response
 from tests.benchmarks.cold import invoke, read_memory
 from tests.benchmarks.sample import Sample, make_event
 from tests.benchmarks.spread import Spread, compare, summarize

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from infra.local.environment import Environment
-from infra.local.runtime_api import Invocation, RuntimeApi
+from infra.local.functions.environment import Environment
+from infra.local.functions.runtime_api import Invocation, RuntimeApi
 from tests.benchmarks.sample import Sample
 from tests.benchmarks.spread import Spread, compare, summarize
 from tests.benchmarks.subjects import Subject

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.metrics import percentile
-from infra.local.serve import serve
+from infra.local.platform import serve
 from infra.local.stack import Stack
 
 # The stage's throttle is a budget, not a speed: the quotas of an account in its place.

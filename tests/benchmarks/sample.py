@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.event import Request, to_event, to_response
-from infra.local.run import sample_request
+from infra.local.triggers.event import Request, to_event, to_response
+from infra.run.announcement import sample_request
 
 
 class AnswerError(Exception):

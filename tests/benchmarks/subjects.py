@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.local.environment import Place
+from infra.local.functions.environment import Place
 from infra.local.stack import Function
 
 HANDLERS = Path(__file__).with_name("handlers")

@@ -23,9 +23,9 @@ import httpx
 import pytest
 from onnx import ModelProto, parser
 
-from infra.alarms import Metric, State, evaluate, read_alarm, read_data
-from infra.local import managed_runtime
-from infra.local.serve import LocalStack, serve
+from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm, read_data
+from infra.local.functions import managed_runtime
+from infra.local.platform import LocalStack, serve
 from infra.local.stack import Function, read_stack
 from tests import local_aws
 from tests.e2e.conftest import LocalRun

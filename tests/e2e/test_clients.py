@@ -13,8 +13,8 @@ import pytest
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
-from infra.local import managed_runtime
-from infra.local.serve import serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import serve
 from infra.local.stack import read_stack
 from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local import managed_runtime
-from infra.local.serve import LocalStack, serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import LocalStack, serve
 from infra.local.stack import read_stack
 from tests.dashboard_page import read_legends, read_tiles
 from tests.e2e.conftest import INFRA

@@ -15,9 +15,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from infra.local import managed_runtime
 from infra.local.errors import FunctionError
-from infra.local.serve import serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import serve
 from infra.local.stack import read_stack
 from tests import local_aws
 from tests.e2e.conftest import LocalRun

@@ -15,8 +15,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from infra.local import managed_runtime
-from infra.local.serve import serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import serve
 from infra.local.stack import read_stack
 from tests.onnx_models import linear_classifier
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from onnx import ModelProto
 
-from infra.local import managed_runtime
-from infra.local.serve import LocalStack, serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import LocalStack, serve
 from infra.local.stack import Stack, read_stack
 from infra.project import MARKS
 from tests import local_aws

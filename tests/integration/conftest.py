@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local import managed_runtime
-from infra.local.serve import LocalStack, serve
+from infra.local.functions import managed_runtime
+from infra.local.platform import LocalStack, serve
 from infra.local.stack import read_stack
 from tests.lambda_versions import Versions
 from tests.sam_template import ARTIFACTS

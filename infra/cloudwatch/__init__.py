@@ -1,0 +1,1 @@
+"""CloudWatch as code: alarms and their evaluation, metric math, logs."""

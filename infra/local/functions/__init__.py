@@ -1,0 +1,1 @@
+"""Functions: execution environments, the Runtime API, versions, logs."""

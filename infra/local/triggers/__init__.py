@@ -1,0 +1,1 @@
+"""What invokes a function: the HTTP API."""

@@ -1,0 +1,1 @@
+"""HTML pages for people: what they share, and the dashboard."""

@@ -1,0 +1,61 @@
+"""What a local run prints when it is ready: where everything is, and commands to copy."""
+
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.build import MODEL
+from infra.terminal import Terminal
+
+if TYPE_CHECKING:
+    from infra.local.platform import LocalStack
+    from infra.local.stack import Stack
+
+SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a terminal
+
+
+def announce(console: Terminal, stack: "Stack", directory: Path, local: "LocalStack") -> None:
+    """Print where what is, and commands to copy."""
+    layers = stack.function.layers
+    [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
+    manifest = json.loads(contract.read_text())
+    body = json.dumps(sample_request(manifest))
+    if len(body) > SHOWN_REQUEST:
+        file = directory / "request.json"
+        file.write_text(body)
+        body = f"@{file}"
+    infer = f"{local.url}/v2/models/{manifest['name']}/infer"
+    variables = " ".join(f"{key}={value}" for key, value in local.cloud.variables().items())
+    console.print_lines(
+        f"Ready: {manifest['name']} on {local.url} (Ctrl-C stops it)",
+        f"  logs: {directory}/logs",
+        "For boto3, the AWS CLI and `infra` in another terminal:",
+        f"  export {variables}",
+        "Try it:",
+        f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+    )
+
+
+def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Make an Open Inference request for a model: its example, or zeros."""
+    example = manifest.get("example", {})
+    inputs = []
+    for tensor in manifest["inputs"]:
+        name, datatype = tensor["name"], tensor["datatype"]
+        if name not in example and (example or tensor.get("optional")):
+            continue
+        shape = [abs(length) for length in tensor["shape"]]
+        zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
+        [zero, *_] = tensor.get("categories", [zero])
+        data = [zero] * math.prod(shape)
+        if name in example:
+            data, shape = example[name], _shape(example[name])
+        data = data if isinstance(data, list) else [data]
+        inputs.append({"name": name, "shape": shape, "datatype": datatype, "data": data})
+    return {"inputs": inputs}
+
+
+def _shape(data: Any) -> list[int]:
+    return [len(data), *(_shape(data[0]) if data else [])] if isinstance(data, list) else []

@@ -1,0 +1,36 @@
+"""README.md against what it describes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+
+from api.app import ROUTES
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+
+
+@pytest.mark.parametrize("parameter", TEMPLATE["Parameters"])
+def test_every_parameter_of_the_template_is_explained(parameter: str) -> None:
+    assert re.search(rf"^\|.*`{parameter}`.*\|", README, re.MULTILINE)
+
+
+def test_every_route_is_listed() -> None:
+    for _, path, _ in ROUTES:
+        unversioned = path.replace("/versions/{version}", "").rstrip("/")
+        with_version = unversioned.replace("{name}", "{name}[/versions/{version}]")
+        assert f"{unversioned}`" in README or f"{with_version}`" in README, path
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_linked_file_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"make ([a-z-]+)\b(?= |`|$)", README, re.MULTILINE)) <= targets

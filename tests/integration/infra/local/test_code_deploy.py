@@ -1,0 +1,591 @@
+"""A release on the local run: CodeDeploy's part and CloudFormation's, on a faster clock."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.control.code_deploy import Event, plan
+from infra.local.errors import ReleaseError
+from infra.local.platform import LocalStack
+from infra.local.stack import read_stack
+from tests.integration.conftest import REGION, STACK_NAME, Starter
+from tests.integration.infra.local.test_release import FUNCTION, connect
+
+MINUTE = 0.2  # seconds of this machine
+GATE = "CodeDeployHook_shop_gate"
+RELEASE = """
+      DeploymentPreference:
+        Type: !Ref DeploymentType
+        Alarms: [!Ref ErrorsAlarm]
+        Hooks: {PreTraffic: !Ref GateFunction}
+"""
+RESOURCES = """
+  GateFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub "CodeDeployHook_${AWS::StackName}_gate"
+      CodeUri: GateFunction
+      Handler: gate.handler
+      Runtime: python3.13
+      Timeout: 20
+      Layers: [!Ref RuntimeLayer, !Ref ModelLayer]
+      DeploymentPreference: {Enabled: false}
+      Environment: {Variables: {INFERENCE_VERSION: !Ref InferenceFunction.Version}}
+  ErrorsAlarm:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      AlarmName: !Sub "${AWS::StackName}-errors-v${InferenceFunction.Version.Version}"
+      Namespace: AWS/Lambda
+      MetricName: Errors
+      Dimensions:
+        - {Name: FunctionName, Value: !Ref InferenceFunction}
+        - {Name: Resource, Value: !Sub "${InferenceFunction}:live"}
+        - {Name: ExecutedVersion, Value: !GetAtt InferenceFunction.Version.Version}
+      Statistic: Sum
+      Period: 60
+      EvaluationPeriods: 1
+      ComparisonOperator: GreaterThanThreshold
+      Threshold: 0
+      TreatMissingData: notBreaching
+Outputs:
+  FunctionVersion:
+    Value: !GetAtt InferenceFunction.Version.Version
+  DeploymentApplication:
+    Value: !Ref ServerlessDeploymentApplication
+  DeploymentGroup:
+    Value: !Ref InferenceFunctionDeploymentGroup
+"""
+PARAMETER = """
+  DeploymentType:
+    Type: String
+    Default: Canary10Percent5Minutes
+    AllowedValues: [Canary10Percent5Minutes, Canary10Percent30Minutes, AllAtOnce]
+Conditions:
+"""
+# Tries the new version, then does what the model that came with it says; a rollback may pass, but
+# for a model that bars it.
+HOOK = """
+import json
+import os
+import time
+
+import boto3
+
+with open(f"{os.environ['MODEL_DIR']}/model.json") as file:
+    ORDER = json.load(file).get("order", "Succeeded")
+
+
+def handler(event, context):
+    name, _, version = os.environ["INFERENCE_VERSION"].rpartition(":")
+    if event and is_rollback(event):
+        report(event, "Failed" if ORDER == "bar" else "Succeeded")
+        return {"reason": "no way back"}
+    answer = boto3.client("lambda").invoke(
+        FunctionName=name, Qualifier=version, Payload='{"rawPath": "/raise"}'
+    )
+    if ORDER == "crash":
+        raise ValueError("no such golden sample")
+    if ORDER == "wait":
+        time.sleep(15)
+    if ORDER in {"Succeeded", "Failed", "bar"} and event:
+        report(event, "Succeeded" if ORDER == "Succeeded" else "Failed")
+    reason = "" if ORDER == "Succeeded" else f"version {version}: {answer['FunctionError']}"
+    return {"status": ORDER, "reason": reason, "version": version}
+
+
+def is_rollback(event):
+    told = boto3.client("codedeploy").get_deployment(deploymentId=event["DeploymentId"])
+    assert told["deploymentInfo"]["status"] == "InProgress", told
+    return "ollback" in told["deploymentInfo"]["creator"]
+
+
+def report(event, status):
+    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+        deploymentId=event["DeploymentId"],
+        lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
+        status=status,
+    )
+"""
+
+
+@pytest.fixture
+def build(build: Path) -> Path:
+    """The tiny stack with a gate, an alarm and a deployment type."""
+    template = build / "template.yaml"
+    text = template.read_text().replace("      Events:\n", f"{RELEASE[1:]}      Events:\n")
+    text = text.replace("Conditions:\n", PARAMETER[1:]).replace("Outputs:\n", RESOURCES[1:])
+    template.write_text(text)
+    (build / "GateFunction").mkdir()
+    (build / "GateFunction" / "gate.py").write_text(textwrap.dedent(HOOK))
+    return build
+
+
+@pytest.fixture
+async def local(start: Starter, build: Path) -> LocalStack:
+    """Local run of it, whose minutes are short."""
+    begun = time.time()
+
+    def read(body: str | None, parameters: Any) -> Any:
+        return read_stack(build, STACK_NAME, REGION, parameters, body)
+
+    return await start(clock=lambda now: begun + (now - begun) * 60 / MINUTE, read=read)
+
+
+def rebuild(build: Path, order: str = "Succeeded", release: str = "two") -> None:
+    (build / "ModelLayer" / "model" / "model.json").write_text(json.dumps({"order": order}))
+    handler = build / "InferenceFunction" / "app.py"
+    lines = handler.read_text().splitlines()
+    lines = [f"RELEASE = {release!r}" if line.startswith("RELEASE") else line for line in lines]
+    handler.write_text("\n".join(lines))
+
+
+def read_alias(local: LocalStack) -> tuple[str, dict[str, float]]:
+    alias = connect(local, "lambda").get_alias(FunctionName=FUNCTION, Name="live")
+    routing = alias.get("RoutingConfig") or {}
+    return alias["FunctionVersion"], routing.get("AdditionalVersionWeights") or {}
+
+
+def read_status(local: LocalStack) -> tuple[str, dict[str, str]]:
+    [stack] = connect(local, "cloudformation").describe_stacks(StackName="shop")["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+    return stack["StackStatus"], outputs
+
+
+def list_alarms(local: LocalStack) -> set[str]:
+    found = local.cloudwatch.describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"] for alarm in found}
+
+
+def read_deployment(local: LocalStack, deployment_id: str) -> Any:
+    told = connect(local, "codedeploy").get_deployment(deploymentId=deployment_id)
+    return told["deploymentInfo"]
+
+
+def read_versions(deployment: Any) -> tuple[str, str]:
+    content = json.loads(deployment["revision"]["appSpecContent"]["content"])
+    versions = content["Resources"][0][FUNCTION]["Properties"]
+    return versions["CurrentVersion"], versions["TargetVersion"]
+
+
+@contextlib.asynccontextmanager
+async def failing_requests(local: LocalStack) -> AsyncIterator[None]:
+    """Send requests that fail, one after the other."""
+
+    async def send() -> None:
+        async with httpx.AsyncClient(base_url=local.url) as client:
+            while True:
+                await client.get("/raise")
+
+    sending = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "steps"),
+    [
+        ("CodeDeployDefault.LambdaAllAtOnce", [(0, 100)]),
+        ("CodeDeployDefault.LambdaCanary10Percent30Minutes", [(0, 10), (30, 100)]),
+        (
+            "CodeDeployDefault.LambdaLinear10PercentEvery1Minute",
+            [(minute, 10 * minute + 10) for minute in range(10)],
+        ),
+        ("CodeDeployDefault.LambdaLinear10PercentEvery10Minutes", [(90, 100)]),
+    ],
+)
+def test_deployment_types_are_those_of_codedeploy(
+    config: str, steps: list[tuple[float, float]]
+) -> None:
+    assert plan(config)[-len(steps) :] == steps
+
+
+def test_unknown_deployment_type_is_refused() -> None:
+    with pytest.raises(ReleaseError, match="does not know the deployment type Mine"):
+        plan("Mine")
+
+
+async def test_a_release_that_fails_takes_its_new_alarms_with_it(
+    local: LocalStack, build: Path
+) -> None:
+    # GIVEN a bad release, whose template has one alarm more
+    rebuild(build, "Failed")
+    template = build / "template.yaml"
+    text = template.read_text()
+    begin, end = text.index("  ErrorsAlarm:"), text.index("Outputs:")
+    more = text[begin:end].replace("ErrorsAlarm", "MoreAlarm").replace("-errors-", "-more-")
+    template.write_text(text[:end] + more + text[end:])
+
+    # WHEN the gate refuses it
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+
+    # THEN the stack is as it was
+    assert release.status == "Failed"
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert list_alarms(local) == {"shop-errors-v1"}
+
+
+async def test_a_good_release_is_promoted_step_by_step(local: LocalStack, build: Path) -> None:
+    # GIVEN a second release
+    rebuild(build)
+    aliases = []
+
+    def tell(event: Event) -> None:
+        aliases.append((event.kind, event.percent, local.cloud.weights(FUNCTION, "live")))
+
+    # WHEN it is released
+    release = await local.release(read_stack(build, STACK_NAME, REGION), tell)
+
+    # THEN the gate goes first, then a tenth of the traffic, then all of it
+    assert (release.version, release.status, release.reason) == ("2", "Succeeded", "")
+    assert aliases == [
+        ("created", 0, {"1": 1}),
+        ("gate-started", 0, {"1": 1}),
+        ("gate-passed", 0, {"1": 1}),
+        ("shifted", 10, {"1": 0.9, "2": 0.1}),
+        ("promoted", 100, {"2": 1}),
+    ]
+    times = {event.kind: event.time for event in release.events}
+    assert times["promoted"] - times["shifted"] >= 5 * MINUTE
+    # AND AWS tells the same
+    assert read_alias(local) == ("2", {})
+    status, outputs = read_status(local)
+    assert (status, outputs["FunctionVersion"]) == ("UPDATE_COMPLETE", "2")
+    assert list_alarms(local) == {"shop-errors-v2"}
+    deployment = read_deployment(local, release.deployment_id)
+    assert (deployment["status"], deployment["creator"]) == ("Succeeded", "CloudFormation")
+    assert deployment["deploymentOverview"]["Succeeded"] == 1
+    assert deployment["completeTime"] >= deployment["createTime"]
+    content = json.loads(deployment["revision"]["appSpecContent"]["content"])
+    assert content["Resources"][0][FUNCTION]["Properties"] == {
+        "Name": FUNCTION,
+        "Alias": "live",
+        "CurrentVersion": "1",
+        "TargetVersion": "2",
+    }
+    assert content["Hooks"] == [{"BeforeAllowTraffic": GATE}]
+    group = connect(local, "codedeploy").get_deployment_group(
+        applicationName=outputs["DeploymentApplication"],
+        deploymentGroupName=outputs["DeploymentGroup"],
+    )["deploymentGroupInfo"]
+    assert group["deploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+    assert group["alarmConfiguration"] == {"enabled": True, "alarms": [{"name": "shop-errors-v2"}]}
+    assert group["autoRollbackConfiguration"]["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        ("Failed", "the gate refused the new version: version 2: Unhandled"),
+        ("silent", f"{GATE} ended without a report to CodeDeploy: version 2: Unhandled"),
+        ("crash", f"{GATE} ended without a report to CodeDeploy: no such golden sample"),
+    ],
+)
+async def test_what_the_gate_refuses_gets_no_traffic(
+    local: LocalStack, build: Path, order: str, reason: str
+) -> None:
+    # GIVEN a release whose gate, which comes with it, does not report success
+    rebuild(build, order)
+    # WHEN it is released
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    # THEN it never has traffic, and everything is as it was
+    assert (release.status, release.reason) == ("Failed", reason)
+    kinds = ["created", "gate-started", "gate-refused", "rolled-back"]
+    assert [event.kind for event in release.events] == kinds
+    assert read_alias(local) == ("1", {})
+    status, outputs = read_status(local)
+    assert (status, outputs["FunctionVersion"]) == ("UPDATE_ROLLBACK_COMPLETE", "1")
+    assert list_alarms(local) == {"shop-errors-v1"}
+    deployment = read_deployment(local, release.deployment_id)
+    assert deployment["errorInformation"] == {"code": "HOOK_EXECUTION_FAILURE", "message": reason}
+    back = read_deployment(local, deployment["rollbackInfo"]["rollbackDeploymentId"])
+    assert (back["creator"], back["status"]) == ("codeDeployRollback", "Succeeded")
+    assert back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == release.deployment_id
+    assert read_versions(back) == ("2", "1")
+    # AND the gate is the one that came with version 1
+    client = connect(local, "lambda")
+    answer = await asyncio.to_thread(client.invoke, FunctionName=GATE, Payload="{}")
+    assert json.loads(answer["Payload"].read())["version"] == "1"
+
+
+async def test_a_gate_that_bars_the_way_back_leaves_the_stack_as_it_is(
+    local: LocalStack, build: Path
+) -> None:
+    """A rollback is a deployment of its own, and its hooks run as those of any other."""
+    # GIVEN a release whose gate refuses the rollback, too
+    rebuild(build, "bar")
+    # WHEN
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    # THEN
+    assert [event.kind for event in release.events][-2:] == ["gate-refused", "failed"]
+    assert release.events[-1].text == "the gate refused the way back: no way back"
+    deployment = read_deployment(local, release.deployment_id)
+    back = read_deployment(local, deployment["rollbackInfo"]["rollbackDeploymentId"])
+    assert (back["status"], back["errorInformation"]["code"]) == (
+        "Failed",
+        "HOOK_EXECUTION_FAILURE",
+    )
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_FAILED"
+
+
+async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_through_codedeploy(
+    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a resource that fails once the alias has moved
+    rebuild(build)
+    update = local.cloud.update_stack
+
+    def fail(stack: Any, version: str) -> None:
+        if version == "2":
+            assert read_alias(local) == ("2", {})
+            raise ValueError("the dashboard is no JSON")
+        update(stack, version)
+
+    monkeypatch.setattr(local.cloud, "update_stack", fail)
+    # WHEN it is released
+    stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "AllAtOnce"})
+    release = await local.release(stack)
+    # THEN the version before has all traffic again, and everything is as it was
+    assert not release.is_promoted
+    assert release.reason == "the stack failed after the promotion: the dashboard is no JSON"
+    assert [event.kind for event in release.events][-2:] == ["promoted", "rolled-back"]
+    assert read_alias(local) == ("1", {})
+    status, outputs = read_status(local)
+    assert (status, outputs["FunctionVersion"]) == ("UPDATE_ROLLBACK_COMPLETE", "1")
+    assert list_alarms(local) == {"shop-errors-v1"}
+    # AND that was a deployment, too
+    ids = connect(local, "codedeploy").list_deployments()["deployments"]
+    [back] = [
+        one
+        for one in (read_deployment(local, identity) for identity in ids)
+        if one["creator"] == "CloudFormationRollback"
+    ]
+    assert (back["status"], read_versions(back)) == ("Succeeded", ("2", "1"))
+
+
+async def test_an_alarm_takes_the_traffic_back(local: LocalStack, build: Path) -> None:
+    # GIVEN a release under requests of which each fails, and half an hour to notice
+    rebuild(build)
+    stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "Canary10Percent30Minutes"})
+    # WHEN it is released
+    async with failing_requests(local):
+        release = await local.release(stack)
+    # THEN the old version gets its requests back
+    kinds = ["created", "gate-started", "gate-passed", "shifted", "alarm", "rolled-back"]
+    assert [event.kind for event in release.events] == kinds
+    assert (release.status, release.reason) == ("Stopped", "alarms are active: shop-errors-v2")
+    assert read_alias(local) == ("1", {})
+    assert list_alarms(local) == {"shop-errors-v1"}
+    deployment = read_deployment(local, release.deployment_id)
+    assert deployment["errorInformation"]["code"] == "ALARM_ACTIVE"
+    assert deployment["deploymentOverview"]["Failed"] == 1
+
+
+async def test_what_the_gate_provokes_sets_off_no_alarm(local: LocalStack, build: Path) -> None:
+    """The gate of these tests makes the new version fail, by its number."""
+    rebuild(build)
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    assert release.is_promoted
+    log = (build.parent / "local" / "logs" / "2.log").read_text()
+    assert "ValueError: no such customer" in log
+
+
+async def test_each_file_is_read_once_for_its_digest(
+    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large layers take half a second each time, just when a rehearsal measures latencies."""
+    # GIVEN
+    rebuild(build)
+    digest = hashlib.file_digest
+    names = []
+
+    def note(file: Any, kind: str) -> Any:
+        names.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr("infra.local.control.cloud.hashlib.file_digest", note)
+    # WHEN
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    # THEN
+    assert release.is_promoted
+    assert {Path(name).name for name in names} >= {"app.py", "gate.py", "model.json"}
+    assert len(names) == len(set(names))
+
+
+async def test_after_a_rollback_the_gate_has_its_own_code_again(
+    local: LocalStack, build: Path
+) -> None:
+    # GIVEN a release with another gate
+    client = connect(local, "lambda")
+    before = client.get_function_configuration(FunctionName=GATE)["CodeSha256"]
+    rebuild(build, "Failed")
+    with (build / "GateFunction" / "gate.py").open("a") as file:
+        file.write("# stricter\n")
+    # WHEN it is taken back THEN AWS tells the gate that came with version 1
+    assert not (await local.release(read_stack(build, STACK_NAME, REGION))).is_promoted
+    assert client.get_function_configuration(FunctionName=GATE)["CodeSha256"] == before
+
+
+@pytest.mark.parametrize(("order", "left"), [("Succeeded", "1"), ("Failed", "2")])
+async def test_the_version_that_lost_keeps_no_process(
+    local: LocalStack, build: Path, order: str, left: str
+) -> None:
+    """Each holds a model in memory, and one release follows the other."""
+    rebuild(build, order)
+    await local.release(read_stack(build, STACK_NAME, REGION))
+    assert local.versions.environments(left) == []
+    # AND it can still be invoked
+    client = connect(local, "lambda")
+    call = partial(client.invoke, FunctionName=FUNCTION, Qualifier=left)
+    answer = await asyncio.to_thread(call, Payload='{"rawPath": "/echo"}')
+    assert answer["ExecutedVersion"] == left
+    assert "FunctionError" not in answer
+
+
+async def begin(local: LocalStack, build: Path, kind: str, **parameters: str) -> Any:
+    """Begin a release, and wait for an event of that kind; return the task of the release."""
+    reached = asyncio.Event()
+
+    def tell(event: Event) -> None:
+        if event.kind == kind:
+            reached.set()
+
+    stack = read_stack(build, STACK_NAME, REGION, parameters)
+    releasing = asyncio.create_task(local.release(stack, tell))
+    async with asyncio.timeout(30):
+        await reached.wait()
+    return releasing
+
+
+async def test_a_person_can_stop_a_deployment(local: LocalStack, build: Path) -> None:
+    # GIVEN a canary in flight
+    rebuild(build)
+    slow = {"DeploymentType": "Canary10Percent30Minutes"}
+    releasing = await begin(local, build, "shifted", **slow)
+    client = connect(local, "codedeploy")
+    _, outputs = read_status(local)
+    group = {
+        "applicationName": outputs["DeploymentApplication"],
+        "deploymentGroupName": outputs["DeploymentGroup"],
+    }
+    [running] = client.list_deployments(**group, includeOnlyStatuses=["InProgress"])["deployments"]
+    assert read_alias(local) == ("1", {"2": 0.1})
+    # WHEN it is stopped
+    answer = await asyncio.to_thread(
+        client.stop_deployment, deploymentId=running, autoRollbackEnabled=True
+    )
+    # THEN the old version has all traffic when that is answered
+    assert answer["status"] == "Succeeded"
+    assert read_alias(local) == ("1", {})
+    release = await releasing
+    assert [event.kind for event in release.events][-2:] == ["stopped", "rolled-back"]
+    deployment = read_deployment(local, running)
+    assert (deployment["status"], deployment["errorInformation"]["code"]) == (
+        "Stopped",
+        "MANUAL_STOP",
+    )
+    assert client.list_deployments(**group, includeOnlyStatuses=["InProgress"])["deployments"] == []
+    # AND it cannot be stopped twice
+    with pytest.raises(client.exceptions.DeploymentAlreadyCompletedException):
+        client.stop_deployment(deploymentId=running)
+
+
+async def test_another_build_does_not_bar_the_way_back(local: LocalStack, build: Path) -> None:
+    # GIVEN a canary in flight, and somebody who builds the fix
+    rebuild(build)
+    slow = {"DeploymentType": "Canary10Percent30Minutes"}
+    releasing = await begin(local, build, "shifted", **slow)
+    shutil.rmtree(build)
+    # WHEN it is stopped
+    client = connect(local, "codedeploy")
+    [running] = client.list_deployments(includeOnlyStatuses=["InProgress"])["deployments"]
+    await asyncio.to_thread(client.stop_deployment, deploymentId=running)
+    # THEN everything is as it was
+    assert (await releasing).status == "Stopped"
+    assert read_status(local)[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert list_alarms(local) == {"shop-errors-v1"}
+
+
+async def test_a_deployment_can_be_stopped_while_the_gate_works(
+    local: LocalStack, build: Path
+) -> None:
+    rebuild(build, "wait")
+    releasing = await begin(local, build, "gate-started")
+    client = connect(local, "codedeploy")
+    [running] = client.list_deployments(includeOnlyStatuses=["InProgress"])["deployments"]
+    await asyncio.to_thread(client.stop_deployment, deploymentId=running)
+    assert (await releasing).status == "Stopped"
+    assert read_alias(local) == ("1", {})
+
+
+async def test_one_release_at_a_time(local: LocalStack, build: Path) -> None:
+    # GIVEN a release that is under way
+    rebuild(build)
+    stack = read_stack(build, STACK_NAME, REGION)
+    releasing = await begin(local, build, "gate-started")
+    # WHEN another is asked for THEN neither way takes it
+    with pytest.raises(ReleaseError, match="a release of stack shop is in progress"):
+        await local.release(stack)
+    client = connect(local, "cloudformation")
+    body = (build / "template.yaml").read_text()
+    with pytest.raises(client.exceptions.ClientError, match="is in UPDATE_IN_PROGRESS state"):
+        await asyncio.to_thread(client.update_stack, StackName="shop", TemplateBody=body)
+    assert (await releasing).is_promoted
+
+
+@pytest.mark.parametrize(
+    ("version", "weights"), [("2", {}), ("1", {"2": 0.5})], ids=["moved", "weighted"]
+)
+async def test_an_alias_that_somebody_moved_is_refused(
+    local: LocalStack, build: Path, version: str, weights: dict[str, float]
+) -> None:
+    # GIVEN an alias that is not where CloudFormation left it
+    await local.publish(read_stack(build, STACK_NAME, REGION))
+    connect(local, "lambda").update_alias(
+        FunctionName=FUNCTION,
+        Name="live",
+        FunctionVersion=version,
+        RoutingConfig={"AdditionalVersionWeights": weights},
+    )
+    # WHEN there is a release THEN CodeDeploy leaves the alias alone
+    rebuild(build)
+    release = await local.release(read_stack(build, STACK_NAME, REGION))
+    assert release.status == "Failed"
+    assert release.reason.endswith("not all to the current version 1")
+    assert read_alias(local) == (version, weights)
+    error = read_deployment(local, release.deployment_id)["errorInformation"]
+    assert error["code"] == "INVALID_LAMBDA_CONFIGURATION"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"status": "Skipped"}, "InvalidLifecycleEventHookExecutionStatusException"),
+        ({"status": "Failed"}, "InvalidLifecycleEventHookExecutionIdException"),
+        ({"status": "Failed", "deploymentId": "d-ABSENT123"}, "DeploymentDoesNotExistException"),
+    ],
+)
+async def test_reports_of_strangers_are_refused(
+    local: LocalStack, build: Path, arguments: dict[str, str], error: str
+) -> None:
+    rebuild(build)
+    releasing = await begin(local, build, "gate-started")
+    client = connect(local, "codedeploy")
+    [running] = client.list_deployments(includeOnlyStatuses=["InProgress"])["deployments"]
+    report = {"deploymentId": running, "lifecycleEventHookExecutionId": "another", **arguments}
+    with pytest.raises(client.exceptions.from_code(error)):
+        await asyncio.to_thread(client.put_lifecycle_event_hook_execution_status, **report)
+    assert (await releasing).is_promoted

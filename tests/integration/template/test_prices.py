@@ -1,0 +1,112 @@
+"""Prices stand in infra/prices.py; where another file has to repeat one, it is the same."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.local.platform import serve
+from infra.local.stack import read_stack
+from infra.prices import (
+    ACCESS_LOG_BYTES,
+    FUNCTION_LOG_BYTES,
+    HTTP_API_REQUEST,
+    LAMBDA_GB_SECOND,
+    LAMBDA_REQUEST,
+    METRIC_SERIES,
+    TRACE,
+    TRACED_SHARE,
+    price_logs,
+    price_standing_month,
+)
+from serving.telemetry import METRICS
+from tests.example_model import needs_example
+from tests.sam_template import ROOT, parse, properties, translate
+
+INFER = "/v2/models/purchase-propensity/infer"
+UNIT = 1e10  # the dashboard has prices of a million, in USD / 10000
+
+
+def test_dashboard_has_the_prices_of_the_table() -> None:
+    # GIVEN what the dashboard's expression of cost is filled with
+    _, variables = properties(parse(), "Dashboard")["DashboardBody"]["Fn::Sub"]
+    # THEN both processors and a request are as in the table
+    condition, arm, x86 = variables["GbSecond"]["Fn::If"]
+    assert condition == "IsArm"
+    assert float(arm) == pytest.approx(LAMBDA_GB_SECOND["arm64"] * UNIT)
+    assert float(x86) == pytest.approx(LAMBDA_GB_SECOND["x86_64"] * UNIT)
+    request = LAMBDA_REQUEST + HTTP_API_REQUEST + price_logs(1, 1) + TRACED_SHARE * TRACE
+    assert float(variables["Request"]) == pytest.approx(request * UNIT)
+
+
+@needs_example
+async def test_a_request_writes_what_is_told_of_its_log(
+    managed_python: Path, tmp_path: Path
+) -> None:
+    # GIVEN the built function, under a name as long as in production
+    stack = read_stack(ROOT / ".aws-sam/build", "serverless-onnx-prod", "us-east-1")
+    async with (
+        serve(stack, python=managed_python, directory=tmp_path / "run", watch=False) as local,
+        httpx.AsyncClient(base_url=local.url) as client,
+    ):
+        tensor = {"name": "features", "datatype": "FP32", "shape": [1, 4], "data": [2, 12, 38, 20]}
+        for _ in range(3):
+            answer = await client.post(INFER, json={"inputs": [tensor]})
+            assert answer.status_code == 200
+        await local.flush()
+    # WHEN the last request is looked at, for which nothing started
+    log = (tmp_path / "run/logs/1.log").read_bytes()
+    written = log[log.rindex(b"START RequestId") :]
+    assert written.count(b"\n") == 4
+    # THEN
+    assert len(written) == pytest.approx(FUNCTION_LOG_BYTES, rel=0.05)
+
+
+def test_the_access_log_writes_what_is_told_of_it() -> None:
+    # GIVEN what API Gateway puts into the line
+    values = {
+        "requestId": "JKJaXmPLvHcESHA=",
+        "requestTimeEpoch": "1795543076027",
+        "identity.userArn": "arn:aws:sts::123456789012:assumed-role/shop/i-0abcdef1234567890",
+        "identity.sourceIp": "203.0.113.199",
+        "httpMethod": "POST",
+        "path": INFER,
+        "status": "200",
+        "responseLength": "214",
+        "responseLatency": "12",
+        "integrationLatency": "9",
+        "integrationStatus": "200",
+        "error.message": "-",
+        "integrationErrorMessage": "-",
+    }
+    line = properties(parse(), "Api")["AccessLogSettings"]["Format"]
+    for name in sorted(values, key=len, reverse=True):
+        assert f"$context.{name}" in line
+        line = line.replace(f"$context.{name}", values[name])
+    assert "$context" not in line
+    assert len(line) == pytest.approx(ACCESS_LOG_BYTES, rel=0.05)
+
+
+def test_series_are_those_of_every_metric() -> None:
+    service, version = (("service",), ("service", "function_version"))
+    assert len(METRICS) * len((service, version)) == METRIC_SERIES
+
+
+def test_what_stands_is_the_same_before_and_after_the_transform(
+    built: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    costs = price_standing_month(translate(parse(), built))
+    assert costs == price_standing_month(parse())
+    assert costs["alarms"] > 0
+    # AND README has it
+    [told] = re.findall(r"(\d+) USD a month are due", (ROOT / "README.md").read_text("utf-8"))
+    assert int(told) == round(sum(costs.values()) - costs["traces, up to"])
+
+
+def test_dashboard_has_the_memory_of_the_function() -> None:
+    template = parse()
+    memory = properties(template, "InferenceFunction")["MemorySize"]
+    _, variables = properties(template, "Dashboard")["DashboardBody"]["Fn::Sub"]
+    assert variables["Gb"] == f"{memory} / 1024"
