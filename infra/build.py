@@ -12,11 +12,9 @@ from pathlib import Path
 
 from infra.local.errors import LocalRunError
 from infra.local.functions.processes import end, start
+from infra.project import Project
 from infra.terminal import Terminal
 
-BUILD = Path(".aws-sam/build")
-BUILD_LOG = Path("build/sam-build.log")
-LOCK = Path("build/.lock")  # of the Makefile's builds, too
 MODEL = Path("model/model.json")  # in a layer
 SHOWN_LOG_LINES = 20
 
@@ -33,10 +31,10 @@ def check_machine(runtime: str, architecture: str) -> None:
 
 
 @asynccontextmanager
-async def alone(console: Terminal) -> AsyncIterator[None]:
-    """Wait until no other command of this checkout builds, or copies what was built."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(LOCK, os.O_WRONLY | os.O_CREAT), "w") as lock:
+async def alone(project: Project, console: Terminal) -> AsyncIterator[None]:
+    """Wait until no other command in this project builds, or copies what was built."""
+    project.build_lock.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(project.build_lock, os.O_WRONLY | os.O_CREAT), "w") as lock:
         waiting = False
         while True:
             try:
@@ -50,19 +48,20 @@ async def alone(console: Terminal) -> AsyncIterator[None]:
         yield
 
 
-async def start_build() -> asyncio.subprocess.Process:
+async def start_build(project: Project) -> asyncio.subprocess.Process:
     """Start `sam build`, whose output goes to a log."""
-    BUILD_LOG.parent.mkdir(parents=True, exist_ok=True)
+    project.build_log.parent.mkdir(parents=True, exist_ok=True)
     tools = Path(sys.executable).parent
     variables = {
         **os.environ,
         "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
         "SAM_CLI_TELEMETRY": "0",
     }
-    log = os.open(BUILD_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(project.build_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         return await start(
             *(sys.executable, "-m", "samcli", "build"),
+            cwd=project.root,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -72,7 +71,9 @@ async def start_build() -> asyncio.subprocess.Process:
         os.close(log)
 
 
-async def wait_for_build(process: asyncio.subprocess.Process, console: Terminal) -> None:
+async def wait_for_build(
+    process: asyncio.subprocess.Process, project: Project, console: Terminal
+) -> None:
     """Wait for `sam build`; the end of its log is shown if it fails."""
     try:
         status = await process.wait()
@@ -83,8 +84,10 @@ async def wait_for_build(process: asyncio.subprocess.Process, console: Terminal)
     finally:
         await end(process)
     if status:
-        console.print_lines(*_tail(BUILD_LOG))
-        raise LocalRunError(f"sam build failed with exit status {status} (log: {BUILD_LOG})")
+        console.print_lines(*_tail(project.build_log))
+        raise LocalRunError(
+            f"sam build failed with exit status {status} (log: {project.build_log})"
+        )
 
 
 def _tail(log: Path) -> list[str]:

@@ -17,7 +17,7 @@ import typer
 from rich.table import Table
 from typer import rich_utils
 
-from infra.command import add_command
+from infra.command import add_command, current_project
 from infra.local.metrics import DELAY_SECONDS
 from infra.model import cli as model
 from infra.options import Page, Region, StackName
@@ -90,7 +90,8 @@ def run(
     """Build the stack and serve it on this machine."""
     from infra.run.command import run as run_stack
 
-    asyncio.run(run_stack(port, aws_port, model, concurrency, metric_delay, Terminal()))
+    project = current_project()
+    asyncio.run(run_stack(project, port, aws_port, model, concurrency, metric_delay, Terminal()))
 
 
 @command("infra prepare")
@@ -98,7 +99,7 @@ def prepare() -> None:
     """Make the managed runtime's stand-in, which the local run and its tests use."""
     from infra.local.functions import managed_runtime
 
-    asyncio.run(managed_runtime.prepare())
+    asyncio.run(managed_runtime.prepare(current_project().managed_runtime))
 
 
 @command("infra size --json")
@@ -109,7 +110,7 @@ def size(
     """Show how large the build is unzipped, and refuse what Lambda would refuse."""
     from infra.artifacts import BUDGET, MB, check, read_builds, to_dict
 
-    builds = read_builds(Path(".aws-sam/build"))
+    builds = read_builds(current_project().build)
     if as_json:
         print_json([to_dict(build) for build in builds])
         for build in builds:
@@ -142,7 +143,7 @@ def dashboard(
     from infra.pages.dashboard.make import make_page
     from infra.stack import explained, find
 
-    deployment = find(stack_name, region)
+    deployment = find(current_project(), stack_name, region)
     with explained():
         page = make_page(deployment, hours, datetime.now(UTC))
     output.write_text(page, "utf-8")
@@ -172,7 +173,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
         start = int((time.time() - log.parse_age(since)) * 1e3)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
-    deployment = find(stack_name, region)
+    deployment = find(current_project(), stack_name, region)
     client = deployment.session.client("logs")
     groups = [deployment.output("LogGroupName")]
     console = Terminal()

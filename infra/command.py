@@ -1,4 +1,4 @@
-"""A command of `infra`: it runs in the project's folder, wherever below that it was typed."""
+"""A command of `infra`, and the project in which it was typed."""
 
 import contextlib
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from infra.project import find_root
+from infra.project import Project, ProjectError
 from infra.stack import DeploymentError, name_stack
 
 # Commands that take --stack-name and --region, as messages name them.
@@ -21,25 +21,32 @@ _typed: ContextVar[typer.Context] = ContextVar("typed")
 
 
 class ProjectCommand(TyperCommand):
-    """Takes the paths that a person types from that person's folder, and all others from the root.
+    """Works on the project of the folder where it was typed.
 
     Raises ProjectError outside a project, but shows its help everywhere.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; from now on this is the command that was typed."""
+        _typed.set(ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the commands that an error names are of the same stack."""
-        start = Path.cwd()
-        root = find_root(start)
-        if root != start:
-            for name, value in ctx.params.items():
-                if isinstance(value, Path) and is_typed(ctx, name):
-                    ctx.params[name] = start / value
-        _typed.set(ctx)
-        with contextlib.chdir(root):
-            try:
-                return super().invoke(ctx)
-            except DeploymentError as error:
-                raise type(error)(name_stack_in(str(error))) from error
+        current_project()
+        try:
+            return super().invoke(ctx)
+        except DeploymentError as error:
+            raise type(error)(name_stack_in(str(error))) from error
+
+
+def current_project() -> Project:
+    """Return the project in which the command was typed, found once; raise ProjectError."""
+    context = _typed.get()
+    if context.obj is None:
+        context.obj = Project.find(Path.cwd())
+    project: Project = context.obj
+    return project
 
 
 def add_command[**P, T](
@@ -78,8 +85,9 @@ def name_stack_in(text: str) -> str:
         wanted = ["stack_name", "region", *(["env"] if found[1] == "deploy" else [])]
         words = [word for name in wanted for word in given.get(name, [])]
         if found[1] != "deploy" and "env" in given and "stack_name" not in given:
-            with contextlib.suppress(DeploymentError):  # the text may be about that
-                words = ["--stack-name", name_stack(context.params["env"]), *words]
+            with contextlib.suppress(ProjectError):  # the text may be about that
+                name = name_stack(current_project(), context.params["env"])
+                words = ["--stack-name", name, *words]
         if not words or words[0] in found[0]:
             return found[0]
         return f"{found[0].rstrip()} {shlex.join(words)}"

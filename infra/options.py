@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from infra.command import is_typed
-from infra.project import find_root
+from infra.command import current_project, is_typed
+
+
+def in_project(context: typer.Context, parameter: typer.CallbackParam, path: Path) -> Path:
+    """Take a default path from the project, and one that was typed from where it was typed."""
+    return path if is_typed(context, parameter.name) else current_project().root / path
 
 
 def _try_to_write(context: typer.Context, parameter: typer.CallbackParam, output: Path) -> Path:
-    """Make the page's folder; refuse what cannot be written before the work begins.
-
-    The default is in the project, what is typed in the folder where it is typed.
-    """
-    if not is_typed(context, parameter.name) and (root := find_root(Path.cwd())) != Path.cwd():
-        output = root / output
+    """Make the page's folder; refuse what cannot be written before the work begins."""
+    output = in_project(context, parameter, output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         is_new = not output.exists()

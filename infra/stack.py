@@ -1,15 +1,14 @@
 """The stack that a command works on: one on AWS, or the local run's."""
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from infra.project import LOCAL_STACK
+from infra.errors import OperatorError
+from infra.project import LOCAL_STACK, Project
 
 if TYPE_CHECKING:
     import boto3
@@ -17,10 +16,8 @@ if TYPE_CHECKING:
 
     from infra.local.control.access_key import AccessKey
 
-SAMCONFIG = Path("samconfig.toml")
 
-
-class DeploymentError(Exception):
+class DeploymentError(OperatorError):
     """Raise when the stack is not there, or AWS does not answer; one line for a person."""
 
 
@@ -51,12 +48,12 @@ class Description:
     parameters: Mapping[str, str]
 
 
-def find(name: str | None, region: str | None) -> Deployment:
+def find(project: Project, name: str | None, region: str | None) -> Deployment:
     """Find the stack `name`: by default the local run's, or on AWS that of samconfig.toml.
 
-    Raises DeploymentError.
+    Raises DeploymentError, or ProjectError.
     """
-    name = name or name_stack()
+    name = name or name_stack(project)
     with explained():
         session = connect(region)
         cloudformation = session.client("cloudformation")
@@ -74,16 +71,16 @@ def find(name: str | None, region: str | None) -> Deployment:
     return Deployment(name, found.outputs, session, found.status, found.parameters)
 
 
-def name_stack(env: str = "default") -> str:
+def name_stack(project: Project, env: str = "default") -> str:
     """Return the local run's stack or, on AWS, that of an environment of samconfig.toml.
 
-    Raises DeploymentError if there is no such environment, wherever it is asked for by name.
+    Raises ProjectError if there is no such environment, wherever it is asked for by name.
     """
     local = is_local()
     if local and env == "default":  # which needs no samconfig.toml
-        return _local_name()
-    name = _configured_name(SAMCONFIG, env)
-    return _local_name() if local else name
+        return LOCAL_STACK
+    name = project.read_stack_name(env)
+    return LOCAL_STACK if local else name
 
 
 def describe(cloudformation: "CloudFormationClient", name: str) -> Description | None:
@@ -223,20 +220,6 @@ def _check_region(session: "boto3.Session") -> None:
             f"the local run has no Region {session.region_name}: it has only the one in which "
             "`make run` was started"
         )
-
-
-def _local_name() -> str:
-    return LOCAL_STACK
-
-
-def _configured_name(samconfig: Path, env: str) -> str:
-    try:
-        settings = tomllib.loads(samconfig.read_text("utf-8"))
-        return str(settings[env]["global"]["parameters"]["stack_name"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DeploymentError(
-            f"{samconfig} names no stack for {env}: give one with --stack-name"
-        ) from error
 
 
 def _tell_account(session: "boto3.Session") -> str:

@@ -8,7 +8,10 @@ from samcli.lib.utils.hash import dir_checksum
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
+from infra.project import Project
+
 ROOT = Path(__file__).parents[1]
+PROJECT = Project(ROOT)
 SOURCE = (ROOT / "template.yaml").read_text("utf-8")
 VERSIONED = {
     "InferenceFunction": "CodeUri",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from infra.command import add_command
+from infra.command import add_command, current_project
 from infra.model.errors import ModelError
+from infra.options import in_project
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def check(
     from infra.model import doctor
 
     with problems_in_json(as_json), _progress("Running it as Lambda would"):
-        diagnosis = asyncio.run(doctor.check(file, samples, _split(features)))
+        diagnosis = asyncio.run(doctor.check(current_project(), file, samples, _split(features)))
     if as_json:
         print_json({"servable": diagnosis.servable, **asdict(diagnosis)})
     else:
@@ -78,7 +79,9 @@ def add(  # noqa: PLR0913 each is an option of the command
     target: Target = "",
     allow_worse: AllowWorse = False,
     golden_synthetic: GoldenSynthetic = False,
-    to: Annotated[Path, typer.Option(help="Folder of the layer.")] = Path("layers/model"),
+    to: Annotated[Path, typer.Option(callback=in_project, help="Folder of the layer.")] = Path(
+        "layers/model"
+    ),
     as_json: Json = False,
 ) -> None:
     """Put a model into the layer that is built and deployed, in the place of the one there."""
@@ -99,7 +102,7 @@ def add(  # noqa: PLR0913 each is an option of the command
         problems_in_json(as_json),
         _progress("Packaging it, and proving it as Lambda would run it"),
     ):
-        added = asyncio.run(package.add(file, to, wishes))
+        added = asyncio.run(package.add(current_project(), file, to, wishes))
     if as_json:
         print_json(asdict(added))
         return

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifacts import BUDGET, LIMIT, MB
-from infra.build import BUILD
 from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.graph import Graph, Shapes, Tensor, read_graph
@@ -20,8 +19,8 @@ from infra.model.sample_file import read_samples
 from infra.model.samples import MOST_ELEMENTS, Array, Samples, count_elements, make_up
 from infra.model.sizing import Size, Suggestion, measure_size, suggest
 from infra.model.trial import Trial, open_bench
+from infra.project import Project
 
-REQUIREMENTS = Path("layers/runtime/requirements.txt")
 REPEATS = 5
 BATCH = 100  # rows
 FEW = (1, 2, 3)  # rows of the requests that show which lengths follow them
@@ -79,7 +78,9 @@ class Examination:
     lengths: Mapping[str, Mapping[str, Any]]  # fields, by input
 
 
-async def check(source: Path, samples: Path | None, features: Sequence[str]) -> Diagnosis:
+async def check(
+    project: Project, source: Path, samples: Path | None, features: Sequence[str]
+) -> Diagnosis:
     """Examine the file of a model.
 
     Raises ModelError if the samples cannot be read, and LocalRunError if nothing was built.
@@ -88,7 +89,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         graph = await read_graph(source)
     except ModelError as error:
         return Diagnosis(source.name, error.problems)
-    size = measure_size(graph.size, BUILD)
+    size = measure_size(graph.size, project.build)
     problems, measured = [*graph.problems, *check_size(size)], None
     notes: list[str] = []
     inputs = graph.inputs
@@ -96,7 +97,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         rows = await read_samples(samples, graph.inputs, features) if samples else None
         notes += rows.notes if rows else ()
         try:
-            examination = await _run(graph, rows)
+            examination = await _run(project, graph, rows)
         except ModelError as error:
             problems += error.problems
         else:
@@ -117,7 +118,7 @@ async def check(source: Path, samples: Path | None, features: Sequence[str]) -> 
         outputs=graph.outputs,
         external_data={name: path.stat().st_size for name, path in graph.external.items()},
         size=size,
-        onnxruntime=read_onnxruntime_version(),
+        onnxruntime=read_onnxruntime_version(project),
         measured=measured,
         suggested=suggest(measured.peak_memory_mb, measured.row_ms) if measured else None,
     )
@@ -174,7 +175,7 @@ async def examine(
     return Examination(samples, measured, notes, shapes, lengths)
 
 
-async def add_lengths(layer: Path) -> None:
+async def add_lengths(project: Project, layer: Path) -> None:
     """Add to a derived model.json how long the dimensions of its inputs can be.
 
     It stays as it is if the model takes no made-up numbers, or cannot be loaded at all.
@@ -182,7 +183,7 @@ async def add_lengths(layer: Path) -> None:
     contract = read_contract(layer / "model")
     inputs = contract["inputs"]
     with contextlib.suppress(ModelError):
-        async with open_bench() as bench:
+        async with open_bench(project) as bench:
             trial = await bench.load(layer, contract["name"])
             samples, _ = await find_made_up(trial, inputs)
             if samples is not None:
@@ -202,15 +203,16 @@ def check_size(size: Size) -> list[str]:
     return [text] if size.total > BUDGET else []
 
 
-def read_onnxruntime_version() -> str:
+def read_onnxruntime_version(project: Project) -> str:
     """Return the version that the runtime layer is locked to."""
-    found = re.search(r"^onnxruntime==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
+    locked = project.runtime_requirements.read_text()
+    found = re.search(r"^onnxruntime==(\S+)", locked, re.MULTILINE)
     return found[1] if found else ""
 
 
-async def _run(graph: Graph, samples: Samples | None) -> Examination:
+async def _run(project: Project, graph: Graph, samples: Samples | None) -> Examination:
     contract = describe(graph)
-    async with open_bench() as bench:
+    async with open_bench(project) as bench:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         return await examine(await bench.load(layer, contract["name"]), contract, samples)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from infra.build import BUILD
 from infra.model.columns import choose_columns
 from infra.model.contract import (
     MOST_ELEMENTS,
@@ -39,6 +38,7 @@ from infra.model.sample_file import read_samples
 from infra.model.samples import DTYPES, Array, Samples, find_texts, has_rows
 from infra.model.sizing import measure_size, suggest
 from infra.model.trial import Bench, Trial, open_bench
+from infra.project import Project
 
 type Golden = Mapping[str, Any]  # a request, as model.json has it, and its answers
 
@@ -77,17 +77,17 @@ class Added:
     quality: Quality | None = None
 
 
-async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
+async def add(project: Project, source: Path, directory: Path, wishes: Wishes) -> Added:
     """Package a model into the layer's folder `directory`, all or nothing.
 
     Raises ModelError if it cannot be served, and LocalRunError if nothing was built.
     """
     graph = await read_graph(source)
-    problems = [*graph.problems, *check_size(measure_size(graph.size, BUILD))]
+    problems = [*graph.problems, *check_size(measure_size(graph.size, project.build))]
     if problems:
         raise ModelError(*problems)
     previous = read_contract(directory)
-    contract = _describe(graph, previous, wishes)
+    contract = _describe(graph, previous, wishes, read_onnxruntime_version(project))
     samples, quality = None, None
     if wishes.target and not wishes.samples:
         raise WishError(f"--target '{wishes.target}' is a column of the samples: give --samples")
@@ -99,7 +99,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
         contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
     elif wishes.features:
         name_features(contract, _choose_features(graph, wishes.features))
-    async with open_bench() as bench:
+    async with open_bench(project) as bench:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         trial = await bench.load(layer, contract["name"])
@@ -153,7 +153,7 @@ async def add(source: Path, directory: Path, wishes: Wishes) -> Added:
     )
 
 
-def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
+def _describe(graph: Graph, previous: Contract, wishes: Wishes, onnxruntime: str) -> Contract:
     """Put together what the graph, the model before it and the user tell."""
     contract = describe(graph)
     contract["name"] = wishes.name or contract["name"]
@@ -172,7 +172,7 @@ def _describe(graph: Graph, previous: Contract, wishes: Wishes) -> Contract:
     contract["provenance"] |= {
         "source": _tell(graph.source),
         "ir_version": graph.ir_version,
-        "onnxruntime": read_onnxruntime_version(),
+        "onnxruntime": onnxruntime,
     }
     return contract
 

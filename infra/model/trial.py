@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from infra.build import BUILD, MODEL, check_machine
+from infra.build import MODEL, check_machine
 from infra.local.errors import FunctionError
 from infra.local.functions.environment import Environment, Place
 from infra.local.functions.managed_runtime import prepare
@@ -29,7 +29,7 @@ from infra.model.isolation import Limits, spare_memory_mb
 from infra.model.samples import Array
 from infra.model.sizing import MOST_MB
 from infra.model.wire import decode, encode
-from infra.project import LOCAL_STACK
+from infra.project import LOCAL_STACK, Project
 
 REGION = "us-east-1"
 KINDS = {"Function.ResponseSizeTooLarge": AnswerError, "Sandbox.Timedout": SlowError}
@@ -168,14 +168,16 @@ class Trial:
 
 
 @asynccontextmanager
-async def open_bench() -> AsyncIterator[Bench]:
+async def open_bench(project: Project) -> AsyncIterator[Bench]:
     """Prepare what `sam build` made; raise LocalRunError if it is missing or not for here."""
-    function = read_stack(BUILD, LOCAL_STACK, REGION).function
+    function = read_stack(project.build, LOCAL_STACK, REGION).function
     check_machine(function.runtime, function.architecture)
     [runtime] = [layer for layer in function.layers if not (layer / MODEL).exists()]
-    python = await prepare()
+    python = await prepare(project.managed_runtime)
     async with AsyncExitStack() as exits:
-        name = exits.enter_context(tempfile.TemporaryDirectory(dir="build", prefix="trial-"))
+        name = exits.enter_context(
+            tempfile.TemporaryDirectory(dir=project.scratch, prefix="trial-")
+        )
         api = RuntimeApi()
         await api.start()
         exits.push_async_callback(api.stop)

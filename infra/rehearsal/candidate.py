@@ -10,6 +10,7 @@ from infra.local.stack import Stack
 from infra.model.contract import Contract
 from infra.model.layer import read_contract
 from infra.model.package import Added, Wishes, add
+from infra.project import Project
 
 
 def find_model(stack: Stack) -> Path:
@@ -33,13 +34,14 @@ def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
             (to / part.name).symlink_to(part.resolve())
 
 
-async def package(source: Path, wishes: Wishes, current: Stack, build: Path, to: Path) -> Added:
+async def package(
+    project: Project, source: Path, wishes: Wishes, current: Stack, to: Path
+) -> Added:
     """Package a model as the next version of the current one, into a build of its own.
 
-    `build` is what the current stack was read from, `to` the new one's folder. Raises ModelError
-    if the model cannot be served.
+    `to` is that build's folder. Raises ModelError if the model cannot be served.
     """
     layer = find_model(current).name
-    copy_build(build, to, {layer})
+    copy_build(current.build, to, {layer})
     wishes = replace(wishes, name=read_model(current)["name"])
-    return await add(source, to / layer / MODEL.parent, wishes)
+    return await add(project, source, to / layer / MODEL.parent, wishes)

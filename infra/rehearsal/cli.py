@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from infra.command import current_project
 from infra.model.cli import AllowWorse, GoldenSynthetic, Target, problems_in_json
 from infra.options import Page
 from infra.terminal import Terminal, print_json
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 ROLLED_BACK = 3
 STYLES = {"green": "green", "amber": "yellow", "red": "red"}
-LOGS = Path("build/rehearsal/logs")
-TEMPLATE = Path("template.yaml")
 
 
 def rehearse(  # noqa: PLR0913 each is an option of the command
@@ -63,7 +62,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     from infra.rehearsal.plan import Plan, play
     from infra.rehearsal.report import to_dict
 
-    console = Terminal(stderr=as_json)
+    console, project = Terminal(stderr=as_json), current_project()
     wishes = Wishes(
         version=version,
         samples=samples,
@@ -73,14 +72,14 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         allow_worse=allow_worse,
         golden_synthetic=golden_synthetic,
     )
-    parameters = _read_parameters(parameter or ())
+    parameters = _read_parameters(project.template, parameter or ())
     if type_:
         parameters["DeploymentType"] = type_
     plan = Plan(candidate, wishes, rate, minute, parameters)
 
     try:
         with problems_in_json(as_json):
-            rehearsal = asyncio.run(play(plan, LOGS.parent, console, _teller(console, minute)))
+            rehearsal = asyncio.run(play(project, plan, console, _teller(console, minute)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Stopped.")
         raise typer.Exit(1) from None
@@ -89,7 +88,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     if as_json:
         print_json(to_dict(rehearsal, tallied))
     else:
-        _show(console, rehearsal, tallied, output)
+        _show(console, rehearsal, tallied, output, project.rehearsal / "logs")
     if open_:
         webbrowser.open(output.resolve().as_uri())
     raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
@@ -110,13 +109,15 @@ def _teller(console: Terminal, minute: float) -> Callable[["Event"], None]:
     return show
 
 
-def _show(console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Path) -> None:
+def _show(
+    console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Path, logs: Path
+) -> None:
     """Print the results: as a table on a terminal, plain elsewhere."""
     from infra.rehearsal.report import tell_lines
 
     rows = [*tell_lines(rehearsal, tally), ("Page", str(output))]
     if rehearsal.new and not rehearsal.is_promoted:
-        rows.append(("Log", str(LOGS / f"{rehearsal.new}.log")))
+        rows.append(("Log", str(logs / f"{rehearsal.new}.log")))
     console.print()
     if not console.is_terminal:
         for label, text in rows:
@@ -130,12 +131,12 @@ def _show(console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Pat
     console.print(table)
 
 
-def _read_parameters(given: Sequence[str]) -> dict[str, str]:
+def _read_parameters(template: Path, given: Sequence[str]) -> dict[str, str]:
     """Read KEY=VALUE of keys that the template has."""
     from samtranslator.yaml_helper import yaml_parse
 
     parameters = {}
-    known = yaml_parse(TEMPLATE.read_text("utf-8"))["Parameters"] if given else {}
+    known = yaml_parse(template.read_text("utf-8"))["Parameters"] if given else {}
     for one in given:
         key, equals, value = one.partition("=")
         if not equals or key not in known:

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.build import BUILD, alone
+from infra.build import alone
 from infra.local.control.code_deploy import Event
 from infra.local.errors import FunctionError
 from infra.local.functions.interruption import cancel_on_signals
+from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import Stack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.evaluation import WorseError
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
+from infra.project import Project
 from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.outcome import Caught, Colour, Rehearsal
 from infra.rehearsal.quality import read_quality
@@ -40,35 +42,39 @@ class Plan:
 
 
 async def play(
-    plan: Plan, directory: Path, console: Terminal, tell: Callable[[Event], None]
+    project: Project, plan: Plan, console: Terminal, tell: Callable[[Event], None]
 ) -> Rehearsal:
     """Rehearse the release of a model that would follow the built one.
 
-    Leaves nothing behind but `directory`/logs. Raises ModelError if the samples cannot be read, and
-    LocalRunError if nothing can be served.
+    Leaves nothing behind but the logs in the project's folder for rehearsals. Raises ModelError if
+    the samples cannot be read, and LocalRunError if nothing can be served.
     """
     cancel_on_signals()
     if not plan.source.is_file():
         raise RehearsalError(f"{plan.source} is no file: expected an ONNX model")
+    directory = project.rehearsal
     async with AsyncExitStack() as exits:
-        await exits.enter_async_context(alone(console))  # a build would disturb the measurements
+        await exits.enter_async_context(
+            alone(project, console)
+        )  # a build would disturb the measurements
         exits.push_async_callback(_end_copies, directory)
-        built = await build_stack(None, console)
-        current = read_stack(BUILD, built.name, built.region, plan.parameters)
+        built = await build_stack(project, None, console)
+        current = read_stack(project.build, built.name, built.region, plan.parameters)
         requests = await _read_requests(plan.wishes, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"
         try:
             with console.progress("Packaging the candidate"):
-                candidate = await package(plan.source, plan.wishes, current, BUILD, to)
+                candidate = await package(project, plan.source, plan.wishes, current, to)
         except WishError:
             raise
         except ModelError as error:
             quality = error.quality if isinstance(error, WorseError) else None
             refused = _refuse(str(error), plan.minute, tell)
             return replace(refused, findings=read_quality(quality, is_refused=True))
-        opening = open_service(current, directory=directory, minute=plan.minute)
+        python = await prepare(project.managed_runtime)
+        opening = open_service(current, python=python, directory=directory, minute=plan.minute)
         try:
             with console.progress("Starting the function"):
                 service = await exits.enter_async_context(opening)

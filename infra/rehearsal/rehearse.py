@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.local.control.code_deploy import Event, Release
-from infra.local.functions.managed_runtime import prepare
 from infra.local.platform import LocalStack, serve
 from infra.local.stack import Stack
 from infra.rehearsal.answers import compare, read_changes
@@ -33,17 +32,23 @@ class Service:
 
 @asynccontextmanager
 async def open_service(
-    current: Stack, *, directory: Path, minute: float, rng: random.Random | None = None
+    current: Stack,
+    *,
+    python: Path,
+    directory: Path,
+    minute: float,
+    rng: random.Random | None = None,
 ) -> AsyncIterator[Service]:
     """Serve the current stack on a clock whose minute lasts `minute` seconds.
 
-    Leaves nothing behind but `directory`/logs. Raises FunctionError when the function cannot start.
+    `python` is the managed runtime's. Leaves nothing behind but `directory`/logs. Raises
+    FunctionError when the function cannot start.
     """
     picks: dict[str, str] = {}
     begun = time.time()
     async with serve(
         _unthrottle(current),
-        python=await prepare(),
+        python=python,
         directory=directory,
         concurrency=CONCURRENCY,
         rng=rng,

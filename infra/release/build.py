@@ -1,6 +1,5 @@
 """What `sam build` made and samconfig.toml asks for, against what is deployed."""
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,35 +29,6 @@ def read_build(directory: Path) -> Build:
         return Build(directory, yaml_parse((directory / "template.yaml").read_text("utf-8")))
     except OSError as error:
         raise ReleaseError(f"{directory}/template.yaml is missing: run `make build`") from error
-
-
-def read_overrides(samconfig: Path, env: str) -> dict[str, str]:
-    """Return the stack's parameters as an environment of samconfig.toml sets them.
-
-    Raises ReleaseError.
-    """
-    from click import ClickException
-    from samcli.cli.types import CfnParameterOverridesType
-
-    environments: dict[str, Any] = {}
-    try:
-        environments = tomllib.loads(samconfig.read_text("utf-8"))
-        settings = environments[env]
-        given = {
-            **settings.get("global", {}).get("parameters", {}),
-            **settings.get("deploy", {}).get("parameters", {}),
-        }
-        return dict(
-            CfnParameterOverridesType().convert(given.get("parameter_overrides", []), None, None)
-        )
-    except KeyError as error:
-        known = [name for name, one in environments.items() if isinstance(one, dict)]
-        offers = " or ".join(f"`infra deploy --env {name}`" for name in known)
-        raise ReleaseError(f"{samconfig} has no environment {env}: {offers}") from error
-    except (OSError, ValueError, ClickException) as error:
-        raise ReleaseError(
-            f"{samconfig} cannot be read: {error} (`sam validate` reads it, too)"
-        ) from error
 
 
 def read_deployed(cloudformation: "CloudFormationClient", stack: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from infra.command import name_stack_in, retype
+from infra.command import current_project, name_stack_in, retype
 from infra.options import Region, StackName
 from infra.terminal import Terminal, print_json, say
 
@@ -244,8 +244,10 @@ def deploy(  # noqa: PLR0913 each is an option of the command
     from infra.stack import connect, explained, name_stack
 
     with explained():
+        project = current_project()
         job = run.prepare(
-            stack_name or name_stack(env),
+            project,
+            stack_name or name_stack(project, env),
             connect(region),
             env,
             dict(_split(one) for one in parameter or []),
@@ -292,7 +294,7 @@ def _open(stack_name: str | None, region: str | None) -> Iterator[tuple["Deploym
     from infra.release.target import read_target
     from infra.stack import explained, find
 
-    deployment = find(stack_name, region)
+    deployment = find(current_project(), stack_name, region)
     with explained():
         yield deployment, read_target(deployment)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from infra.cloudwatch.logs import parse, read
@@ -48,10 +49,10 @@ class Outcome:
     remark: str = ""
 
 
-def run_sam(arguments: Sequence[str], output: TextIO | None = None) -> int:
-    """Run `sam deploy` in the terminal, or into `output`; return its exit status."""
+def run_sam(arguments: Sequence[str], directory: Path, output: TextIO | None = None) -> int:
+    """Run `sam deploy` in a folder, at the terminal or into `output`; return its exit status."""
     command = (sys.executable, "-m", "samcli", "deploy", *arguments)
-    return subprocess.run(command, check=False, stdout=output).returncode
+    return subprocess.run(command, check=False, cwd=directory, stdout=output).returncode
 
 
 def arguments_of(

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from infra.project import Project
 from infra.release.alarm import Firing, list_firing
 from infra.release.alias import Alias, read_alias, tell_transition
 from infra.release.build import Build
@@ -110,12 +110,10 @@ def _read_number(value: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def inspect_sources(directory: Path, build: Path) -> Iterator[Finding]:
+def inspect_sources(project: Project) -> Iterator[Finding]:
     """Yield that the build is out of date, if a source was written after it."""
-    built = (build / "template.yaml").stat().st_mtime
-    sources = [directory / "template.yaml"]
-    for folder in ("functions", "layers"):
-        sources += (directory / folder).rglob("*")
+    built = (project.build / "template.yaml").stat().st_mtime
+    sources = [project.template, *project.functions.rglob("*"), *project.layers.rglob("*")]
     newer = [
         path
         for path in sources
@@ -125,7 +123,7 @@ def inspect_sources(directory: Path, build: Path) -> Iterator[Finding]:
         others = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
         yield Finding(
             Level.WARNING,
-            f"sources are newer than {build} ({newer[0]}{others}): `make build` first",
+            f"sources are newer than {project.build} ({newer[0]}{others}): `make build` first",
         )
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import repeat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.cloudwatch.logs import ERROR_LEVELS
+from infra.project import Project
 from infra.release import deploy
 from infra.release.alias import Move, move_alias, read_alias
-from infra.release.build import complete, publishes, read_build, read_deployed, read_overrides
+from infra.release.build import complete, publishes, read_build, read_deployed
 from infra.release.deploy import Outcome
 from infra.release.deployments import list_ids
 from infra.release.errors import ReleaseError
@@ -30,12 +30,11 @@ from infra.release.preflight import (
 from infra.release.resync import agrees
 from infra.release.target import Target, read_target
 from infra.release.version import list_versions
-from infra.stack import SAMCONFIG, Deployment, describe, is_local
+from infra.stack import Deployment, describe, is_local
 
 if TYPE_CHECKING:
     import boto3
 
-BUILD = Path(".aws-sam/build")
 # With these states a stack has no resources yet: SAM CLI creates it.
 ABSENT = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
 INSTEAD_OF_BAD = {"DeploymentType": ALL_AT_ONCE, "MaxAnswerChange": "100"}
@@ -47,6 +46,7 @@ HINT = "`infra status` shows it, `infra rollback` takes it back"
 class Job:
     """One deploy: of `wish`, to a stack that exists or (None) will be created."""
 
+    project: Project
     name: str
     env: str
     session: "boto3.Session"
@@ -62,25 +62,31 @@ class Job:
     @property
     def text(self) -> str:
         """Say what will happen."""
-        place = f"stack {self.name} in {self.session.region_name}"
+        what = f"stack {self.name} in {self.session.region_name} from {self.project.build}"
         if not self.deployment:
-            return f"Create {place} from {BUILD}."
+            return f"Create {what}."
         if self.publishes is False:
-            return f"Update {place} from {BUILD}; no version will be published: none would differ."
+            return f"Update {what}; no version will be published: none would differ."
         published = "a new version" if self.publishes else "a new version if anything differs"
-        return f"Update {place} from {BUILD}: {published}, released {self.wish.deployment_type}."
+        return f"Update {what}: {published}, released {self.wish.deployment_type}."
 
 
-def prepare(
-    name: str, session: "boto3.Session", env: str, given: Mapping[str, str], *, resync: bool
+def prepare(  # noqa: PLR0913 to be divided
+    project: Project,
+    name: str,
+    session: "boto3.Session",
+    env: str,
+    given: Mapping[str, str],
+    *,
+    resync: bool,
 ) -> Job:
     """Read what was built, what is set, and what is deployed; raise DeploymentError."""
-    build = read_build(BUILD)
+    build = read_build(project.build)
     cloudformation = session.client("cloudformation")
-    overrides = given if is_local() else {**read_overrides(SAMCONFIG, env), **given}
+    overrides = given if is_local() else {**project.read_parameter_overrides(env), **given}
     found = describe(cloudformation, name)
     if found is None or found.status in ABSENT:
-        return Job(name, env, session, Wish(build, overrides, resync), None, None)
+        return Job(project, name, env, session, Wish(build, overrides, resync), None, None)
     deployment = Deployment(name, found.outputs, session, found.status, found.parameters)
     if not found.outputs:  # its creation failed or is not over, or it is another kind of stack
         for one in judge_state(name, found.status):
@@ -95,7 +101,7 @@ def prepare(
         known = build.template.get("Parameters", {})
         chosen = INSTEAD_OF_BAD | {key: given[key] for key in {"MaxAnswerChange"} & given.keys()}
         overrides |= {key: value for key, value in chosen.items() if key in known}
-    return Job(name, env, session, Wish(build, overrides, resync), deployment, differs)
+    return Job(project, name, env, session, Wish(build, overrides, resync), deployment, differs)
 
 
 def preflight(job: Job, now: datetime) -> list[Finding]:
@@ -103,7 +109,7 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
     before = job.deployment.parameters if job.deployment else {}
     findings = [
         *inspect_wish(job.name, job.wish),
-        *inspect_sources(Path(), BUILD),
+        *inspect_sources(job.project),
         *inspect_quota(job.session.client("lambda"), job.wish.values(before)),
     ]
     if job.deployment and job.target:
@@ -191,7 +197,9 @@ def _deploy(job: Job, tell: Callable[[str], None], *, quiet: bool, asks: bool) -
         return deploy.update_stack(
             cloudformation, job.name, template, parameters, tell=tell, news=_follow(job)
         )
-    return deploy.run_sam(_arguments(job, asks=asks), sys.stderr if quiet else None)
+    return deploy.run_sam(
+        _arguments(job, asks=asks), job.project.root, sys.stderr if quiet else None
+    )
 
 
 def _follow(job: Job) -> Iterator[str]:
@@ -207,7 +215,7 @@ def _upload(job: Job, *, quiet: bool, tell: Callable[[str], None]) -> None:
         return
     tell("Uploading, while nothing changes yet:")
     arguments = [*_arguments(job, asks=False), "--no-execute-changeset"]
-    if deploy.run_sam(arguments, sys.stderr if quiet else None):
+    if deploy.run_sam(arguments, job.project.root, sys.stderr if quiet else None):
         raise ReleaseError(
             "nothing was changed: what SAM CLI says is above; then `infra deploy --resync`"
         )

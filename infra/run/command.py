@@ -9,12 +9,14 @@ from infra.build import alone
 from infra.local.errors import FunctionError, LocalRunError
 from infra.local.functions.interruption import cancel_on_signals
 from infra.local.functions.managed_runtime import prepare
+from infra.project import Project
 from infra.run.announcement import announce
 from infra.run.stack import build_stack, read_again
 from infra.terminal import Terminal
 
 
 async def run(  # noqa: PLR0913, PLR0917 the command's options
+    project: Project,
     port: int,
     aws_port: int,
     model: Path | None,
@@ -30,9 +32,11 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
     try:
         async with AsyncExitStack() as exits:
             listener = exits.enter_context(_reserve(port))
-            directory = Path("build/local") / str(listener.getsockname()[1])
-            async with alone(console):  # until the version has its own copy of what was built
-                stack = await build_stack(model, console)
+            directory = project.local_run / str(listener.getsockname()[1])
+            async with alone(
+                project, console
+            ):  # until the version has its own copy of what was built
+                stack = await build_stack(project, model, console)
                 # Imported late: moto takes seconds, and a failed build needs none of it.
                 from infra.local.platform import serve
 
@@ -47,14 +51,14 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                 with console.progress("Starting the function"):
                     serving = serve(
                         stack,
-                        python=await prepare(),
+                        python=await prepare(project.managed_runtime),
                         directory=directory,
                         listener=listener,
                         aws_port=aws_port,
                         concurrency=concurrency,
                         metric_delay=metric_delay,
                         on_error=show,
-                        read=read_again(stack, model),
+                        read=read_again(project, stack, model),
                     )
                     try:
                         local = await exits.enter_async_context(serving)

@@ -8,19 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.build import BUILD, MODEL, check_machine, start_build, wait_for_build
+from infra.build import MODEL, check_machine, start_build, wait_for_build
 from infra.local.errors import LocalRunError
-from infra.project import LOCAL_STACK
+from infra.project import LOCAL_STACK, Project
 from infra.terminal import Terminal
 
 if TYPE_CHECKING:
     from infra.local.control.cloud_formation_api import Read
     from infra.local.stack import Stack
 
-MODEL_LAYER = Path("build/model")
 
-
-async def build_stack(model: Path | None, console: Terminal) -> "Stack":
+async def build_stack(project: Project, model: Path | None, console: Terminal) -> "Stack":
     """Build the stack, with `model` in place of the built one if there is one."""
     if sys.platform != "linux":
         raise LocalRunError(
@@ -32,37 +30,37 @@ async def build_stack(model: Path | None, console: Terminal) -> "Stack":
         from infra.model.layer import derive
 
         try:
-            contract = await derive(model, MODEL_LAYER / MODEL.parent)
+            contract = await derive(model, project.local_model_layer / MODEL.parent)
         except ModelError as error:
             raise LocalRunError(str(error)) from error
         for change in contract["provenance"].get("changes", ()):
             console.print_lines(f"Note: {change}")
     with console.progress("Building with sam build"):
-        building = await start_build()
+        building = await start_build(project)
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
 
-        await wait_for_build(building, console)
+        await wait_for_build(building, project, console)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-    stack = read_stack(BUILD, LOCAL_STACK, region)
+    stack = read_stack(project.build, LOCAL_STACK, region)
     check_machine(stack.function.runtime, stack.function.architecture)
     if not model:
         return stack
-    _warn_of_size(contract["files"], console)
+    _warn_of_size(project, contract["files"], console)
     from infra.model.doctor import add_lengths
 
     with console.progress("Trying the model"):
-        await add_lengths(MODEL_LAYER)
-    return _use_model(stack)
+        await add_lengths(project, project.local_model_layer)
+    return _use_model(stack, project.local_model_layer)
 
 
-def _use_model(stack: "Stack") -> "Stack":
-    """Put the model of `--model` in the place of the built one."""
+def _use_model(stack: "Stack", own: Path) -> "Stack":
+    """Put the layer with the model of `--model` in the place of the built one."""
     function = stack.function
-    layers = [MODEL_LAYER if (layer / MODEL).exists() else layer for layer in function.layers]
+    layers = [own if (layer / MODEL).exists() else layer for layer in function.layers]
     return replace(stack, function=replace(function, layers=tuple(layers)))
 
 
-def read_again(stack: "Stack", model: Path | None) -> "Read":
+def read_again(project: Project, stack: "Stack", model: Path | None) -> "Read":
     """Return what reads the build again, for a release.
 
     The model of `--model` stays in the place of the built one until that is another.
@@ -74,19 +72,22 @@ def read_again(stack: "Stack", model: Path | None) -> "Read":
         return [file.read_bytes() for file in files if file.exists()]
 
     def read(body: str | None, parameters: Mapping[str, str]) -> "Stack":
-        built = read_stack(BUILD, stack.name, stack.region, parameters, body)
+        built = read_stack(project.build, stack.name, stack.region, parameters, body)
         check_machine(built.function.runtime, built.function.architecture)
-        return _use_model(built) if model and read_model(built) == replaced else built
+        if model and read_model(built) == replaced:
+            return _use_model(built, project.local_model_layer)
+        return built
 
-    replaced = read_model(read_stack(BUILD, stack.name, stack.region))
+    replaced = read_model(read_stack(project.build, stack.name, stack.region))
     return read
 
 
-def _warn_of_size(files: Iterable[str], console: Terminal) -> None:
+def _warn_of_size(project: Project, files: Iterable[str], console: Terminal) -> None:
     """Warn of a model that runs here and that Lambda would refuse."""
     from infra.model.doctor import check_size
     from infra.model.sizing import measure_size
 
-    size = sum((MODEL_LAYER / MODEL.parent / name).stat().st_size for name in files)
-    for problem in check_size(measure_size(size, BUILD)):
+    folder = project.local_model_layer / MODEL.parent
+    size = sum((folder / name).stat().st_size for name in files)
+    for problem in check_size(measure_size(size, project.build)):
         console.print_lines(f"Warning: Lambda would refuse it: {problem}", style="yellow")

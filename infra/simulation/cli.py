@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.command import current_project
 from infra.options import Page
 from infra.terminal import Terminal, print_json, say
 
@@ -14,24 +15,13 @@ if TYPE_CHECKING:
     from infra.simulation.outcome import Outcome
 
 MOST_WARM_MS, MOST_COLD_MS = 20_000, 30_000  # the template's Timeout; what an HTTP API waits
-BUILT_IN = "black-friday"  # the curve of the package's own
-TEMPLATE, BENCH = Path("template.yaml"), Path("build/bench.json")
-
-
-def _locate(curve: str) -> str:
-    """Read a file's name in the folder where it is typed; the command runs in the project's."""
-    return curve if curve == BUILT_IN else str(Path(curve).absolute())
 
 
 def simulate(  # noqa: PLR0913 each is an option of the command
     *,
     curve: Annotated[
-        str,
-        typer.Option(
-            callback=_locate,
-            help="A CSV file with the columns time (UTC) and rps, or black-friday.",
-        ),
-    ] = BUILT_IN,
+        str, typer.Option(help="A CSV file with the columns time (UTC) and rps, or black-friday.")
+    ] = "black-friday",
     warm_ms: Annotated[
         float | None,
         typer.Option(
@@ -74,8 +64,8 @@ def simulate(  # noqa: PLR0913 each is an option of the command
     from infra.simulation.scaling import Service
     from infra.simulation.service import COLD_MS, WARM_MS, read_bench, read_template
 
-    traffic = read_curve(curve)
-    measured = read_bench(BENCH)
+    traffic, project = read_curve(curve), current_project()
+    measured = read_bench(project.bench)
     warm, cold = measured or (WARM_MS, COLD_MS)
     given = {"memory_mb": memory, "throttle_rate": throttle_rate, "throttle_burst": throttle_burst}
     service = Service(
@@ -83,7 +73,7 @@ def simulate(  # noqa: PLR0913 each is an option of the command
         cold_ms=cold_ms or cold,
         concurrency=concurrency_limit,
         idle_seconds=idle_minutes * 60,
-        **read_template(TEMPLATE) | {name: value for name, value in given.items() if value},
+        **read_template(project.template) | {name: value for name, value in given.items() if value},
     )
     plans = [read_plan(text, traffic) for text in provisioned or ()]
     check_quota(plans, service)

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.artifacts import ArtifactError
-from infra.build import BUILD, LOCK, check_machine
+from infra.build import check_machine
 from infra.local.errors import FunctionError, LocalRunError
 from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import read_stack
-from infra.project import LOCAL_STACK
+from infra.project import LOCAL_STACK, Project
 from tests.benchmarks import chart, machine, report
 from tests.benchmarks.bodies import measure_bodies
 from tests.benchmarks.cold import measure_cold, summarize_starts
@@ -40,7 +40,8 @@ from tests.benchmarks.targets import (
 from tests.benchmarks.warm import WarmError, measure_warm, summarize_cases
 
 WIDTH = 110  # of the widest table
-WHEELS = Path("build/wheels")
+PROJECT = Project(Path(__file__).parents[2])
+WHEELS = PROJECT.scratch / "wheels"
 REGION = "us-east-1"
 SECTIONS = ("cold", "warm", "sizes", "bodies", "load", "peers")
 ERRORS = (
@@ -116,7 +117,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="MLServer and BentoML, too")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections alone")
     parser.add_argument("--chart", type=Path, help="write the cold start as SVG")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--json", type=Path, default=PROJECT.bench)
     options = parser.parse_args(arguments)
     options.only = options.only or [name for name in SECTIONS if name != "peers" or options.peers]
     if options.chart and "cold" not in options.only:
@@ -126,19 +127,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
     """Measure the sections, one after the other, and judge them."""
-    python = await prepare()
+    python = await prepare(PROJECT.managed_runtime)
     targets: list[Target] = []
     result: dict[str, Any] = {"machine": machine.describe(), "targets": targets}
-    with tempfile.TemporaryDirectory(dir=Path.cwd() / LOCK.parent, prefix="bench-") as name:
-        with LOCK.open("w") as lock:
+    with tempfile.TemporaryDirectory(dir=PROJECT.scratch, prefix="bench-") as name:
+        with PROJECT.build_lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until there is a copy of what was built
-            stack = read_stack(BUILD, LOCAL_STACK, REGION, PARAMETERS)
+            stack = read_stack(PROJECT.build, LOCAL_STACK, REGION, PARAMETERS)
             function = stack.function
             check_machine(function.runtime, function.architecture)
             wheels = WHEELS / function.architecture
             subjects = prepare_subjects(function, Path(name), wheels)
             if "sizes" in sections:
-                sizes = measure_sizes(BUILD)
+                sizes = measure_sizes(PROJECT.build)
                 result["sizes"] = sizes
                 targets.append(judge_size(add_up(sizes["RuntimeLayer"])))
         model = subjects["ours"].place.opt / "model"

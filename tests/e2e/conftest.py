@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.functions import managed_runtime
+from tests.sam_template import PROJECT
+
 INFRA = Path(__file__).parents[2] / ".venv" / "bin" / "infra"
 
 
@@ -20,6 +23,12 @@ class LocalRun:
     url: str
     variables: Mapping[str, str]  # for AWS's APIs
     curl: str
+
+
+@pytest.fixture(scope="session")
+async def managed_python() -> Path:
+    """Python of the managed runtime, the one that `make run` uses."""
+    return await managed_runtime.prepare(PROJECT.managed_runtime)
 
 
 @pytest.fixture(scope="session")

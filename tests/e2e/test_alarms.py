@@ -30,6 +30,7 @@ from infra.local.stack import Function, read_stack
 from tests import local_aws
 from tests.e2e.conftest import LocalRun
 from tests.onnx_models import package
+from tests.sam_template import PROJECT
 
 BUILD = Path(__file__).parents[2] / ".aws-sam/build"
 NAME = "serverless-onnx"
@@ -197,7 +198,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     async with (
         serve(
             replace(stack, function=function),
-            python=await managed_runtime.prepare(),
+            python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=folder / "run",
             concurrency=1,
             clock=clock,

@@ -19,6 +19,7 @@ from infra.local.stack import read_stack
 from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example
 from tests.onnx_models import identities, package
+from tests.sam_template import PROJECT
 
 pytestmark = needs_example
 
@@ -124,7 +125,7 @@ async def served(folder: Path, model: Any) -> AsyncIterator[str]:
     layers = (stack.function.layers[0], folder / "layer")
     async with serve(
         replace(stack, function=replace(stack.function, layers=layers)),
-        python=await managed_runtime.prepare(),
+        python=await managed_runtime.prepare(PROJECT.managed_runtime),
         directory=folder / "run",
     ) as local:
         yield local.url.removeprefix("http://")

@@ -18,6 +18,7 @@ from tests.dashboard_page import read_legends, read_tiles
 from tests.e2e.conftest import INFRA
 from tests.example_model import needs_example
 from tests.onnx_models import gather, package
+from tests.sam_template import PROJECT
 
 pytestmark = needs_example
 
@@ -47,7 +48,7 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
     async with (
         serve(
             replace(stack, function=function),
-            python=await managed_runtime.prepare(),
+            python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=folder / "run",
             metric_delay=0,
         ) as local,

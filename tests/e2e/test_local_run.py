@@ -22,6 +22,7 @@ from infra.local.stack import read_stack
 from tests import local_aws
 from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example
+from tests.sam_template import PROJECT
 
 pytestmark = needs_example
 
@@ -139,7 +140,7 @@ async def test_a_package_that_is_missing_from_the_layer_fails_as_on_lambda(tmp_p
     ):
         async with serve(
             replace(stack, function=function),
-            python=await managed_runtime.prepare(),
+            python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=tmp_path / "run",
         ):
             pass

@@ -19,6 +19,7 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import serve
 from infra.local.stack import read_stack
 from tests.onnx_models import linear_classifier
+from tests.sam_template import PROJECT
 
 ROOT = Path(__file__).parents[2]
 FEATURES = "sepal_length,sepal_width,petal_length,petal_width"
@@ -87,7 +88,7 @@ async def test_an_exported_model_is_served_with_the_numbers_it_was_exported_with
     async with (
         serve(
             replace(stack, function=function),
-            python=await managed_runtime.prepare(),
+            python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=tmp_path / "run",
         ) as local,
         httpx.AsyncClient(base_url=local.url) as client,

@@ -21,6 +21,7 @@ from infra.rehearsal.rehearse import Service, open_service, rehearse
 from infra.rehearsal.requests import Requests, make_requests
 from tests.example_model import MODEL_JSON, needs_example
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
+from tests.sam_template import PROJECT
 
 pytestmark = needs_example
 
@@ -50,7 +51,7 @@ class Theatre:
         """Package a model into a build at `to`, and rehearse its release."""
         source = to.with_suffix(".onnx")
         onnx.save(model, source)
-        await package(source, wishes or Wishes(), read(self.build), self.build, to)
+        await package(PROJECT, source, wishes or Wishes(), read(self.build), to)
         candidate = read(to, **parameters)
         return await rehearse(self.service, candidate, self.requests, rate=RATE, margin=0.5)
 
@@ -60,13 +61,17 @@ def read(build: Path, **parameters: str) -> Stack:
 
 
 @pytest.fixture(scope="module")
-async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theatre]:
+async def theatre(
+    tmp_path_factory: pytest.TempPathFactory, managed_python: Path
+) -> AsyncIterator[Theatre]:
     folder = tmp_path_factory.mktemp("answers")
     build = folder / "build"
     copy_build(BUILD, build, {"ModelLayer"})
     contract = read_model(read(build))
     samples = await read_samples(CUSTOMERS, contract["inputs"], FEATURES)
-    opening = open_service(read(build), directory=folder / "run", minute=MINUTE)
+    opening = open_service(
+        read(build), python=managed_python, directory=folder / "run", minute=MINUTE
+    )
     async with opening as service:
         yield Theatre(service, build, make_requests(contract, samples))
 

@@ -315,21 +315,23 @@ def copy_links(build: Path, to: Path) -> None:
 
 @pytest.fixture(scope="module")
 async def theatre(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    managed_python: Path,
 ) -> AsyncIterator[Theatre]:
     """The theatre of a good model, or of one that raises on one request in five in any version."""
     folder = tmp_path_factory.mktemp("matrix")
     if getattr(request, "param", None) == FAILING_CLIENT:
-        opening = open_theatre(folder, scoring(RAISES_BELOW_ZERO), failing=1 / 5)
+        opening = open_theatre(folder, managed_python, scoring(RAISES_BELOW_ZERO), failing=1 / 5)
     else:
-        opening = open_theatre(folder, scoring())
+        opening = open_theatre(folder, managed_python, scoring())
     async with opening as theatre:
         yield theatre
 
 
 @asynccontextmanager
 async def open_theatre(
-    folder: Path, model: ModelProto, failing: float = 0
+    folder: Path, python: Path, model: ModelProto, failing: float = 0
 ) -> AsyncIterator[Theatre]:
     build = folder / "build"
     copy_links(BUILD, build)
@@ -337,7 +339,9 @@ async def open_theatre(
     contract = read_contract(build / MODEL)
     requests = make_requests(contract | {"golden": [*contract["golden"], *map(row, ROWS)]})
     rng = random.Random(5)  # noqa: S311 shares of traffic, no secrets
-    opening = open_service(read(build), directory=folder / "run", minute=MINUTE, rng=rng)
+    opening = open_service(
+        read(build), python=python, directory=folder / "run", minute=MINUTE, rng=rng
+    )
     async with opening as service:
         yield Theatre(service, build, requests, failing)
 

@@ -22,6 +22,7 @@ from infra.project import MARKS
 from tests import local_aws
 from tests.model_variants import with_columns
 from tests.onnx_models import logistic, package
+from tests.sam_template import PROJECT
 
 BUILT = Path(__file__).parents[2] / ".aws-sam/build"
 NAME = "serverless-onnx"
@@ -113,7 +114,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with (
         serve(
             read(None, {"ThrottleRate": "10000", "ThrottleBurst": "1000"}),
-            python=await managed_runtime.prepare(),
+            python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=tmp_path / "run",
             read=read,
             metric_delay=0,

@@ -16,7 +16,7 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import LocalStack, serve
 from infra.local.stack import read_stack
 from tests.lambda_versions import Versions
-from tests.sam_template import ARTIFACTS
+from tests.sam_template import ARTIFACTS, PROJECT
 
 REGION = "eu-west-1"
 STACK_NAME = "shop"
@@ -172,7 +172,7 @@ class Starter:
 @pytest.fixture(scope="session")
 async def managed_python() -> Path:
     """Python of the managed runtime, the one that `make run` uses."""
-    return await managed_runtime.prepare()
+    return await managed_runtime.prepare(PROJECT.managed_runtime)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from infra.local.functions.processes import end, start
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
-async def prepare(directory: Path = Path("build/managed-runtime")) -> Path:
+async def prepare(directory: Path) -> Path:
     """Return the Python of the managed runtime in `directory`, made there when it is missing.
 
     It is found again by its locked requirements and this interpreter. Raises ManagedRuntimeError.

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from infra.build import BUILD
 from infra.local.stack import read_stack
 from infra.project import LOCAL_STACK
 from tests.benchmarks.cold import measure_cold
@@ -18,8 +17,8 @@ from tests.benchmarks.peers import Peer, PeerError, install
 from tests.benchmarks.sample import AnswerError, read_sample
 from tests.benchmarks.subjects import LayerError, install_typical, prepare_subjects
 from tests.example_model import needs_example
+from tests.sam_template import PROJECT, ROOT
 
-ROOT = Path(__file__).parents[3]
 pytestmark = needs_example
 
 
@@ -114,7 +113,7 @@ def test_everything_is_in_the_tables_and_the_chart(
 
 @pytest.mark.usefixtures("bench")
 def test_typical_layer_is_whole_and_holds_no_bytecode() -> None:
-    function = read_stack(BUILD, LOCAL_STACK, "us-east-1").function
+    function = read_stack(PROJECT.build, LOCAL_STACK, "us-east-1").function
     layer = install_typical(ROOT / "build/wheels" / function.architecture, ROOT / "build/bench")
     assert not list(layer.rglob("*.pyc"))
     assert (layer / "python/numpy/_core/tests").is_dir()
@@ -128,8 +127,9 @@ def test_says_how_to_get_the_wheels(tmp_path: Path) -> None:
 
 async def test_wrong_answer_ends_the_benchmark(tmp_path: Path, managed_python: Path) -> None:
     # GIVEN a golden sample of another model
-    function = read_stack(BUILD, LOCAL_STACK, "us-east-1").function
-    subjects = prepare_subjects(function, tmp_path, Path("build/wheels") / function.architecture)
+    function = read_stack(PROJECT.build, LOCAL_STACK, "us-east-1").function
+    wheels = PROJECT.scratch / "wheels" / function.architecture
+    subjects = prepare_subjects(function, tmp_path, wheels)
     sample = read_sample(subjects["ours"].place.opt / "model")
     other = replace(sample, golden={**sample.golden, "outputs": {"label": [7]}})
     # WHEN a start is measured / THEN it does not count

@@ -12,8 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from infra import cli
+from infra.artifacts import ArtifactError
 from infra.command import ProjectCommand
-from infra.project import MARKS, ProjectError, find_root
+from infra.project import MARKS, ProjectError
 from tests.sam_template import ROOT
 
 
@@ -81,17 +82,6 @@ def test_outside_of_a_project_a_command_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_file_alone_is_no_project(tmp_path: Path) -> None:
-    (tmp_path / MARKS[0]).touch()
-    with pytest.raises(ProjectError):
-        find_root(tmp_path)
-
-
-def test_the_nearest_project_counts(below: Path) -> None:
-    (below / MARKS[0]).mkdir()  # a folder of that name is none
-    assert find_root(below) == below.parents[1]
-
-
 def test_typed_paths_are_the_persons_and_all_others_the_projects(below: Path) -> None:
     # GIVEN a curve next to the person
     (below / "sale.csv").write_text(BAR)
@@ -106,6 +96,12 @@ def test_typed_paths_are_the_persons_and_all_others_the_projects(below: Path) ->
     assert {path.name for path in below.iterdir()} == {"sale.csv", "out"}
     # AND the person is still there
     assert Path.cwd() == below
+
+
+def test_a_path_in_a_message_leads_there_from_where_one_is(below: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["size"])
+    assert isinstance(result.exception, ArtifactError), below
+    assert str(result.exception).startswith(f"{Path('../../.aws-sam/build')} holds no build: ")
 
 
 def test_a_model_is_looked_for_where_it_is_typed(below: Path) -> None:

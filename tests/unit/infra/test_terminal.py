@@ -147,7 +147,7 @@ def show_event() -> None:
 def show_rehearsal() -> None:
     for caught in Caught:
         one = outcome_of(caught)
-        rehearsal._show(Terminal(), one, tally(one), Path(NAME))
+        rehearsal._show(Terminal(), one, tally(one), Path(NAME), Path(NAME))
 
 
 def show_status() -> None:

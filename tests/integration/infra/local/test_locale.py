@@ -10,6 +10,7 @@ import pytest
 from infra.model.errors import ModelError
 from infra.model.trial import open_bench
 from tests.onnx_models import normalizer, package
+from tests.sam_template import PROJECT
 
 LOCALE = "en_US.UTF-8"  # of skl2onnx's text models
 LOAD = "import onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1])"
@@ -38,7 +39,7 @@ async def test_no_environment_sees_a_locale_of_this_machine(tmp_path: Path) -> N
     # GIVEN a model that loads on this machine
     model = package(tmp_path / "layer" / "model", normalizer(locale=LOCALE)) / "model.onnx"
     subprocess.run([sys.executable, "-c", LOAD, model], check=True)  # noqa: ASYNC221 nobody waits
-    async with open_bench() as bench:
+    async with open_bench(PROJECT) as bench:
         # WHEN it is loaded in an environment THEN it fails as on Lambda
         with pytest.raises(ModelError, match=f"locale with name:{LOCALE}"):
             await bench.load(tmp_path / "layer", "tiny")

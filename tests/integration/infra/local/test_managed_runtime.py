@@ -6,6 +6,7 @@ import pytest
 
 from infra.local.errors import ManagedRuntimeError
 from infra.local.functions import managed_runtime
+from tests.sam_template import PROJECT
 
 
 def tell_time(python: Path) -> int:
@@ -15,7 +16,7 @@ def tell_time(python: Path) -> int:
 async def test_is_found_again(managed_python: Path) -> None:
     # GIVEN one that is made WHEN it is asked for again THEN it is the same, untouched
     made = tell_time(managed_python)
-    assert await managed_runtime.prepare() == managed_python
+    assert await managed_runtime.prepare(PROJECT.managed_runtime) == managed_python
     assert tell_time(managed_python) == made
 
 

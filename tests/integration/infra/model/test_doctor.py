@@ -40,6 +40,7 @@ from tests.onnx_models import (
     random,
     scaled,
 )
+from tests.sam_template import PROJECT
 
 ROOT = Path(__file__).parents[4]
 INFRA = ROOT / ".venv/bin/infra"
@@ -65,7 +66,7 @@ def model(*operators: str, **fields: Any) -> ModelProto:
 
 
 async def diagnose(model: ModelProto, folder: Path, samples: Path | None = None) -> Diagnosis:
-    return await check(save(model, folder / "m.onnx"), samples, [])
+    return await check(PROJECT, save(model, folder / "m.onnx"), samples, [])
 
 
 def run(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -88,13 +89,13 @@ def read(folder: Path) -> dict[Path, bytes]:
 
 
 async def test_the_example_model_is_served_well() -> None:
-    diagnosis = await check(EXAMPLE, None, [])
+    diagnosis = await check(PROJECT, EXAMPLE, None, [])
 
     assert diagnosis.servable
     assert diagnosis.opsets == {"ai.onnx": 17, "ai.onnx.ml": 1}
     assert diagnosis.operators == {"ai.onnx.ml:TreeEnsembleClassifier": 1}
     assert diagnosis.inputs == ({"name": "features", "datatype": "FP32", "shape": [-1, 4]},)
-    assert f"onnxruntime=={diagnosis.onnxruntime} " in doctor.REQUIREMENTS.read_text()
+    assert f"onnxruntime=={diagnosis.onnxruntime} " in PROJECT.runtime_requirements.read_text()
     measured = diagnosis.measured
     assert measured
     assert measured.repeatable
@@ -179,7 +180,7 @@ async def test_a_model_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     # GIVEN a bench with little time, and a model that never ends
     graph = await read_graph(save(endless(), tmp_path / "m.onnx"))
     contract = describe(graph)
-    async with open_bench() as bench:
+    async with open_bench(PROJECT) as bench:
         hurried = replace(bench, function=replace(bench.function, timeout_seconds=0.2))
         write(graph, contract, bench.directory / "layer/model")
         trial = await hurried.load(bench.directory / "layer", "m")
@@ -230,7 +231,7 @@ async def test_a_model_over_lambdas_limit_is_refused(tmp_path: Path) -> None:
     assert diagnosis.external_data == {"w.bin": 180 * 2**20}
     # AND it is not added
     with pytest.raises(ModelError, match="over the budget of 245 MB"):
-        await add(tmp_path / "m.onnx", tmp_path / "layer", Wishes())
+        await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", Wishes())
     assert not (tmp_path / "layer").exists()
 
 
@@ -249,7 +250,7 @@ async def test_answers_that_vary_are_noticed(tmp_path: Path) -> None:
     diagnosis = await diagnose(random(), tmp_path)
     assert diagnosis.servable
     assert "the answer to the same request varies" in diagnosis.notes
-    added = await add(tmp_path / "m.onnx", tmp_path / "layer", Wishes())
+    added = await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", Wishes())
     assert added.golden == 0
     assert "it has no golden request, which would prove a release" in added.notes
 
@@ -292,7 +293,7 @@ async def test_a_model_that_takes_no_made_up_number_can_still_be_served(tmp_path
     )
     # WHEN there are real numbers
     (tmp_path / "s.csv").write_text("a,b\n3,4\n")
-    diagnosis = await check(tmp_path / "m.onnx", tmp_path / "s.csv", [])
+    diagnosis = await check(PROJECT, tmp_path / "m.onnx", tmp_path / "s.csv", [])
     # THEN it is measured with them
     assert diagnosis.notes == [
         "s.csv: columns read: a, b (input 'x' takes them in this order: check it)"
@@ -345,11 +346,11 @@ async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path)
         for name, declared in (("label", [1]), ("table", [-1, 5]), ("sums", [-1, 1]))
     ]
     # WHEN it is checked THEN what it returns is told, and that it was declared otherwise
-    diagnosis = await check(source, None, [])
+    diagnosis = await check(PROJECT, source, None, [])
     assert {one["name"]: one["shape"] for one in diagnosis.outputs} == shapes
     assert [*diagnosis.notes[:3]] == notes
     # WHEN it is added THEN contract and graph agree on what it returns
-    added = await add(source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
     assert [*added.notes[:3]] == notes
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert {one["name"]: one["shape"] for one in contract["outputs"]} == shapes
@@ -371,10 +372,10 @@ async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
 ) -> None:
     # GIVEN a model with named features
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(source, tmp_path / "layer", Wishes(features=["age", "spend"]))
+    await add(PROJECT, source, tmp_path / "layer", Wishes(features=["age", "spend"]))
     # WHEN its next version is added with samples in another order
     (tmp_path / "s.csv").write_text("id,Spend,age\nx,200,30\ny,100,40\n")
-    added = await add(source, tmp_path / "layer", Wishes(samples=tmp_path / "s.csv"))
+    added = await add(PROJECT, source, tmp_path / "layer", Wishes(samples=tmp_path / "s.csv"))
     # THEN each feature has its own column
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert contract["golden"][0]["inputs"]["x"] == [[30, 200]]
@@ -398,8 +399,8 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
         description="Which iris?", samples=tmp_path / "s.csv", features=["a", "b", "c", "d"]
     )
     # WHEN the model is added, and then once more
-    await add(source, layer, wishes)
-    added = await add(source, layer, wishes)
+    await add(PROJECT, source, layer, wishes)
+    added = await add(PROJECT, source, layer, wishes)
     # THEN it is the next version of itself
     assert (added.name, added.version) == ("iris-classifier", "2")
     contract = json.loads((layer / "model.json").read_text())
@@ -422,7 +423,7 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
     assert names(layer) == kept
     assert names(tmp_path) == {"Iris Classifier.onnx", "layer", "s.csv"}
     # AND without samples the histograms stay, which the user is told
-    again = await add(source, layer, Wishes())
+    again = await add(PROJECT, source, layer, Wishes())
     assert again.version == "3"
     assert "the features' histograms are those of the version before: give --samples" in again.notes
     contract = json.loads((layer / "model.json").read_text())
@@ -434,7 +435,7 @@ async def test_names_and_labels_are_the_users(tmp_path: Path) -> None:
     wishes = Wishes(
         name="churn", version="2026-11", features=["age", "visits"], labels=["no", "yes"]
     )
-    added = await add(source, tmp_path / "layer", wishes)
+    added = await add(PROJECT, source, tmp_path / "layer", wishes)
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert (added.name, added.version) == ("churn", "2026-11")
     assert contract["inputs"][0]["features"] == [{"name": "age"}, {"name": "visits"}]
@@ -445,7 +446,7 @@ async def test_an_optional_input_keeps_its_own_value(tmp_path: Path) -> None:
     # GIVEN a model that divides by an input which need not be there
     source = save(scaled(), tmp_path / "m.onnx")
     # WHEN it is added THEN it starts and answers with the value of the graph
-    await add(source, tmp_path / "layer", Wishes())
+    await add(PROJECT, source, tmp_path / "layer", Wishes())
     [golden, _] = json.loads((tmp_path / "layer/model.json").read_text())["golden"]
     assert golden["inputs"].keys() == {"x"}
     assert np.allclose(golden["outputs"]["y"], np.array(golden["inputs"]["x"]) / 2)
@@ -458,10 +459,10 @@ async def test_without_samples_the_requests_of_the_version_before_are_asked_anew
     layer, samples = tmp_path / "layer", tmp_path / "s.csv"
     samples.write_text("a,b\n1,4\n9,16\n")
     source = save(model("Abs"), tmp_path / "m.onnx")
-    await add(source, layer, Wishes(name="m", samples=samples))
+    await add(PROJECT, source, layer, Wishes(name="m", samples=samples))
     before = json.loads((layer / "model.json").read_text())["golden"]
     # WHEN another one follows it without any
-    added = await add(save(model("Sqrt"), source), layer, Wishes(name="m"))
+    added = await add(PROJECT, save(model("Sqrt"), source), layer, Wishes(name="m"))
     # THEN it has answered the same requests its own way, and no number was made up
     golden = json.loads((layer / "model.json").read_text())["golden"]
     assert [one["inputs"] for one in golden] == [one["inputs"] for one in before]
@@ -475,12 +476,12 @@ async def test_a_model_whose_every_answer_is_nan_is_refused_without_samples_too(
 ) -> None:
     layer = tmp_path / "layer"
     source = save(model("Abs"), tmp_path / "m.onnx")
-    await add(source, layer, Wishes(name="m"))
+    await add(PROJECT, source, layer, Wishes(name="m"))
     before = read(layer)
     save(model("Abs", "Neg", "Log"), source)
     text = r"^golden\[0\] of the version before: output 'y' holds NaN or infinity"
     with pytest.raises(ModelError, match=text):
-        await add(source, layer, Wishes(name="m"))
+        await add(PROJECT, source, layer, Wishes(name="m"))
     assert read(layer) == before
 
 
@@ -493,16 +494,16 @@ async def test_requests_that_do_not_fit_are_not_asked_anew(
 ) -> None:
     layer = tmp_path / "layer"
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(source, layer, Wishes())
-    added = await add(save(other, source), layer, Wishes())
+    await add(PROJECT, source, layer, Wishes())
+    added = await add(PROJECT, save(other, source), layer, Wishes())
     assert (added.version, added.golden) == ("2", 2)
     assert added.notes == ["only made-up numbers were tried, which prove little: give --samples"]
 
 
 async def test_a_model_of_another_name_takes_the_place_with_a_note(tmp_path: Path) -> None:
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(source, tmp_path / "layer", Wishes(name="churn"))
-    added = await add(source, tmp_path / "layer", Wishes())
+    await add(PROJECT, source, tmp_path / "layer", Wishes(name="churn"))
+    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
     assert added.notes[-1] == (
         "it takes the place of churn, whose callers will not find it: --name churn keeps the name"
     )
@@ -525,7 +526,7 @@ async def test_what_is_refused_leaves_the_layer_as_it_was(
     shutil.copytree(ROOT / "layers/model", layer)
     before = read(layer)
     with pytest.raises(ModelError, match=re.escape(text)):
-        await add(save(model, tmp_path / "m.onnx"), layer, wishes)
+        await add(PROJECT, save(model, tmp_path / "m.onnx"), layer, wishes)
     assert read(layer) == before
     assert names(tmp_path) == {"layer", "m.onnx"}
 
@@ -539,7 +540,7 @@ async def test_a_simplified_graph_is_used_if_it_is_equal_and_faster(
     monkeypatch.setattr(package, "WORTHWHILE_SHARE", share)
     source = save(deep(), tmp_path / "m.onnx")
     # WHEN it is added
-    added = await add(source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
     # THEN the note tells what was chosen, and the graph is that one
     found = onnx.load(tmp_path / "layer/model.onnx")
     operators = {node.op_type for node in found.graph.node}
@@ -547,7 +548,7 @@ async def test_a_simplified_graph_is_used_if_it_is_equal_and_faster(
     if share < 0:
         assert re.search(r"graph simplified: it loads in \d+ ms instead of \d+", added.notes[-1])
         assert operators == {"MatMul", "Tanh"}
-        assert provenance["simplified_by"] == doctor.read_onnxruntime_version()
+        assert provenance["simplified_by"] == doctor.read_onnxruntime_version(PROJECT)
     else:
         assert re.search(r"graph as exported: simplified it loads in \d+ ms", added.notes[-1])
         assert (tmp_path / "layer/model.onnx").read_bytes() == source.read_bytes()
@@ -579,7 +580,7 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
     monkeypatch.setattr(package, "WORTHWHILE_MS", 0)
     source = save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
     # WHEN it is added THEN its file is not made larger
-    added = await add(source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
     assert re.search(r"graph as exported: simplified it is \d+\.\d times as large", added.notes[-1])
     assert (tmp_path / "layer/model.onnx").read_bytes() == source.read_bytes()
 
@@ -587,10 +588,10 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
 async def test_a_graph_that_answers_otherwise_is_not_used(tmp_path: Path) -> None:
     # GIVEN a finished layer whose golden answers are not those of its graph
     layer = tmp_path / "layer"
-    await add(save(deep(), tmp_path / "m.onnx"), layer / "model", Wishes())
+    await add(PROJECT, save(deep(), tmp_path / "m.onnx"), layer / "model", Wishes())
     contract = json.loads((layer / "model/model.json").read_text())
     contract["golden"][1]["outputs"]["y"][0][0] += 0.5
-    async with open_bench() as bench:
+    async with open_bench(PROJECT) as bench:
         trial = await bench.load(layer, contract["name"])
         # WHEN its graph is simplified
         chosen, note = await simplify(bench, trial, layer, contract)

@@ -23,6 +23,7 @@ from infra.model.package import simplify
 from infra.model.trial import open_bench
 from tests.hostile_files import ESCAPE, MODELS, SAMPLES, folded, model, saved
 from tests.onnx_models import deep
+from tests.sam_template import PROJECT
 from tests.unit.infra.test_terminal import RICH
 
 ROOT = Path(__file__).parents[4]
@@ -39,7 +40,7 @@ def run(*arguments: str | Path, timeout: float = 120) -> "subprocess.CompletedPr
 @pytest.mark.parametrize("name", READABLE)
 async def test_what_can_be_read_is_run_without_harm(name: str, tmp_path: Path) -> None:
     make, _ = MODELS[name]
-    diagnosis = await check(make(tmp_path), None, [])
+    diagnosis = await check(PROJECT, make(tmp_path), None, [])
     assert diagnosis.servable is not bool(diagnosis.problems)
     assert all("Traceback" not in problem for problem in diagnosis.problems)
 
@@ -53,7 +54,7 @@ async def test_a_row_that_is_too_large_to_be_made_up_is_no_problem(tmp_path: Pat
         for name in names:
             value.type.tensor_type.shape.dim.add(dim_param=name)
     # WHEN it is checked THEN a small one is made up
-    diagnosis = await check(saved(made)(tmp_path), None, [])
+    diagnosis = await check(PROJECT, saved(made)(tmp_path), None, [])
     assert diagnosis.servable
     assert diagnosis.measured
     assert diagnosis.measured.row_ms
@@ -95,7 +96,7 @@ async def test_a_model_may_not_take_what_the_machine_cannot_spare(
     monkeypatch.setattr(trial, "spare_memory_mb", lambda: 300)
     source = saved(folded("ConstantOfShape", [2**30]))(tmp_path)
     # WHEN it is checked THEN it is stopped
-    diagnosis = await check(source, None, [])
+    diagnosis = await check(PROJECT, source, None, [])
     [problem] = diagnosis.problems
     assert re.fullmatch(r"(loading|answering) takes more than 300 MB of memory", problem)
 
@@ -106,7 +107,7 @@ async def test_simplifying_a_graph_may_not_take_forever(
     graph = await read_graph(saved(deep())(tmp_path))
     contract = describe(graph)
     contract["provenance"]["onnxruntime"] = "1"
-    async with open_bench() as bench:
+    async with open_bench(PROJECT) as bench:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         tried = await bench.load(layer, contract["name"])

@@ -18,6 +18,7 @@ from infra.model.package import Wishes, add
 from infra.model.samples import Array
 from infra.model.trial import open_bench
 from tests.onnx_models import identity, positions, recurrent, reshape
+from tests.sam_template import PROJECT
 
 
 def save(model: ModelProto, path: Path) -> Path:
@@ -40,7 +41,7 @@ async def ask(layer: Path, *requests: Mapping[str, Array]) -> list[str]:
     """Return the error of each request, or nothing; a crash fails the test."""
     name = json.loads((layer / "model/model.json").read_text())["name"]
     errors = []
-    async with open_bench() as bench:
+    async with open_bench(PROJECT) as bench:
         trial = await bench.load(layer, name)
         process = trial.environment.pid
         for request in requests:
@@ -66,10 +67,10 @@ async def test_what_would_crash_onnxruntime_is_refused_and_nothing_else(
     # GIVEN a model that was packaged, or is served as it is by `make run MODEL=`
     source, layer = save(recurrent(operator), tmp_path / "m.onnx"), tmp_path / "layer"
     if how == "add":
-        await add(source, layer / "model", Wishes())
+        await add(PROJECT, source, layer / "model", Wishes())
     else:
         await derive(source, layer / "model")
-        await add_lengths(relative(layer))
+        await add_lengths(PROJECT, relative(layer))
     # THEN its contract has the dimensions that must not be empty
     assert read_input(layer)["least_lengths"] == least
     # AND each is refused by name, while its process lives on
@@ -86,7 +87,12 @@ async def test_what_would_crash_onnxruntime_is_refused_and_nothing_else(
 
 async def test_a_model_that_answers_empty_tensors_goes_on_doing_so(tmp_path: Path) -> None:
     layer = tmp_path / "layer"
-    await add(save(identity("FP32", [None, None]), tmp_path / "m.onnx"), layer / "model", Wishes())
+    await add(
+        PROJECT,
+        save(identity("FP32", [None, None]), tmp_path / "m.onnx"),
+        layer / "model",
+        Wishes(),
+    )
     assert not {"least_lengths", "answered_lengths"} & read_input(layer).keys()
     assert await ask(layer, zeros(0, 2), zeros(2, 0)) == ["", ""]
 
@@ -97,10 +103,10 @@ async def test_a_row_longer_than_the_table_of_positions_is_the_callers_mistake(
 ) -> None:
     source, layer = save(positions(100), tmp_path / "m.onnx"), tmp_path / "layer"
     if how == "add":
-        await add(source, layer / "model", Wishes())
+        await add(PROJECT, source, layer / "model", Wishes())
     else:
         await derive(source, layer / "model")
-        await add_lengths(layer)
+        await add_lengths(PROJECT, layer)
     assert read_input(layer)["answered_lengths"] == [None, [1, 100]]
     requests = (zeros(1, length) for length in (100, 101, 600))
     errors = await ask(layer, *requests)
@@ -114,17 +120,17 @@ async def test_a_row_longer_than_the_table_of_positions_is_the_callers_mistake(
 async def test_a_length_that_must_equal_another_is_not_taken_for_a_limit(tmp_path: Path) -> None:
     # GIVEN a model whose rows must have an even length
     layer = tmp_path / "layer"
-    await add(save(reshape(), tmp_path / "m.onnx"), layer / "model", Wishes())
+    await add(PROJECT, save(reshape(), tmp_path / "m.onnx"), layer / "model", Wishes())
     # THEN no limit is made of that, and another failure stays ours
     assert "answered_lengths" not in read_input(layer)
     assert (await ask(layer, zeros(1, 3)))[0].startswith("the model failed")
 
 
 async def test_the_doctor_tells_the_lengths(tmp_path: Path) -> None:
-    long = await check(save(positions(100), tmp_path / "m.onnx"), None, [])
+    long = await check(PROJECT, save(positions(100), tmp_path / "m.onnx"), None, [])
     assert long.inputs[0]["answered_lengths"] == [None, (1, 100)]
     assert "x: FP32, any x any, shape[1] at most 100" in describe(long)
-    empty = await check(save(recurrent("GRU"), tmp_path / "m.onnx"), None, [])
+    empty = await check(PROJECT, save(recurrent("GRU"), tmp_path / "m.onnx"), None, [])
     assert "x: FP32, any x any x 2, shape[0] at least 1, shape[1] at least 1" in describe(empty)
 
 

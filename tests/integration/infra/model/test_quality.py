@@ -19,6 +19,7 @@ from infra.model.package import Added, Wishes, add
 from infra.model.quality import Verdict
 from tests.example_model import needs_example
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
+from tests.sam_template import PROJECT
 
 pytestmark = needs_example
 
@@ -65,7 +66,7 @@ async def package(source: Path, customers: Path, folder: Path, **wishes: Any) ->
     if not layer.exists():
         shutil.copytree(LAYER, layer)
     named = {"name": "purchase-propensity", "target": "bought", "features": FEATURES}
-    return await add(source, layer, Wishes(samples=customers, **(named | wishes)))
+    return await add(PROJECT, source, layer, Wishes(samples=customers, **(named | wishes)))
 
 
 def save(model: ModelProto, folder: Path) -> Path:
@@ -172,7 +173,7 @@ async def test_a_model_of_another_name_is_not_compared_and_that_is_said(
 async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Path) -> None:
     source = LAYER / "model.onnx"
     with pytest.raises(WishError, match="--target 'bought' is a column of the samples: give"):
-        await add(source, tmp_path / "layer", Wishes(target="bought"))
+        await add(PROJECT, source, tmp_path / "layer", Wishes(target="bought"))
     with pytest.raises(ModelError, match="line 2 has no 'sold' for --target; it has: bought,"):
         await package(source, customers, tmp_path, target="sold")
 

@@ -18,6 +18,7 @@ from infra.model.package import Added, Wishes, add
 from infra.run.announcement import sample_request
 from serving.model import load_model
 from tests.onnx_models import CITIES, customers
+from tests.sam_template import PROJECT
 
 ROOT = Path(__file__).parents[4]
 INFRA = ROOT / ".venv/bin/infra"
@@ -58,7 +59,7 @@ def wishes(tmp_path: Path) -> Wishes:
 
 
 async def put(source: Path, folder: Path, wishes: Wishes) -> tuple[Added, dict[str, Any]]:
-    added = await add(source, folder, wishes)
+    added = await add(PROJECT, source, folder, wishes)
     return added, json.loads((folder / "model.json").read_text())
 
 
@@ -117,7 +118,7 @@ async def test_golden_requests_can_be_made_up(
 ) -> None:
     # GIVEN a layer whose golden requests hold rows of customers
     personal = write_rows(tmp_path / "rows.csv", rows)
-    await add(source, tmp_path / "layer", wishes)
+    await add(PROJECT, source, tmp_path / "layer", wishes)
     # WHEN the model is added anew, with made-up ones, with and without samples
     for again in (wishes, Wishes()):
         added, contract = await put(
@@ -139,7 +140,7 @@ async def test_golden_requests_that_are_asked_anew_keep_their_source(
     source: Path, tmp_path: Path, wishes: Wishes
 ) -> None:
     write_rows(tmp_path / "rows.csv", 12)
-    await add(source, tmp_path / "layer", wishes)
+    await add(PROJECT, source, tmp_path / "layer", wishes)
     added, contract = await put(source, tmp_path / "layer", Wishes())
     assert {golden["source"] for golden in contract["golden"]} == {"samples"}
     assert any("--golden-synthetic makes rows up" in note for note in added.notes)

@@ -15,6 +15,7 @@ from infra.pages.dashboard.body import DashboardError
 from infra.pages.dashboard.make import make_page
 from infra.stack import Deployment, find
 from tests.dashboard_page import read_legends, read_tiles
+from tests.sam_template import PROJECT
 
 REGION = "eu-west-1"
 NOW = datetime(2026, 11, 22, 12, 10, 30, tzinfo=UTC)
@@ -48,7 +49,7 @@ def deploy(cloud: Cloud) -> Callable[..., Deployment]:  # noqa: ARG001 it is wha
         template = json.dumps({"Resources": {"Topic": topic, **resources}})
         session = boto3.Session()
         session.client("cloudformation").create_stack(StackName="shop", TemplateBody=template)
-        return find("shop", REGION)
+        return find(PROJECT, "shop", REGION)
 
     return create
 

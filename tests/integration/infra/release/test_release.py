@@ -514,7 +514,8 @@ class Sam:
         self.calls: list[list[str]] = []
         self.aliases: list[str] = []
 
-    def __call__(self, arguments: list[str], output: Any) -> int:
+    def __call__(self, arguments: list[str], directory: Path, output: Any) -> int:
+        assert directory == Path()
         assert output is not None  # with --json its output may not go where the result goes
         self.calls.append(arguments)
         self.aliases.append(self.aws.alias()[0])
@@ -606,9 +607,9 @@ def test_a_stack_that_is_created_is_smoke_tested(
     sam: Sam, monkeypatch: pytest.MonkeyPatch, payload: str, code: int, text: str
 ) -> None:
     # GIVEN no stack, and SAM CLI that creates it with a gate that answers so
-    def create(arguments: list[str], output: Any) -> int:
+    def create(arguments: list[str], directory: Path, output: Any) -> int:
         create_stack("shoe", OUTPUTS)
-        return sam(arguments, output)
+        return sam(arguments, directory, output)
 
     sam.statuses = [0]
     monkeypatch.setattr("infra.release.deploy.run_sam", create)

@@ -7,7 +7,7 @@ import pytest
 from samcli.lib.package.utils import make_zip, zip_folder
 from samcli.yamlhelper import yaml_parse
 
-from infra.release.build import Build, complete, publishes, read_build, read_overrides
+from infra.release.build import Build, complete, publishes, read_build
 from infra.release.deploy import arguments_of
 from infra.release.errors import ReleaseError
 
@@ -137,25 +137,6 @@ def test_what_is_set_is_not_replaced_by_the_default(directory: Path) -> None:
 
 def test_a_template_of_somebody_elses_gets_no_parameters_of_ours() -> None:
     assert complete(Build(Path(), {}), {"A": "1"}, ["5", "6"], "5", publishes=True) == {"A": "1"}
-
-
-def test_overrides_are_read_from_samconfig_as_sam_reads_them(tmp_path: Path) -> None:
-    samconfig = tmp_path / "samconfig.toml"
-    samconfig.write_text(
-        '[default.deploy.parameters]\nparameter_overrides = ["Rate=1", "Email=\\"a b\\""]\n'
-        '[prod.global.parameters]\nparameter_overrides = "Rate=2 Burst=3"\n'
-        "[none.global.parameters]\n"
-    )
-    assert read_overrides(samconfig, "default") == {"Rate": "1", "Email": "a b"}
-    assert read_overrides(samconfig, "prod") == {"Rate": "2", "Burst": "3"}
-    assert read_overrides(samconfig, "none") == {}
-    with pytest.raises(
-        ReleaseError, match="has no environment test: `infra deploy --env default` or"
-    ):
-        read_overrides(samconfig, "test")
-    samconfig.write_text("[")
-    with pytest.raises(ReleaseError, match="cannot be read"):
-        read_overrides(samconfig, "default")
 
 
 def test_sam_understands_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
