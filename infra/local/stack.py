@@ -1,7 +1,10 @@
 """What `sam build` made, read as CloudFormation would read it."""
 
+import base64
+import hashlib
 import logging
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -25,6 +28,12 @@ from infra.local.variables import check_names, check_variables
 
 ACCOUNT_ID = "123456789012"
 API_ID = "local"
+NESTED = "AWS::CloudFormation::Stack"
+NESTED_KINDS = (  # what a nested stack may hold
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+)
 RUNTIME = re.compile(r"python3\.\d{1,2}")  # it is in paths
 
 
@@ -100,6 +109,16 @@ class Stack:
     build: Path
     resolvers: Callable[[str], Callable[[Any], Any]]
     source: Mapping[str, Any] = field(default_factory=dict)
+    nested: Callable[[str], Mapping[str, "NestedStack"]] = lambda _version: {}
+
+    @property
+    def stack_id(self) -> str:
+        """ARN by which CloudFormation knows the stack."""
+        return _stack_id(self.name, self.region)
+
+    def list_resources(self, version: str) -> Iterator[tuple[str, str, str]]:
+        """Yield logical id, physical id and type of every resource whose condition holds."""
+        yield from _list_resources(self.template, self.resolvers(version))
 
     def resources(self, kind: str, version: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the properties of every resource of one type, by its logical id."""
@@ -112,11 +131,7 @@ class Stack:
 
     def outputs(self, version: str) -> Mapping[str, tuple[str, str]]:
         """Return the stack's outputs as (value, description)."""
-        resolve = self.resolvers(version)
-        return {
-            key: (str(resolve(output["Value"])), output.get("Description", ""))
-            for key, output in self.template.get("Outputs", {}).items()
-        }
+        return _outputs(self.template, self.resolvers(version))
 
     def preference(self, version: str) -> Preference | None:
         """Return how a version takes over the traffic; None if the alias just moves."""
@@ -166,10 +181,47 @@ class Stack:
         return replace(function, layers=tuple(layers))
 
 
+@dataclass(frozen=True)
+class NestedStack:
+    """A stack that another one holds as a resource, with its parameters as that one gives them.
+
+    `template` is what SAM makes of `source`.
+    """
+
+    name: str
+    region: str
+    parameters: Mapping[str, str]
+    template: Mapping[str, Any]
+    source: Mapping[str, Any]
+    resolve: Callable[[Any], Any]
+
+    @property
+    def stack_id(self) -> str:
+        """ARN by which CloudFormation knows the stack; a Ref to it in the parent is this."""
+        return _stack_id(self.name, self.region)
+
+    def list_resources(self) -> Iterator[tuple[str, str, str]]:
+        """Yield logical id, physical id and type of every resource whose condition holds."""
+        yield from _list_resources(self.template, self.resolve)
+
+    def resources(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the properties of every resource of one type, by its logical id."""
+        return _resources(self.template, kind, self.resolve)
+
+    def order(self) -> Sequence[str]:
+        """Return the logical ids in an order in which CloudFormation can change them."""
+        return order_around(self.template["Resources"], "")[0]
+
+    def outputs(self) -> Mapping[str, tuple[str, str]]:
+        """Return the stack's outputs as (value, description)."""
+        return _outputs(self.template, self.resolve)
+
+
 class Resolver(IntrinsicResolver):  # type: ignore[misc]  # SAM CLI ships no types
     """SAM CLI's resolver of intrinsic functions, but with Fn::Sub's own variables as they are.
 
-    SAM CLI takes the value of such a variable for the name of something else, up to a dot in it.
+    SAM CLI takes the value of such a variable for the name of something else, up to a dot in it,
+    and knows no output of a nested stack there.
     """
 
     def handle_fn_sub(self, intrinsic_value: Any, ignore_errors: bool) -> Any:  # noqa: FBT001 SAM CLI's
@@ -180,6 +232,11 @@ class Resolver(IntrinsicResolver):  # type: ignore[misc]  # SAM CLI ships no typ
                 resolved = self.intrinsic_property_resolver(value, ignore_errors)
                 text = text.replace(f"${{{name}}}", str(resolved))
             intrinsic_value = text
+
+        def take_output(found: re.Match[str]) -> str:
+            return str(self.handle_fn_getatt([found[1], found[2]], ignore_errors))
+
+        intrinsic_value = re.sub(r"\$\{(\w+)\.(Outputs\.\w+)\}", take_output, intrinsic_value)
         return super().handle_fn_sub(intrinsic_value, ignore_errors)
 
 
@@ -274,7 +331,10 @@ def _translate(
 def _stack(
     template: dict[str, Any], build: Path, name: str, region: str, parameters: Mapping[str, Any]
 ) -> Stack:
-    """Resolve `template` twice: what the first pass names, the second can refer to."""
+    """Read a stack, and the stacks in it.
+
+    Resolve `template` twice: what the first pass names, the second can refer to.
+    """
     resources = template["Resources"]
     pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": region, "AWS::StackName": name}
     given = {**parameters, **pseudo}
@@ -309,10 +369,26 @@ def _stack(
         alias_id: {"Ref": f"{arn}:{alias['Name']}"},
     }
 
-    def resolver(version: str) -> Callable[[Any], Any]:
+    sources = _read_nested(template, build)
+
+    def resolve_with_nested(
+        version: str,
+    ) -> tuple[Callable[[Any], Any], Mapping[str, NestedStack]]:
         published = {version_id: {"Ref": f"{arn}:{version}", "Version": version}}
         known = {**given, **log_groups, **references, **published}
-        return _resolver(template, {**known, **_name_alarms(resources, name, region, known)})
+        known |= _name_alarms(template, name, region, known)
+        nested = {}
+        for logical_id, source in sources.items():
+            properties = _resolver(template, known)(resources[logical_id]["Properties"])
+            nested_name = name_nested(name, logical_id)
+            inner = _nested(source, nested_name, region, properties.get("Parameters", {}))
+            nested[logical_id] = inner
+            outputs = {f"Outputs.{key}": value for key, (value, _) in inner.outputs().items()}
+            known[logical_id] = {"Ref": inner.stack_id, **outputs}
+        return _resolver(template, known), nested
+
+    def resolver(version: str) -> Callable[[Any], Any]:
+        return resolve_with_nested(version)[0]
 
     resolve = resolver("1")
     stage = resolve(_only(resources, "AWS::ApiGatewayV2::Stage")[1])
@@ -334,7 +410,86 @@ def _stack(
         template=template,
         build=build,
         resolvers=resolver,
+        nested=lambda version: resolve_with_nested(version)[1],
     )
+
+
+def name_nested(parent: str, logical_id: str) -> str:
+    """Return the name of a nested stack; its last part, random on AWS, is the same each time."""
+    digest = hashlib.sha256(f"{parent}/{logical_id}".encode()).digest()
+    return f"{parent}-{logical_id}-{base64.b32encode(digest)[:12].decode()}"
+
+
+def _stack_id(name: str, region: str) -> str:
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, name)
+    return f"arn:aws:cloudformation:{region}:{ACCOUNT_ID}:stack/{name}/{identity}"
+
+
+def _read_nested(template: Mapping[str, Any], build: Path) -> dict[str, Any]:
+    """Read the templates of the nested stacks, which `sam build` puts beside that of their parent.
+
+    Raises StackError for one that is anywhere else: a template may come over the network.
+    """
+    nested = {}
+    for logical_id, resource in _find(template["Resources"], NESTED).items():
+        expected = f"{logical_id}/template.yaml"
+        url = resource["Properties"]["TemplateURL"]
+        if url != expected:
+            raise StackError(
+                f"the template of nested stack {logical_id} is {str(url)[:64]!r}, expected "
+                f"{expected} as `sam build` leaves it"
+            )
+        try:
+            nested[logical_id] = yaml_parse((build / expected).read_text())
+        except OSError:
+            raise StackError(f"{build / expected} is missing: run `sam build` first") from None
+        except (yaml.YAMLError, RecursionError) as error:
+            raise StackError(f"{build / expected} is not YAML: {error}") from error
+    return nested
+
+
+def _nested(
+    source: Mapping[str, Any], name: str, region: str, parameters: Mapping[str, Any]
+) -> NestedStack:
+    """Translate the template of a nested stack, with its parameters as the parent resolved them."""
+    template = deepcopy(dict(source))
+    given = {key: str(value) for key, value in parameters.items()}
+    values = _give_values(template.get("Parameters", {}), given)
+    if "Transform" in template:
+        template = _translate(template, region, values)
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] not in (*NESTED_KINDS,):
+            raise StackError(
+                f"the local run has no {resource['Type']} in a nested stack ({logical_id})"
+            )
+    pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": region, "AWS::StackName": name}
+    known = {**values, **pseudo, "AWS::StackId": _stack_id(name, region)}
+    known |= _name_alarms(template, name, region, known)
+    shown = {key: str(value) for key, value in values.items()}
+    return NestedStack(name, region, shown, template, source, _resolver(template, known))
+
+
+def _outputs(
+    template: Mapping[str, Any], resolve: Callable[[Any], Any]
+) -> dict[str, tuple[str, str]]:
+    return {
+        key: (str(resolve(output["Value"])), output.get("Description", ""))
+        for key, output in template.get("Outputs", {}).items()
+        if _holds(output, resolve)
+    }
+
+
+def _list_resources(
+    template: Mapping[str, Any], resolve: Callable[[Any], Any]
+) -> Iterator[tuple[str, str, str]]:
+    for logical_id, resource in template["Resources"].items():
+        if _holds(resource, resolve):
+            yield logical_id, str(resolve({"Ref": logical_id})), resource["Type"]
+
+
+def _holds(one: Mapping[str, Any], resolve: Callable[[Any], Any]) -> bool:
+    """Tell whether the condition of a resource or an output holds, if it has one."""
+    return "Condition" not in one or bool(resolve({"Fn::If": [one["Condition"], True, False]}))
 
 
 def _function(  # noqa: PLR0913, PLR0917 what a function is made of
@@ -399,12 +554,12 @@ def _resolver(template: dict[str, Any], references: Mapping[str, Any]) -> Callab
 
 
 def _name_alarms(
-    resources: Mapping[str, Any], stack: str, region: str, known: Mapping[str, Any]
+    template: dict[str, Any], stack: str, region: str, known: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """Return what the names and ARNs of alarms, and the names of dashboards, stand for."""
-    resolve = _resolver({"Resources": resources}, known)
+    resolve = _resolver(template, known)
     references = {}
-    for logical_id, resource in resources.items():
+    for logical_id, resource in template["Resources"].items():
         if resource["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
             name = resolve(resource["Properties"].get("AlarmName", f"{stack}-{logical_id}"))
             arn = f"arn:aws:cloudwatch:{region}:{ACCOUNT_ID}:alarm:{name}"
@@ -421,8 +576,7 @@ def _resources(
     return {
         logical_id: resolve(resource["Properties"])
         for logical_id, resource in template["Resources"].items()
-        if resource["Type"] == kind
-        if "Condition" not in resource or resolve({"Fn::If": [resource["Condition"], True, False]})
+        if resource["Type"] == kind and _holds(resource, resolve)
     }
 
 

@@ -16,7 +16,7 @@ from infra.cloudwatch.alarms import AlarmError, Evaluation, State, evaluate, rea
 from infra.cloudwatch.metric_math import ExpressionError
 from infra.local.clock import Clock, pause, read
 from infra.local.control.access_key import AccessKey
-from infra.local.stack import Stack
+from infra.local.stack import NestedStack, Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -89,6 +89,21 @@ def name_alarms(stack: Stack, version: str) -> dict[str, str]:
         for kind in ALARM_KINDS
         for logical_id, properties in stack.resources(kind, version).items()
     }
+
+
+def name_nested_alarms(stack: NestedStack) -> dict[str, str]:
+    """Return the names of the alarms of a nested stack by their logical ids."""
+    return {
+        logical_id: properties.get("AlarmName", f"{stack.name}-{logical_id}")
+        for kind in ALARM_KINDS
+        for logical_id, properties in stack.resources(kind).items()
+    }
+
+
+def list_alarm_names(stack: Stack, version: str) -> set[str]:
+    """Return the names of all alarms of a stack, and of those in it."""
+    nested = (name_nested_alarms(one).values() for one in stack.nested(version).values())
+    return set(name_alarms(stack, version).values()).union(*nested)
 
 
 def delete_alarms(client: "CloudWatchClient", names: Iterable[str]) -> None:

@@ -39,6 +39,7 @@ from infra.local.control.access_key import create_access_key
 from infra.local.control.account import answer_account
 from infra.local.control.aws_endpoint import AwsEndpoint
 from infra.local.control.metric_data import get_metric_data
+from infra.local.control.stack_record import ResourceRecord, StackRecord
 from infra.local.control.step_functions import sign_tasks
 from infra.local.errors import BuildError, FunctionError
 from infra.local.functions.versions import LATEST
@@ -50,7 +51,6 @@ from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack, list_paths
 Dimension.__lt__ = lambda one, other: str(one.name) < str(other.name)  # type: ignore[method-assign]  # as said
 
 EXTENDED = ("p", "PR(")  # what the names of percentiles and their ranks begin with
-LOG_GROUP = "AWS::Logs::LogGroup"
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 DIGESTS = "md5sums"  # the one file of an archive
 KEPT_LOG_EVENTS = 10_000  # of a stream: moto keeps them in memory, the file of the version all
@@ -164,7 +164,6 @@ class Cloud:
         self._endpoint_url = ""
         self._exits = ExitStack()
         self._url = ""
-        self._resources: dict[str, Any] = {}
         self._published = 0
 
     def start(self, port: int) -> str:
@@ -194,49 +193,63 @@ class Cloud:
         self._exits.close()
 
     def create_stack(self, stack: Stack, archives: Archives, url: str) -> None:
-        """Create everything the stack holds that other tools read, with the alias on version 1.
-
-        The CloudFormation stack has the log groups, the dashboard, the parameters and the outputs:
-        moto's CloudFormation knows neither aliases nor HTTP APIs.
-        """
+        """Create what there is before the stack's own resources, with the alias on version 1."""
         function, gate = stack.function, stack.gate("1")
         if gate:
             self.put_function(gate, archives)
         self.publish(function, archives)
         self._lambda.create_alias(function.alias, function.name, "1", "", "")
         self._url = url
-        named = {
-            group.get("LogGroupName"): logical_id
-            for logical_id, group in stack.resources(LOG_GROUP, "1").items()
-        }
-        logs = {
-            named.get(one.log_group, f"LogGroup{i}"): {
-                "Type": LOG_GROUP,
-                "Properties": {"LogGroupName": one.log_group},
-            }
-            for i, one in enumerate(filter(None, (function, gate)))
-        }
-        dashboards = {
-            logical_id: {"Type": DASHBOARD, "Properties": properties}
-            for logical_id, properties in stack.resources(DASHBOARD, "1").items()
-        }
-        self._resources = {**logs, **dashboards}
-        self._stacks.create_stack(stack.name, self._template(stack, "1"), dict(stack.parameters))
+        groups = logs_backends[ACCOUNT_ID][self._region]
+        for one in filter(None, (function, gate)):
+            if one.log_group not in groups.groups:
+                groups.create_log_group(one.log_group, {})
+        self._record(stack.name, stack.stack_id)
+        self.update_stack(stack, "1")
+        self.set_status(stack.name, "CREATE_COMPLETE")
 
     def update_stack(self, stack: Stack, version: str) -> None:
-        """Let CloudFormation tell the outputs and parameters of a stack that is on `version`."""
-        parameters: list[dict[str, str]] = [
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in stack.parameters.items()
-        ]
-        self._stacks.update_stack(
-            stack.name, self._template(stack, version), None, parameters, None
-        )
+        """Let CloudFormation show a stack as it is on `version`, with the stacks in it."""
+        address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
+        record = self._record(stack.name, stack.stack_id)
+        record.held_parameters = stack.parameters
+        record.held_outputs = {
+            key: (value.replace(address, self._url), description)
+            for key, (value, description) in stack.outputs(version).items()
+        }
+        record.resources = [ResourceRecord(*one) for one in stack.list_resources(version)]
+        for nested in stack.nested(version).values():
+            inner = self._record(nested.name, nested.stack_id, parent_id=stack.stack_id)
+            inner.template = json.dumps(nested.source)
+            inner.held_parameters, inner.held_outputs = nested.parameters, nested.outputs()
+            inner.resources = [ResourceRecord(*one) for one in nested.list_resources()]
+
+    def forget_stack(self, stack_id: str) -> None:
+        """Let CloudFormation show no more of a nested stack that is gone."""
+        if record := self._stacks.stacks.pop(stack_id, None):
+            record.status = "DELETE_COMPLETE"
+            self._stacks.deleted_stacks[stack_id] = record
 
     def set_status(self, stack: str, status: str, reason: str = "") -> None:
-        """Let CloudFormation tell the status of a stack."""
+        """Let CloudFormation tell the status of a stack, and of those in it."""
         held: Any = self._stacks.get_stack(stack)
-        held.status, held.stack_status_reason = status, reason
+        for record in list(self._stacks.stacks.values()):
+            if isinstance(record, StackRecord) and held.stack_id in {
+                record.stack_id,
+                record.parent_id,
+            }:
+                record.set_status(status, reason)
+
+    def _record(self, name: str, stack_id: str, parent_id: str = "") -> StackRecord:
+        """Return the record of a stack, a new one if there is none."""
+        record = self._stacks.stacks.get(stack_id)
+        if not isinstance(record, StackRecord):
+            record = StackRecord(
+                stack_id, name, self._region, parent_id=parent_id, root_id=parent_id
+            )
+            record.status = "CREATE_COMPLETE"
+            self._stacks.stacks[stack_id] = record
+        return record
 
     def put_dashboard(self, properties: Mapping[str, str]) -> None:
         """Create or change a dashboard, from its CloudFormation properties."""
@@ -304,17 +317,6 @@ class Cloud:
         events = [{"timestamp": time, "message": line} for time, line in lines]
         held.put_log_events(stream, events)
         held.streams[stream].events = held.streams[stream].events[-KEPT_LOG_EVENTS:]
-
-    def _template(self, stack: Stack, version: str) -> str:
-        address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
-        outputs = {
-            key: {"Value": value.replace(address, self._url), "Description": description}
-            for key, (value, description) in stack.outputs(version).items()
-        }
-        parameters = {key: {"Type": "String"} for key in stack.parameters}
-        return json.dumps(
-            {"Parameters": parameters, "Resources": self._resources, "Outputs": outputs}
-        )
 
     def _create_function(self, function: Function, archives: Archives) -> None:
         role = iam_backends[ACCOUNT_ID]["aws"].create_role(

@@ -6,12 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.local.control.alarms import ALARM_KINDS, delete_alarms, name_alarms, put_alarm
+from infra.local.control.alarms import (
+    ALARM_KINDS,
+    delete_alarms,
+    list_alarm_names,
+    name_alarms,
+    name_nested_alarms,
+    put_alarm,
+)
 from infra.local.control.cloud import DASHBOARD, Archives, Cloud, archive, tell_template
 from infra.local.control.code_deploy import CodeDeploy, Event, Progress, Release, plan
 from infra.local.errors import ReleaseError
 from infra.local.functions.versions import LATEST, Version, Versions
-from infra.local.stack import Function, Stack
+from infra.local.stack import NESTED, Function, NestedStack, Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -243,7 +250,22 @@ class CloudFormation:
                 await asyncio.to_thread(put_alarm, self._cloudwatch, name, properties)
             elif kind == DASHBOARD and properties:
                 self._cloud.put_dashboard(properties)
+            elif kind == NESTED:
+                await self._put_nested(stack.nested(version)[logical_id])
         return replace(published, gate=gate)
+
+    async def _put_nested(self, nested: NestedStack) -> None:
+        """Make or put back what is in a nested stack, in its own order."""
+        names = name_nested_alarms(nested)
+        resolved = {kind: nested.resources(kind) for kind in (*ALARM_KINDS, DASHBOARD)}
+        for logical_id in nested.order():
+            kind = nested.template["Resources"][logical_id]["Type"]
+            properties = resolved[kind].get(logical_id)
+            if kind in ALARM_KINDS and properties:
+                name = names[logical_id]
+                await asyncio.to_thread(put_alarm, self._cloudwatch, name, properties)
+            elif properties:
+                self._cloud.put_dashboard(properties)
 
     async def _put_gate(self, published: Published) -> Version | None:
         function = published.stack.gate(published.version)
@@ -266,8 +288,11 @@ class CloudFormation:
         self._serve(kept.stack)
         if kept.version != left.version:
             await self._functions[left.stack.function.name].rest(left.version)
-        names = [set(name_alarms(one.stack, one.version).values()) for one in (left, kept)]
+        names = [list_alarm_names(one.stack, one.version) for one in (left, kept)]
         await asyncio.to_thread(delete_alarms, self._cloudwatch, names[0] - names[1])
+        nested = [one.stack.nested(one.version) for one in (left, kept)]
+        for logical_id in nested[0].keys() - nested[1].keys():
+            self._cloud.forget_stack(nested[0][logical_id].stack_id)
         self._cloud.update_stack(kept.stack, kept.version)
 
     def _end(self, status: str, reason: str = "") -> None:
