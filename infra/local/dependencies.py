@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[^}]+)?\}")
 
@@ -14,13 +14,13 @@ def order_around(resources: Mapping[str, Any], slow: str) -> tuple[Sequence[str]
     """Return logical ids in an order in which CloudFormation can change them: two parts.
 
     The first need not wait for the resource `slow`: CloudFormation changes all that it can at the
-    same time. The second must wait for it. Raises StackError if resources wait for each other.
+    same time. The second must wait for it. Raises TemplateError if resources wait for each other.
     """
     needs = {name: set(_read_needs(resource, resources)) for name, resource in resources.items()}
     try:
         ordered = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
-        raise StackError(f"circular dependency between resources: {error.args[1]}") from error
+        raise TemplateError(f"circular dependency between resources: {error.args[1]}") from error
     waiting = {slow}
     for name in ordered:
         if needs[name] & waiting:

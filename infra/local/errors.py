@@ -8,11 +8,11 @@ class LocalRunError(Exception):
     """The local run cannot start or go on."""
 
 
-class StackError(LocalRunError):
+class TemplateError(LocalRunError):
     """The built template is missing, or holds something that the local run cannot serve."""
 
 
-class BuildError(StackError):
+class BuildError(TemplateError):
     """What was built is gone, or cannot be read or copied; perhaps somebody is building again."""
 
     def __init__(self, error: OSError) -> None:
@@ -41,5 +41,5 @@ class ThrottledError(LocalRunError):
     """Every concurrent execution that the function may have is busy."""
 
 
-class ReleaseError(LocalRunError):
+class UpdateError(LocalRunError):
     """A release cannot begin."""

@@ -19,15 +19,15 @@ from infra.local.control.alarms import Watcher, connect
 from infra.local.control.cloud import Cloud
 from infra.local.control.cloud_formation import CloudFormation
 from infra.local.control.cloud_formation_api import Read, answer_update_stack
-from infra.local.control.code_deploy import CodeDeploy, Event, Release
+from infra.local.control.code_deploy import CodeDeploy, ReleaseEvent, ReleaseResult
 from infra.local.control.code_deploy_api import Deployments, answer_code_deploy
 from infra.local.control.lambda_api import answer_invoke
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 from infra.local.functions.logs import Logs
 from infra.local.functions.runtime_api import RuntimeApi
-from infra.local.functions.versions import LATEST, Call, Versions
+from infra.local.functions.versions import LATEST, Call, HostedFunction
 from infra.local.metrics import DELAY_SECONDS, Metrics
-from infra.local.stack import Function, Stack
+from infra.local.stack import BuiltStack, Function
 from infra.local.triggers.http_api import FrontDoor
 
 if TYPE_CHECKING:
@@ -38,28 +38,28 @@ GATE = "gate"  # its folder, and its name before what it reports
 
 
 @dataclass(frozen=True)
-class LocalStack:
+class Platform:
     """A stack that runs here: the API's `url`, and the endpoint for boto3 and the AWS CLI."""
 
     url: str
     aws_endpoint_url: str
-    versions: Versions
+    versions: HostedFunction
     cloud: Cloud
     metrics: Metrics
     logs: Sequence[Logs]
     cloudwatch: "CloudWatchClient"
     formation: CloudFormation
 
-    async def publish(self, stack: Stack) -> str:
+    async def publish(self, stack: BuiltStack) -> str:
         """Publish what was built last as the next version; the alias stays where it is."""
         return await self.formation.publish(stack)
 
     async def release(
-        self, stack: Stack, tell: Callable[[Event], None] = lambda _event: None
-    ) -> Release:
+        self, stack: BuiltStack, tell: Callable[[ReleaseEvent], None] = lambda _event: None
+    ) -> ReleaseResult:
         """Publish `stack` as the next version, and give it the traffic as the template says.
 
-        `tell` gets each event as it happens. Raises ReleaseError while another one is under way,
+        `tell` gets each event as it happens. Raises UpdateError while another one is under way,
         or if the template's deployment type is not known.
         """
         return await self.formation.release(stack, tell)
@@ -71,7 +71,7 @@ class LocalStack:
 
 @asynccontextmanager
 async def serve(  # noqa: PLR0913 most have defaults
-    stack: Stack,
+    stack: BuiltStack,
     *,
     python: Path,
     directory: Path,
@@ -85,7 +85,7 @@ async def serve(  # noqa: PLR0913 most have defaults
     metric_delay: float = DELAY_SECONDS,
     watch: bool = True,
     read: Read | None = None,
-) -> AsyncIterator[LocalStack]:
+) -> AsyncIterator[Platform]:
     """Serve `stack` with one environment started, and leave nothing behind but `directory`/logs.
 
     `python` is the managed runtime's, `listener` the bound socket of the API (default: any free
@@ -112,12 +112,12 @@ async def serve(  # noqa: PLR0913 most have defaults
         api = RuntimeApi()
         await api.start()
         exits.push_async_callback(api.stop)
-        functions: dict[str, Versions] = {}
+        functions: dict[str, HostedFunction] = {}
 
-        def host(function: Function) -> Versions:
+        def host(function: Function) -> HostedFunction:
             logs.append(Logs(partial(cloud.put_logs, function.log_group)))
             is_own = function.name == stack.function.name
-            versions = Versions(
+            versions = HostedFunction(
                 directory=directory if is_own else directory / GATE,
                 python=python,
                 api=api,
@@ -172,7 +172,7 @@ async def serve(  # noqa: PLR0913 most have defaults
         await runner.setup()
         exits.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener).start()
-        local = LocalStack(
+        local = Platform(
             url, aws_endpoint_url, versions, cloud, metrics, logs, cloudwatch, formation
         )
         exits.enter_context(answer_invoke(functions, cloud.weights, rng))
@@ -186,8 +186,8 @@ async def serve(  # noqa: PLR0913 most have defaults
         yield local
 
 
-def _read_nothing(_body: str | None, _parameters: Mapping[str, str]) -> Stack:
-    raise StackError("this local run was started without a build that it could release")
+def _read_nothing(_body: str | None, _parameters: Mapping[str, str]) -> BuiltStack:
+    raise TemplateError("this local run was started without a build that it could release")
 
 
 async def _flush(metrics: Metrics, logs: Sequence[Logs]) -> None:
@@ -196,7 +196,7 @@ async def _flush(metrics: Metrics, logs: Sequence[Logs]) -> None:
         one.flush()
 
 
-async def _flush_often(local: LocalStack) -> None:
+async def _flush_often(local: Platform) -> None:
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
         await local.flush()

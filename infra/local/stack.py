@@ -22,7 +22,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from infra.local.dependencies import order_around
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 from infra.local.route import Route
 from infra.local.variables import check_names, check_variables
 
@@ -90,7 +90,7 @@ class Preference:
 
 
 @dataclass(frozen=True)
-class Stack:
+class BuiltStack:
     """One API, the function behind it, and what depends on the version that is published.
 
     `version_id` is the logical id of that version: SAM changes it when a setting of the function
@@ -140,7 +140,7 @@ class Stack:
         if not policy:
             return None
         if "AfterAllowTrafficHook" in policy:
-            raise StackError("the local run knows no hook after the traffic: remove PostTraffic")
+            raise TemplateError("the local run knows no hook after the traffic: remove PostTraffic")
         policy = self.resolvers(version)(policy)
         [group] = self.resources("AWS::CodeDeploy::DeploymentGroup", version).values()
         alarms = group.get("AlarmConfiguration", {}).get("Alarms", [])
@@ -246,18 +246,18 @@ def read_stack(
     region: str,
     parameters: Mapping[str, str] | None = None,
     body: str | None = None,
-) -> Stack:
+) -> BuiltStack:
     """Translate the template in `build`, or `body` in its place, with SAM's own translator.
 
-    Where `parameters` has no value a parameter has its default. Raises StackError.
+    Where `parameters` has no value a parameter has its default. Raises TemplateError.
     """
     try:
         built = yaml_parse((build / "template.yaml").read_text())
         template = yaml_parse(body) if body else built
     except FileNotFoundError:
-        raise StackError(f"{build}/template.yaml is missing: run `sam build` first") from None
+        raise TemplateError(f"{build}/template.yaml is missing: run `sam build` first") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise StackError(f"{build}/template.yaml is not YAML: {error}") from error
+        raise TemplateError(f"{build}/template.yaml is not YAML: {error}") from error
     try:
         folders = {(build / path).resolve() for _, _, path in list_paths(built)}
         values = _give_values(template.get("Parameters", {}), parameters or {})
@@ -268,9 +268,9 @@ def read_stack(
             check_names(_list_variables(source), allowed=_list_variables(built))
         return replace(_require_files(stack, folders), source=source)
     except InvalidDocumentException as error:
-        raise StackError("; ".join(cause.message for cause in error.causes)) from error
+        raise TemplateError("; ".join(cause.message for cause in error.causes)) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise StackError(f"{build}/template.yaml: unexpected or missing {error}") from error
+        raise TemplateError(f"{build}/template.yaml: unexpected or missing {error}") from error
 
 
 def _list_variables(template: Mapping[str, Any]) -> set[str]:
@@ -286,19 +286,19 @@ def _give_values(
 ) -> dict[str, Any]:
     """Return the value of every parameter; refuse what CloudFormation refuses."""
     if unknown := given.keys() - declared.keys():
-        raise StackError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        raise TemplateError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
     values = {}
     for name, parameter in declared.items():
         value = given.get(name, parameter.get("Default"))
         if value is None:
-            raise StackError(f"Parameters: [{name}] must have values")
+            raise TemplateError(f"Parameters: [{name}] must have values")
         allowed = [str(one) for one in parameter.get("AllowedValues", [])]
         if allowed and str(value) not in allowed:
-            raise StackError(f"parameter {name} is {value}, allowed: {', '.join(allowed)}")
+            raise TemplateError(f"parameter {name} is {value}, allowed: {', '.join(allowed)}")
         try:
             values[name] = yaml.safe_load(str(value)) if parameter["Type"] == "Number" else value
         except yaml.YAMLError:
-            raise StackError(f"parameter {name} is {value}, not a number") from None
+            raise TemplateError(f"parameter {name} is {value}, not a number") from None
     return values
 
 
@@ -330,7 +330,7 @@ def _translate(
 
 def _stack(
     template: dict[str, Any], build: Path, name: str, region: str, parameters: Mapping[str, Any]
-) -> Stack:
+) -> BuiltStack:
     """Read a stack, and the stacks in it.
 
     Resolve `template` twice: what the first pass names, the second can refer to.
@@ -395,7 +395,7 @@ def _stack(
     throttle = stage.get("DefaultRouteSettings", {})
     properties = resources[function_id]["Properties"]
     function = _function(template, build, function_name, alias["Name"], properties, resolve)
-    return Stack(
+    return BuiltStack(
         name=name,
         region=region,
         parameters={key: str(value) for key, value in parameters.items()},
@@ -428,23 +428,23 @@ def _stack_id(name: str, region: str) -> str:
 def _read_nested(template: Mapping[str, Any], build: Path) -> dict[str, Any]:
     """Read the templates of the nested stacks, which `sam build` puts beside that of their parent.
 
-    Raises StackError for one that is anywhere else: a template may come over the network.
+    Raises TemplateError for one that is anywhere else: a template may come over the network.
     """
     nested = {}
     for logical_id, resource in _find(template["Resources"], NESTED).items():
         expected = f"{logical_id}/template.yaml"
         url = resource["Properties"]["TemplateURL"]
         if url != expected:
-            raise StackError(
+            raise TemplateError(
                 f"the template of nested stack {logical_id} is {str(url)[:64]!r}, expected "
                 f"{expected} as `sam build` leaves it"
             )
         try:
             nested[logical_id] = yaml_parse((build / expected).read_text())
         except OSError:
-            raise StackError(f"{build / expected} is missing: run `sam build` first") from None
+            raise TemplateError(f"{build / expected} is missing: run `sam build` first") from None
         except (yaml.YAMLError, RecursionError) as error:
-            raise StackError(f"{build / expected} is not YAML: {error}") from error
+            raise TemplateError(f"{build / expected} is not YAML: {error}") from error
     return nested
 
 
@@ -459,7 +459,7 @@ def _nested(
         template = _translate(template, region, values)
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] not in (*NESTED_KINDS,):
-            raise StackError(
+            raise TemplateError(
                 f"the local run has no {resource['Type']} in a nested stack ({logical_id})"
             )
     pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": region, "AWS::StackName": name}
@@ -509,7 +509,7 @@ def _function(  # noqa: PLR0913, PLR0917 what a function is made of
     check_variables(environment)
     logs = properties.get("LoggingConfig", {})
     if not RUNTIME.fullmatch(properties["Runtime"]):
-        raise StackError(f"Runtime is {properties['Runtime'][:64]!r}, expected one of Python")
+        raise TemplateError(f"Runtime is {properties['Runtime'][:64]!r}, expected one of Python")
     return Function(
         name=name,
         alias=alias,
@@ -589,7 +589,7 @@ def _only(resources: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]
     """Return logical id and properties of the one resource of type `kind`."""
     found = [(key, value["Properties"]) for key, value in _find(resources, kind).items()]
     if len(found) != 1:
-        raise StackError(f"the local run serves one {kind}, the template has {len(found)}")
+        raise TemplateError(f"the local run serves one {kind}, the template has {len(found)}")
     return found[0]
 
 
@@ -602,7 +602,7 @@ def _routes(paths: Mapping[str, Mapping[str, Any]]) -> tuple[Route, ...]:
     )
 
 
-def _require_files(stack: Stack, folders: Collection[Path]) -> Stack:
+def _require_files(stack: BuiltStack, folders: Collection[Path]) -> BuiltStack:
     """Return a stack of which everything is built now: a later build may take it away again.
 
     `folders` are those of the built template, which another template cannot add to.
@@ -610,14 +610,16 @@ def _require_files(stack: Stack, folders: Collection[Path]) -> Stack:
     for function in filter(None, (stack.function, stack.gate("1"))):
         for folder in (function.code, *function.layers):
             if folder not in folders:
-                raise StackError(
+                raise TemplateError(
                     f"the template takes code from a folder named {folder.name[:64]!r}: expected "
                     "one that the template in the build has"
                 )
             if not folder.is_dir():
-                raise StackError(f"{stack.build / folder.name} is missing: run `sam build` first")
+                raise TemplateError(
+                    f"{stack.build / folder.name} is missing: run `sam build` first"
+                )
         if not _has_handler(function):
-            raise StackError(
+            raise TemplateError(
                 f"the template's Handler is {function.handler[:64]!r}: expected module.function, "
                 "with a module that is in the built code or a layer"
             )

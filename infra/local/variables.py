@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 
 OWN = re.compile(r"[A-Z][A-Z0-9_]*")
 # Lambda's own: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
@@ -51,30 +51,30 @@ HARMLESS = {
 
 
 def check_names(names: Collection[str], *, allowed: Collection[str]) -> None:
-    """Raise StackError if a template that came over the network sets a name of its own.
+    """Raise TemplateError if a template that came over the network sets a name of its own.
 
     `allowed` are those of the template that was built on this machine.
     """
     for name in sorted(set(names) - set(allowed)):
-        raise StackError(
+        raise TemplateError(
             f"the template sets the environment variable {name[:64]!r}, which the built template "
             "does not: add it to template.yaml and run `make build`"
         )
 
 
 def check_variables(variables: Mapping[str, str]) -> None:
-    """Raise StackError if a template may not set one of these."""
+    """Raise TemplateError if a template may not set one of these."""
     for name, value in variables.items():
         if not OWN.fullmatch(name):
-            raise StackError(
+            raise TemplateError(
                 f"the template sets the environment variable {name[:64]!r}: expected capital "
                 "letters, digits and underscores, a letter first"
             )
         for reader, patterns in READ_BY.items():
             if name not in HARMLESS and any(fnmatchcase(name, one) for one in patterns):
-                raise StackError(
+                raise TemplateError(
                     f"the template sets the environment variable {name}, which {reader} reads: on "
                     "this machine there is no sandbox for that, choose a name of your own"
                 )
         if "\0" in value:
-            raise StackError(f"the template sets {name} to a text with a NUL character")
+            raise TemplateError(f"the template sets {name} to a text with a NUL character")

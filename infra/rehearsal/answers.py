@@ -15,7 +15,7 @@ from typing import Any
 from infra.local.errors import LocalRunError
 from infra.local.functions.processes import end, start
 from infra.local.functions.versions import Call
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.triggers.event import Request, Response, to_event, to_response
 from infra.rehearsal.load import JSON
 from infra.rehearsal.outcome import Colour, Finding
@@ -32,7 +32,7 @@ sys.stdout.buffer.write(msgspec.json.encode(changes))
 
 
 async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which measure
-    local: LocalStack, gate: Path, requests: Requests, old: str, new: str, limit: float
+    local: Platform, gate: Path, requests: Requests, old: str, new: str, limit: float
 ) -> list[Finding]:
     """Ask both versions each request of the load once; return how the answers differ.
 
@@ -82,7 +82,7 @@ def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     ]
 
 
-async def _ask(local: LocalStack, path: str, body: bytes, version: str) -> Response:
+async def _ask(local: Platform, path: str, body: bytes, version: str) -> Response:
     event = to_event(
         Request("POST", path, JSON.items(), body, "127.0.0.1"),
         route_key="ANY /{proxy+}",

@@ -6,20 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.build import MODEL
-from infra.local.stack import Stack
+from infra.local.stack import BuiltStack
 from infra.model.contract import Contract
 from infra.model.layer import read_contract
 from infra.model.package import Added, Wishes, add
 from infra.project import Project
 
 
-def find_model(stack: Stack) -> Path:
+def find_model(stack: BuiltStack) -> Path:
     """Return the built layer with the stack's model."""
     [layer] = [layer for layer in stack.function.layers if (layer / MODEL).exists()]
     return layer
 
 
-def read_model(stack: Stack) -> Contract:
+def read_model(stack: BuiltStack) -> Contract:
     """Return the contract of the stack's model; raise ModelError."""
     return read_contract(find_model(stack) / MODEL.parent)
 
@@ -35,7 +35,7 @@ def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
 
 
 async def package(
-    project: Project, source: Path, wishes: Wishes, current: Stack, to: Path
+    project: Project, source: Path, wishes: Wishes, current: BuiltStack, to: Path
 ) -> Added:
     """Package a model as the next version of the current one, into a build of its own.
 

@@ -15,7 +15,7 @@ from infra.options import Page
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
-    from infra.local.control.code_deploy import Event
+    from infra.local.control.code_deploy import ReleaseEvent
     from infra.rehearsal.outcome import Rehearsal, Tally
 
 ROLLED_BACK = 3
@@ -94,13 +94,13 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
-def _teller(console: Terminal, minute: float) -> Callable[["Event"], None]:
+def _teller(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
     """Return a function that prints an event; times are from the first one on."""
     from infra.rehearsal.report import tell_event
 
     times: list[float] = []
 
-    def show(event: "Event") -> None:
+    def show(event: "ReleaseEvent") -> None:
         times.append(event.time)
         seconds, minutes, kind, text = tell_event(event, times[0], minute)
         line = f"{seconds:>6} s {minutes:>6} min  {kind:<18} {text}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.rehearsal.load import CUSTOMERS, Answer
 
 
@@ -45,7 +45,7 @@ class Rehearsal:
     reason: str
     old: str  # version
     new: str  # likewise; empty if it was never published
-    events: Sequence[Event]
+    events: Sequence[ReleaseEvent]
     sent: int
     answers: Sequence[Answer]
     begun: float

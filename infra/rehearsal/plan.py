@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.build import alone
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.errors import FunctionError
 from infra.local.functions.interruption import cancel_on_signals
 from infra.local.functions.managed_runtime import prepare
-from infra.local.stack import Stack, read_stack
+from infra.local.stack import BuiltStack, read_stack
 from infra.model.errors import ModelError, WishError
 from infra.model.evaluation import WorseError
 from infra.model.package import Wishes
@@ -42,7 +42,7 @@ class Plan:
 
 
 async def play(
-    project: Project, plan: Plan, console: Terminal, tell: Callable[[Event], None]
+    project: Project, plan: Plan, console: Terminal, tell: Callable[[ReleaseEvent], None]
 ) -> Rehearsal:
     """Rehearse the release of a model that would follow the built one.
 
@@ -120,7 +120,7 @@ def _remove_versions(directory: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _read_requests(wishes: Wishes, current: Stack) -> Requests:
+async def _read_requests(wishes: Wishes, current: BuiltStack) -> Requests:
     """Return the requests that make the load, in the columns that the current model takes."""
     contract = read_model(current)
     if wishes.samples is None:
@@ -129,10 +129,10 @@ async def _read_requests(wishes: Wishes, current: Stack) -> Requests:
     return make_requests(contract, samples)
 
 
-def _refuse(reason: str, minute: float, tell: Callable[[Event], None]) -> Rehearsal:
+def _refuse(reason: str, minute: float, tell: Callable[[ReleaseEvent], None]) -> Rehearsal:
     """Return the rehearsal of a model that never became a version."""
     now = time.time()
-    event = Event(now, "package-refused", reason, 0)
+    event = ReleaseEvent(now, "package-refused", reason, 0)
     tell(event)
     return Rehearsal(
         caught=Caught.PACKAGE,

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.local.control.code_deploy import Event, Release
-from infra.local.platform import LocalStack, serve
-from infra.local.stack import Stack
+from infra.local.control.code_deploy import ReleaseEvent, ReleaseResult
+from infra.local.platform import Platform, serve
+from infra.local.stack import BuiltStack
 from infra.rehearsal.answers import compare, read_changes
 from infra.rehearsal.load import Traffic, load
 from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
@@ -25,14 +25,14 @@ CLOCK_MINUTE = 60
 class Service:
     """The current stack as it is served; `picks` tells the version of each request's id."""
 
-    local: LocalStack
+    local: Platform
     picks: dict[str, str]
     minute: float
 
 
 @asynccontextmanager
 async def open_service(
-    current: Stack,
+    current: BuiltStack,
     *,
     python: Path,
     directory: Path,
@@ -60,12 +60,12 @@ async def open_service(
 
 async def rehearse(  # noqa: PLR0913 half of them have defaults
     service: Service,
-    candidate: Stack,
+    candidate: BuiltStack,
     requests: Requests,
     *,
     rate: float = 50,
     margin: float | None = None,
-    tell: Callable[[Event], None] = lambda _: None,
+    tell: Callable[[ReleaseEvent], None] = lambda _: None,
 ) -> Rehearsal:
     """Release the candidate under a load of `rate` requests a second.
 
@@ -73,9 +73,9 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
     is a minute of the clock. `tell` gets each event as it happens. Raises RehearsalError.
     """
     local, margin = service.local, service.minute if margin is None else margin
-    events: list[Event] = []
+    events: list[ReleaseEvent] = []
 
-    def note(event: Event) -> None:
+    def note(event: ReleaseEvent) -> None:
         events.append(event)
         tell(event)
 
@@ -83,7 +83,7 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
     [old] = local.cloud.weights(function.name, function.alias)
     begun = time.time()
     async with load(local.url, requests, rate, lambda key: service.picks.pop(key, "")) as traffic:
-        note(Event(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
+        note(ReleaseEvent(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
         await asyncio.sleep(margin)
         _check(traffic)
         release = await local.release(_unthrottle(candidate), note)
@@ -106,7 +106,7 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
 
 
 async def _find(
-    local: LocalStack, candidate: Stack, requests: Requests, old: str, release: Release
+    local: Platform, candidate: BuiltStack, requests: Requests, old: str, release: ReleaseResult
 ) -> list[Finding]:
     """Return how the answers of the new version differ, by the gate and by the whole load.
 
@@ -121,7 +121,7 @@ async def _find(
     return by_gate + await compare(local, gate.code, requests, old, release.version, limit)
 
 
-def _unthrottle(stack: Stack) -> Stack:
+def _unthrottle(stack: BuiltStack) -> BuiltStack:
     return replace(stack, api=replace(stack.api, rate=RATE, burst=BURST))
 
 
@@ -132,7 +132,7 @@ def _check(traffic: Traffic) -> None:
         raise RehearsalError(f"the current model answers each request of the load with {status}")
 
 
-def _find_catch(release: Release) -> Caught:
+def _find_catch(release: ReleaseResult) -> Caught:
     if release.is_promoted:
         return Caught.NOWHERE
     had_traffic = any(event.kind == "shifted" for event in release.events)

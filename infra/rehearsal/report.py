@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, Tally
 
 VERDICTS = {
@@ -86,7 +86,7 @@ def tell_seconds(seconds: float, minute: float) -> str:
     return f"{seconds:.1f} s ({seconds / minute:.1f} minutes of the clock)"
 
 
-def tell_event(event: Event, begun: float, minute: float) -> tuple[str, str, str, str]:
+def tell_event(event: ReleaseEvent, begun: float, minute: float) -> tuple[str, str, str, str]:
     """Return when something happened, in seconds here and minutes of the clock, and what."""
     seconds = event.time - begun
     kind = KINDS.get(event.kind, event.kind)

@@ -10,13 +10,13 @@ from infra.build import MODEL
 from infra.terminal import Terminal
 
 if TYPE_CHECKING:
-    from infra.local.platform import LocalStack
-    from infra.local.stack import Stack
+    from infra.local.platform import Platform
+    from infra.local.stack import BuiltStack
 
 SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a terminal
 
 
-def announce(console: Terminal, stack: "Stack", directory: Path, local: "LocalStack") -> None:
+def announce(console: Terminal, stack: "BuiltStack", directory: Path, local: "Platform") -> None:
     """Print where what is, and commands to copy."""
     layers = stack.function.layers
     [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]

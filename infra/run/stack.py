@@ -15,10 +15,10 @@ from infra.terminal import Terminal
 
 if TYPE_CHECKING:
     from infra.local.control.cloud_formation_api import Read
-    from infra.local.stack import Stack
+    from infra.local.stack import BuiltStack
 
 
-async def build_stack(project: Project, model: Path | None, console: Terminal) -> "Stack":
+async def build_stack(project: Project, model: Path | None, console: Terminal) -> "BuiltStack":
     """Build the stack, with `model` in place of the built one if there is one."""
     if sys.platform != "linux":
         raise LocalRunError(
@@ -53,25 +53,25 @@ async def build_stack(project: Project, model: Path | None, console: Terminal) -
     return _use_model(stack, project.local_model_layer)
 
 
-def _use_model(stack: "Stack", own: Path) -> "Stack":
+def _use_model(stack: "BuiltStack", own: Path) -> "BuiltStack":
     """Put the layer with the model of `--model` in the place of the built one."""
     function = stack.function
     layers = [own if (layer / MODEL).exists() else layer for layer in function.layers]
     return replace(stack, function=replace(function, layers=tuple(layers)))
 
 
-def read_again(project: Project, stack: "Stack", model: Path | None) -> "Read":
+def read_again(project: Project, stack: "BuiltStack", model: Path | None) -> "Read":
     """Return what reads the build again, for a release.
 
     The model of `--model` stays in the place of the built one until that is another.
     """
     from infra.local.stack import read_stack
 
-    def read_model(built: "Stack") -> list[bytes]:
+    def read_model(built: "BuiltStack") -> list[bytes]:
         files = [layer / MODEL for layer in built.function.layers]
         return [file.read_bytes() for file in files if file.exists()]
 
-    def read(body: str | None, parameters: Mapping[str, str]) -> "Stack":
+    def read(body: str | None, parameters: Mapping[str, str]) -> "BuiltStack":
         built = read_stack(project.build, stack.name, stack.region, parameters, body)
         check_machine(built.function.runtime, built.function.architecture)
         if model and read_model(built) == replaced:

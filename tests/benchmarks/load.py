@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.local.metrics import percentile
 from infra.local.platform import serve
-from infra.local.stack import Stack
+from infra.local.stack import BuiltStack
 
 # The stage's throttle is a budget, not a speed: the quotas of an account in its place.
 PARAMETERS = {"ThrottleRate": "10000", "ThrottleBurst": "5000"}
@@ -32,7 +32,7 @@ class Load:
 
 
 async def measure_load(
-    stack: Stack,
+    stack: BuiltStack,
     model: Path,
     python: Path,
     directory: Path,

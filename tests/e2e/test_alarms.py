@@ -25,7 +25,7 @@ from onnx import ModelProto, parser
 
 from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm, read_data
 from infra.local.functions import managed_runtime
-from infra.local.platform import LocalStack, serve
+from infra.local.platform import Platform, serve
 from infra.local.stack import Function, read_stack
 from tests import local_aws
 from tests.e2e.conftest import LocalRun
@@ -103,7 +103,7 @@ class Clock:
 class Service:
     """The local run of `function`, and what the tests do to it."""
 
-    local: LocalStack
+    local: Platform
     client: httpx.AsyncClient
     clock: Clock
     function: Function

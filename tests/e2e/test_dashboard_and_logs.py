@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.local.functions import managed_runtime
-from infra.local.platform import LocalStack, serve
+from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
 from tests.dashboard_page import read_legends, read_tiles
 from tests.e2e.conftest import INFRA
@@ -38,7 +38,7 @@ class Result:
 
 
 @pytest.fixture(scope="module")
-async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     """Local run after 4 predictions of 2 rows, 3 wrong requests, and 2 that fail in the model."""
     folder = tmp_path_factory.mktemp("failing")
     stack = read_stack(ROOT / ".aws-sam/build", "serverless-onnx", REGION)
@@ -64,7 +64,7 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
         yield local
 
 
-async def start(local: LocalStack, *arguments: str | Path) -> asyncio.subprocess.Process:
+async def start(local: Platform, *arguments: str | Path) -> asyncio.subprocess.Process:
     """Start the command as a person does who has pasted what the local run printed."""
     return await asyncio.create_subprocess_exec(
         INFRA,
@@ -75,14 +75,14 @@ async def start(local: LocalStack, *arguments: str | Path) -> asyncio.subprocess
     )
 
 
-async def infra(local: LocalStack, *arguments: str | Path) -> Result:
+async def infra(local: Platform, *arguments: str | Path) -> Result:
     """Run the command to its end."""
     process = await start(local, *arguments)
     output, errors = await asyncio.wait_for(process.communicate(), timeout=120)
     return Result(await process.wait(), output.decode(), errors.decode())
 
 
-async def test_dashboard_tells_the_numbers_of_the_run(local: LocalStack, tmp_path: Path) -> None:
+async def test_dashboard_tells_the_numbers_of_the_run(local: Platform, tmp_path: Path) -> None:
     # GIVEN the dashboard of template.yaml WHEN it is drawn
     page = tmp_path / "new" / "dashboard.html"
     result = await infra(local, "dashboard", "--output", page)
@@ -114,7 +114,7 @@ async def test_dashboard_tells_the_numbers_of_the_run(local: LocalStack, tmp_pat
     assert "Not there" not in states
 
 
-async def test_logs_show_each_request(local: LocalStack) -> None:
+async def test_logs_show_each_request(local: Platform) -> None:
     result = await infra(local, "logs")
     statuses = re.findall(
         r"INFO     v1   [0-9a-f]{8}  status=(\d+) .*(?:RequestLatency|Errors)=", result.output
@@ -122,7 +122,7 @@ async def test_logs_show_each_request(local: LocalStack) -> None:
     assert sorted(statuses) == ["200"] * 4 + ["400"] * 3 + ["500"] * 2
 
 
-async def test_logs_show_the_planted_error(local: LocalStack) -> None:
+async def test_logs_show_the_planted_error(local: Platform) -> None:
     # WHEN only errors are asked for THEN there is one line for each that was planted
     result = await infra(local, "logs", "--errors", "--version", "1")
     assert result.code == 0
@@ -135,7 +135,7 @@ async def test_logs_show_the_planted_error(local: LocalStack) -> None:
     assert (await infra(local, "logs", "--errors", "--version", "2")).output == ""
 
 
-async def test_logs_pass_the_functions_json_through_for_other_tools(local: LocalStack) -> None:
+async def test_logs_pass_the_functions_json_through_for_other_tools(local: Platform) -> None:
     result = await infra(local, "logs", "--json", "--metrics", "--since", "1h")
     lines = result.output.splitlines()
     records = [json.loads(line) for line in lines if line.startswith("{")]
@@ -144,7 +144,7 @@ async def test_logs_pass_the_functions_json_through_for_other_tools(local: Local
     assert sum(record.get("level") == "ERROR" for record in records) == 2
 
 
-async def test_logs_follow_until_they_are_stopped(local: LocalStack) -> None:
+async def test_logs_follow_until_they_are_stopped(local: Platform) -> None:
     # GIVEN a follower of errors
     process = await start(local, "logs", "--follow", "--errors")
     assert process.stdout
@@ -161,7 +161,7 @@ async def test_logs_follow_until_they_are_stopped(local: LocalStack) -> None:
     assert await asyncio.wait_for(process.wait(), timeout=120) == 0
 
 
-async def test_mistakes_are_told_in_a_line(local: LocalStack) -> None:
+async def test_mistakes_are_told_in_a_line(local: Platform) -> None:
     missing = await infra(local, "dashboard", "--stack-name", "absent")
     assert (missing.code, missing.output) == (1, "")
     assert missing.errors.startswith("Error: there is no stack absent in eu-west-1 of account ")

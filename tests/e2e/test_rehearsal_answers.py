@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from infra.local.stack import Stack, read_stack
+from infra.local.stack import BuiltStack, read_stack
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import copy_build, package, read_model
@@ -56,7 +56,7 @@ class Theatre:
         return await rehearse(self.service, candidate, self.requests, rate=RATE, margin=0.5)
 
 
-def read(build: Path, **parameters: str) -> Stack:
+def read(build: Path, **parameters: str) -> BuiltStack:
     return read_stack(build, NAME, REGION, {"DeploymentType": "AllAtOnce", **parameters})
 
 

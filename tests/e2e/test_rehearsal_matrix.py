@@ -20,7 +20,7 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper, parser
 
-from infra.local.stack import Stack, read_stack
+from infra.local.stack import BuiltStack, read_stack
 from infra.model.layer import read_contract, seal
 from infra.rehearsal.candidate import copy_build
 from infra.rehearsal.outcome import Caught, Rehearsal, Tally, tally
@@ -299,7 +299,7 @@ class Theatre:
         return rehearsal, tallied
 
 
-def read(build: Path) -> Stack:
+def read(build: Path) -> BuiltStack:
     return read_stack(build, NAME, REGION, {"DeploymentType": TYPE})
 
 

@@ -16,8 +16,8 @@ import pytest
 from onnx import ModelProto
 
 from infra.local.functions import managed_runtime
-from infra.local.platform import LocalStack, serve
-from infra.local.stack import Stack, read_stack
+from infra.local.platform import Platform, serve
+from infra.local.stack import BuiltStack, read_stack
 from infra.project import MARKS
 from tests import local_aws
 from tests.model_variants import with_columns
@@ -48,7 +48,7 @@ class Shop:
     """A service on the local run, and a checkout from which it is operated."""
 
     checkout: Path
-    local: LocalStack
+    local: Platform
     client: httpx.AsyncClient
 
     async def infra(self, *arguments: str) -> Result:
@@ -70,7 +70,7 @@ class Shop:
             env=os.environ | dict(self.local.cloud.variables()),
         )
 
-    def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> Stack:
+    def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> BuiltStack:
         """Do what `sam build` would do with another version of the model; return the stack."""
         package(
             self.checkout / ".aws-sam/build/ModelLayer/model",
@@ -108,7 +108,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))  # older than the build
 
-    def read(_: str | None, parameters: Any) -> Stack:
+    def read(_: str | None, parameters: Any) -> BuiltStack:
         return read_stack(build, NAME, REGION, parameters)
 
     async with (

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from infra.local.functions import managed_runtime
-from infra.local.platform import LocalStack, serve
+from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
 from tests.lambda_versions import Versions
 from tests.sam_template import ARTIFACTS, PROJECT
@@ -158,7 +158,7 @@ class Starter:
     python: Path
     exits: AsyncExitStack
 
-    async def __call__(self, **options: Any) -> LocalStack:
+    async def __call__(self, **options: Any) -> Platform:
         stack = read_stack(self.build, STACK_NAME, REGION)
         rng = random.Random(1)  # noqa: S311 a test must repeat
         options = {"metric_delay": 0} | options  # most tests want to see what they have measured
@@ -219,13 +219,13 @@ async def gate() -> AsyncIterator[Gate]:
 
 
 @pytest.fixture
-async def local(start: Starter) -> LocalStack:
+async def local(start: Starter) -> Platform:
     """Local run of the tiny stack."""
     return await start()
 
 
 @pytest.fixture
-async def client(local: LocalStack) -> AsyncIterator[httpx.AsyncClient]:
+async def client(local: Platform) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP client of the tiny stack's API."""
     async with httpx.AsyncClient(base_url=local.url, timeout=30) as http:
         yield http

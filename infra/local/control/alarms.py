@@ -16,7 +16,7 @@ from infra.cloudwatch.alarms import AlarmError, Evaluation, State, evaluate, rea
 from infra.cloudwatch.metric_math import ExpressionError
 from infra.local.clock import Clock, pause, read
 from infra.local.control.access_key import AccessKey
-from infra.local.stack import NestedStack, Stack
+from infra.local.stack import BuiltStack, NestedStack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -82,7 +82,7 @@ def put_alarm(client: "CloudWatchClient", name: str, properties: Mapping[str, An
     _set(client, name, held.get(name, "INSUFFICIENT_DATA"), "Unchecked: Initial alarm creation")
 
 
-def name_alarms(stack: Stack, version: str) -> dict[str, str]:
+def name_alarms(stack: BuiltStack, version: str) -> dict[str, str]:
     """Return the names of the stack's alarms by their logical ids."""
     return {
         logical_id: properties.get("AlarmName", f"{stack.name}-{logical_id}")
@@ -100,7 +100,7 @@ def name_nested_alarms(stack: NestedStack) -> dict[str, str]:
     }
 
 
-def list_alarm_names(stack: Stack, version: str) -> set[str]:
+def list_alarm_names(stack: BuiltStack, version: str) -> set[str]:
     """Return the names of all alarms of a stack, and of those in it."""
     nested = (name_nested_alarms(one).values() for one in stack.nested(version).values())
     return set(name_alarms(stack, version).values()).union(*nested)

@@ -44,7 +44,7 @@ from infra.local.control.step_functions import sign_tasks
 from infra.local.errors import BuildError, FunctionError
 from infra.local.functions.versions import LATEST
 from infra.local.metrics import Sample, extended_statistic
-from infra.local.stack import ACCOUNT_ID, API_ID, Function, Stack, list_paths
+from infra.local.stack import ACCOUNT_ID, API_ID, BuiltStack, Function, list_paths
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
 # them in another order than the metric did would find nothing.
@@ -192,7 +192,7 @@ class Cloud:
         """Stop serving."""
         self._exits.close()
 
-    def create_stack(self, stack: Stack, archives: Archives, url: str) -> None:
+    def create_stack(self, stack: BuiltStack, archives: Archives, url: str) -> None:
         """Create what there is before the stack's own resources, with the alias on version 1."""
         function, gate = stack.function, stack.gate("1")
         if gate:
@@ -208,7 +208,7 @@ class Cloud:
         self.update_stack(stack, "1")
         self.set_status(stack.name, "CREATE_COMPLETE")
 
-    def update_stack(self, stack: Stack, version: str) -> None:
+    def update_stack(self, stack: BuiltStack, version: str) -> None:
         """Let CloudFormation show a stack as it is on `version`, with the stacks in it."""
         address = f"https://{API_ID}.execute-api.{self._region}.amazonaws.com"
         record = self._record(stack.name, stack.stack_id)
@@ -354,7 +354,7 @@ class Cloud:
         }
 
 
-def tell_template(stack: Stack, archives: Archives) -> dict[str, Any]:
+def tell_template(stack: BuiltStack, archives: Archives) -> dict[str, Any]:
     """Return the template as SAM CLI sends it: the key of an upload in the place of each folder."""
     template = deepcopy(dict(stack.source))
     for properties, key, path in list_paths(template):
@@ -374,7 +374,7 @@ def _name_upload(archive: str) -> str:
     return str(digest.hexdigest())
 
 
-def archive(stack: Stack) -> Archives:
+def archive(stack: BuiltStack) -> Archives:
     """Make an archive of each built folder of a stack; raise BuildError if one cannot be read."""
     functions = filter(None, (stack.function, stack.gate("1")))
     folders = {folder for one in functions for folder in (one.code, *one.layers)}

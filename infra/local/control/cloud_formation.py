@@ -15,10 +15,10 @@ from infra.local.control.alarms import (
     put_alarm,
 )
 from infra.local.control.cloud import DASHBOARD, Archives, Cloud, archive, tell_template
-from infra.local.control.code_deploy import CodeDeploy, Event, Progress, Release, plan
-from infra.local.errors import ReleaseError
-from infra.local.functions.versions import LATEST, Version, Versions
-from infra.local.stack import NESTED, Function, NestedStack, Stack
+from infra.local.control.code_deploy import CodeDeploy, Progress, ReleaseEvent, ReleaseResult, plan
+from infra.local.errors import UpdateError
+from infra.local.functions.versions import LATEST, HostedFunction, HostedVersion
+from infra.local.stack import NESTED, BuiltStack, Function, NestedStack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -33,12 +33,12 @@ class Published:
     `archives` are of its built folders as they were then.
     """
 
-    stack: Stack
+    stack: BuiltStack
     version: str
     archives: Archives
-    gate: Version | None = None
+    gate: HostedVersion | None = None
 
-    def has_files(self, stack: Stack, archives: Archives) -> bool:
+    def has_files(self, stack: BuiltStack, archives: Archives) -> bool:
         """Tell whether the function and its layers are the same in another stack."""
         ours, theirs = self.stack.function, stack.function
         return [self.archives[folder] for folder in (ours.code, *ours.layers)] == [
@@ -60,9 +60,9 @@ class CloudFormation:
         cloudwatch: "CloudWatchClient",
         deployments: "Deployments",
         code_deploy: CodeDeploy,
-        functions: MutableMapping[str, Versions],
-        host: Callable[[Function], Versions],
-        serve: Callable[[Stack], None],
+        functions: MutableMapping[str, HostedFunction],
+        host: Callable[[Function], HostedFunction],
+        serve: Callable[[BuiltStack], None],
     ) -> None:
         self._cloud = cloud
         self._cloudwatch = cloudwatch
@@ -71,11 +71,11 @@ class CloudFormation:
         self._functions = functions
         self._host = host
         self._serve = serve
-        self._releasing: asyncio.Task[Release] | None = None
+        self._releasing: asyncio.Task[ReleaseResult] | None = None
         self._is_busy = False
 
     @property
-    def stack(self) -> Stack:
+    def stack(self) -> BuiltStack:
         """The stack as the last release that succeeded left it."""
         return self._current.stack
 
@@ -83,7 +83,7 @@ class CloudFormation:
         """Return the template of that release, as SAM CLI would have sent it."""
         return tell_template(self._current.stack, self._current.archives)
 
-    async def create(self, stack: Stack, url: str) -> None:
+    async def create(self, stack: BuiltStack, url: str) -> None:
         """Create the stack, whose API is at `url`, with the alias on version 1."""
         archives = await asyncio.to_thread(archive, stack)
         self._cloud.create_stack(stack, archives, url)
@@ -91,25 +91,27 @@ class CloudFormation:
         published = await self._add(Published(stack, "1", archives))
         self._current = self._newest = await self._apply_all(published)
 
-    async def publish(self, stack: Stack) -> str:
+    async def publish(self, stack: BuiltStack) -> str:
         """Publish the next version, with all that does not wait for the alias, which stays."""
         return await self._publish(stack, await asyncio.to_thread(archive, stack))
 
-    async def release(self, stack: Stack, tell: Callable[[Event], None]) -> Release:
+    async def release(
+        self, stack: BuiltStack, tell: Callable[[ReleaseEvent], None]
+    ) -> ReleaseResult:
         """Publish `stack` and let CodeDeploy give it the traffic.
 
-        Raises ReleaseError, or BuildError.
+        Raises UpdateError, or BuildError.
         """
         archives = await _prepare(stack)
         with self._updating():
             releasing = await self._begin(stack, archives, Progress(tell))
         return await releasing
 
-    async def update(self, stack: Stack) -> None:
+    async def update(self, stack: BuiltStack) -> None:
         """Begin what UpdateStack asks for; the files of `stack` may change when this returns.
 
         It publishes no version if SAM would give that the same logical id, and none if Lambda
-        holds one that is the same in everything. Raises ReleaseError, or BuildError.
+        holds one that is the same in everything. Raises UpdateError, or BuildError.
         """
         archives = await _prepare(stack)
         with self._updating():
@@ -134,7 +136,7 @@ class CloudFormation:
     def _updating(self) -> Iterator[None]:
         """Refuse a second update until `_end`, which a block that fails has reached."""
         if self._is_busy:
-            raise ReleaseError(f"a release of stack {self.stack.name} is in progress")
+            raise UpdateError(f"a release of stack {self.stack.name} is in progress")
         self._is_busy = True
         self._cloud.set_status(self.stack.name, "UPDATE_IN_PROGRESS")
         try:
@@ -144,15 +146,15 @@ class CloudFormation:
             raise
 
     async def _begin(
-        self, stack: Stack, archives: Archives, progress: Progress
-    ) -> asyncio.Task[Release]:
+        self, stack: BuiltStack, archives: Archives, progress: Progress
+    ) -> asyncio.Task[ReleaseResult]:
         """Publish a version of `stack`, and return the rest of its release."""
         version = await self._publish(stack, archives)
         progress.note("created", f"version {version} is published", 0)
         self._releasing = asyncio.create_task(self._release(self._newest, progress))
         return self._releasing
 
-    async def _release(self, new: Published, progress: Progress) -> Release:
+    async def _release(self, new: Published, progress: Progress) -> ReleaseResult:
         old, function, version = self._current, new.stack.function, new.version
         deployment_id, status, reason, is_stuck = "", "Succeeded", "", False
         try:
@@ -168,7 +170,7 @@ class CloudFormation:
                 self._cloud.shift(function, version, {})
                 progress.note("promoted", f"all requests go to version {version}", 100)
             events = tuple(progress.events)
-            release = Release(version, deployment_id, status, reason, events, progress.gate)
+            release = ReleaseResult(version, deployment_id, status, reason, events, progress.gate)
             if release.is_promoted:
                 release = await self._finish(release, new, old, progress)
             elif not is_stuck:
@@ -182,8 +184,8 @@ class CloudFormation:
         return release
 
     async def _finish(
-        self, release: Release, new: Published, old: Published, progress: Progress
-    ) -> Release:
+        self, release: ReleaseResult, new: Published, old: Published, progress: Progress
+    ) -> ReleaseResult:
         """Update what comes after the alias; if that fails, take the alias back as well.
 
         It returns as it moved, by a deployment; that no alarm of the new version stops that one is
@@ -205,7 +207,7 @@ class CloudFormation:
                     "CloudFormationRollback",
                 )
                 if back.status != "Succeeded":
-                    raise ReleaseError(f"the way back failed: {back.error['message']}") from error
+                    raise UpdateError(f"the way back failed: {back.error['message']}") from error
             else:
                 self._cloud.shift(function, old.version, {})
             progress.note("rolled-back", f"all requests go to version {old.version}", 0)
@@ -214,7 +216,7 @@ class CloudFormation:
             return replace(release, status="Failed", reason=reason, events=tuple(progress.events))
         return release
 
-    async def _publish(self, stack: Stack, archives: Archives) -> str:
+    async def _publish(self, stack: BuiltStack, archives: Archives) -> str:
         number = self._cloud.publish(stack.function, archives)
         before, _ = stack.order()
         self._newest = await self._apply(
@@ -267,7 +269,7 @@ class CloudFormation:
             elif properties:
                 self._cloud.put_dashboard(properties)
 
-    async def _put_gate(self, published: Published) -> Version | None:
+    async def _put_gate(self, published: Published) -> HostedVersion | None:
         function = published.stack.gate(published.version)
         if function is None:
             return None
@@ -300,13 +302,13 @@ class CloudFormation:
         self._cloud.set_status(self.stack.name, status, reason)
 
 
-async def _prepare(stack: Stack) -> Archives:
-    """Read the files of a stack that is to be released; raise ReleaseError if it is unknown how."""
+async def _prepare(stack: BuiltStack) -> Archives:
+    """Read the files of a stack that is to be released; raise UpdateError if it is unknown how."""
     if preference := stack.preference("1"):
         plan(preference.config)
     return await asyncio.to_thread(archive, stack)
 
 
-def _settings(stack: Stack) -> Function:
+def _settings(stack: BuiltStack) -> Function:
     """Return what Lambda compares, besides the files, of a function and its newest version."""
     return replace(stack.function, code=stack.build, layers=())

@@ -15,9 +15,9 @@ from moto.core.responses import ActionResult
 from infra.local.control.cloud_formation import CloudFormation
 from infra.local.control.patches import patched
 from infra.local.errors import BuildError, LocalRunError
-from infra.local.stack import Stack
+from infra.local.stack import BuiltStack
 
-type Read = Callable[[str | None, Mapping[str, str]], Stack]
+type Read = Callable[[str | None, Mapping[str, str]], BuiltStack]
 
 _update_plain_stack = CloudFormationResponse.update_stack
 _get_plain_template = CloudFormationResponse.get_template

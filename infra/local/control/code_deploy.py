@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.local.clock import Clock, pause, read
-from infra.local.errors import FunctionError, ReleaseError
+from infra.local.errors import FunctionError, UpdateError
 from infra.local.stack import Function, Preference
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LOOK_SECONDS = 2  # between two looks at the alarms
 
 
 @dataclass(frozen=True)
-class Event:
+class ReleaseEvent:
     """What happened in a release, at a time in seconds since 1970 of this machine's clock.
 
     `kind` is created, gate-started, gate-passed, gate-refused, shifted, alarm, stopped, promoted,
@@ -42,7 +42,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseResult:
     """How a release ended: `status` is CodeDeploy's, Succeeded, Failed or Stopped.
 
     It is Failed, too, where the stack failed after the promotion, and was taken back.
@@ -54,7 +54,7 @@ class Release:
     deployment_id: str
     status: str
     reason: str
-    events: tuple[Event, ...]
+    events: tuple[ReleaseEvent, ...]
     gate: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,15 +67,15 @@ class Release:
 class Progress:
     """What has happened so far; `tell` gets each event as it happens."""
 
-    tell: Callable[[Event], None]
-    events: list[Event] = field(default_factory=list)
+    tell: Callable[[ReleaseEvent], None]
+    events: list[ReleaseEvent] = field(default_factory=list)
     percent: float = 0
     gate: Mapping[str, Any] = field(default_factory=dict)  # what the hook answered
 
     def note(self, kind: str, text: str, percent: float | None = None) -> None:
         """Add an event; without `percent` the traffic stays where it is."""
         self.percent = self.percent if percent is None else percent
-        self.events.append(Event(time.time(), kind, text, self.percent))
+        self.events.append(ReleaseEvent(time.time(), kind, text, self.percent))
         self.tell(self.events[-1])
 
 
@@ -103,14 +103,14 @@ class Running:
 def plan(config: str) -> list[tuple[float, float]]:
     """Return the steps of a deployment configuration, as (minutes from the first, percent).
 
-    Raises ReleaseError if it is none of CodeDeploy's for Lambda.
+    Raises UpdateError if it is none of CodeDeploy's for Lambda.
     """
     name = config.rpartition(".")[2]
     found = re.fullmatch(r"Lambda(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?", name)
     if name == "LambdaAllAtOnce":
         return [(0, 100)]
     if not found:
-        raise ReleaseError(f"the local run does not know the deployment type {config}")
+        raise UpdateError(f"the local run does not know the deployment type {config}")
     percent, minutes = float(found[2]), float(found[3])
     if found[1] == "Canary":
         return [(0, percent), (minutes, 100)]

@@ -23,7 +23,7 @@ from moto.core.common_types import TYPE_RESPONSE
 
 from infra.local.control.patches import patched
 from infra.local.errors import FunctionError, ThrottledError
-from infra.local.functions.versions import LATEST, Call, Versions
+from infra.local.functions.versions import LATEST, Call, HostedFunction
 from infra.local.stack import ACCOUNT_ID
 
 TAIL_BYTES = 4096
@@ -43,7 +43,7 @@ class TooManyRequestsError(LambdaClientError):
 
 
 def answer_invoke(
-    functions: Mapping[str, Versions], weights: Weights, rng: random.Random
+    functions: Mapping[str, HostedFunction], weights: Weights, rng: random.Random
 ) -> AbstractContextManager[None]:
     """Let moto's server run these functions in their environments, on the loop that runs now.
 

@@ -33,7 +33,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Version:
+class HostedVersion:
     """One published version: its settings, its files, its log and its environments."""
 
     function: Function
@@ -43,7 +43,7 @@ class Version:
     started: list[Environment] = field(default_factory=list)
 
 
-class Versions:
+class HostedFunction:
     """Invokes versions of one function, as Lambda would.
 
     `directory` receives the versions' files and logs, `python` is the managed runtime's, and
@@ -70,12 +70,12 @@ class Versions:
         self._concurrency = concurrency
         self._variables = variables
         self._on_error = on_error
-        self._versions: dict[str, Version] = {}
-        self._removed: list[Version] = []
+        self._versions: dict[str, HostedVersion] = {}
+        self._removed: list[HostedVersion] = []
         self._running = 0
         self._added = 0
 
-    async def add(self, number: str, function: Function, opt: Path | None = None) -> Version:
+    async def add(self, number: str, function: Function, opt: Path | None = None) -> HostedVersion:
         """Copy the function's code and layers, so that a later build cannot change this version.
 
         `opt` is a copy of its layers that there is already. It is $LATEST, too, until the next one
@@ -91,12 +91,14 @@ class Versions:
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
             raise BuildError(error) from error
-        return await self.put(Version(function, place, self._open_log(number)))
+        return await self.put(HostedVersion(function, place, self._open_log(number)))
 
-    async def put(self, version: Version) -> Version:
+    async def put(self, version: HostedVersion) -> HostedVersion:
         """Make a version that was added before what it was then."""
         number = version.place.version
-        latest = Version(version.function, replace(version.place, version=LATEST), version.log)
+        latest = HostedVersion(
+            version.function, replace(version.place, version=LATEST), version.log
+        )
         replaced = self._versions.get(LATEST)
         self._versions |= {number: version, LATEST: latest}
         if replaced:
@@ -124,7 +126,7 @@ class Versions:
         """Folder of the versions' code and layers."""
         return self._directory / "versions"
 
-    def find(self, number: str) -> Version:
+    def find(self, number: str) -> HostedVersion:
         """Return a version."""
         return self._versions[number]
 
@@ -219,7 +221,7 @@ class Versions:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a", buffering=1)
 
-    def _create(self, version: Version) -> Environment:
+    def _create(self, version: HostedVersion) -> Environment:
         def on_line(line: str) -> None:
             self._write(version, environment, line)
             samples = read_emf(line)
@@ -235,7 +237,7 @@ class Versions:
         version.started.append(environment)
         return environment
 
-    def _write(self, version: Version, environment: Environment, lines: str) -> None:
+    def _write(self, version: HostedVersion, environment: Environment, lines: str) -> None:
         if not version.log.closed:
             version.log.write(f"{lines}\n")
         for line in lines.split("\n"):
@@ -244,7 +246,7 @@ class Versions:
 
     def _record(
         self,
-        version: Version,
+        version: HostedVersion,
         call: Call,
         counts: Mapping[str, float],
         milliseconds: Mapping[str, float],
@@ -276,7 +278,7 @@ def _merge(layers: Iterable[Path], opt: Path) -> None:
         shutil.copytree(layer, opt, symlinks=True, dirs_exist_ok=True)
 
 
-def _take_idle(version: Version) -> Environment | None:
+def _take_idle(version: HostedVersion) -> Environment | None:
     """Take the environment that was last in use, if one is free."""
     while version.idle:
         environment = version.idle.pop()

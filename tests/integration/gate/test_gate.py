@@ -20,7 +20,7 @@ from botocore.stub import Stubber
 from gate import handler as gate
 from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm
 from infra.local.metrics import read_emf
-from infra.local.stack import Stack, read_stack
+from infra.local.stack import BuiltStack, read_stack
 from tests.example_model import MODEL_JSON, needs_example
 from tests.lambda_versions import FUNCTION, CrashError, Event, Response, Versions
 from tests.onnx_models import (
@@ -919,7 +919,7 @@ def test_report_is_tried_several_times_within_the_time_kept_for_it(
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def stack(tmp_path: Path) -> BuiltStack:
     """The template as it would be built: somebody may be building while tests run."""
     build = tmp_path / "build"
     for folder in ("functions/api", "functions/gate", "layers/runtime", "layers/model"):
@@ -939,7 +939,7 @@ def summarise(statistic: str, values: list[float]) -> float:
     return {"Sum": sum(values), "SampleCount": float(len(values))}[statistic]
 
 
-def ring(stack: Stack, samples: list[tuple[str, float]]) -> set[str]:
+def ring(stack: BuiltStack, samples: list[tuple[str, float]]) -> set[str]:
     """Return the alarms of version 2 that are off if every minute has these values by metric."""
 
     def read(metrics: Mapping[str, Metric], start: datetime, end: datetime) -> Any:
@@ -959,7 +959,7 @@ def ring(stack: Stack, samples: list[tuple[str, float]]) -> set[str]:
 
 
 def test_requests_of_the_gate_set_off_no_release_alarm(
-    versions: Versions, run: Run, stack: Stack, capfd: pytest.CaptureFixture[str]
+    versions: Versions, run: Run, stack: BuiltStack, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # WHEN
     versions.publish(logistic(), **AT_REST)

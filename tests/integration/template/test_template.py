@@ -13,7 +13,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from gate.handler import ALIAS
 from infra.local.dependencies import order_around
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 from layers.runtime.build import MACHINES, PYTHON
 from tests.sam_template import (
     ROOT,
@@ -372,7 +372,7 @@ def watch_the_alias(template: Template) -> None:
 def test_circle_is_found(built: dict[str, Path], change: Change) -> None:
     template = parse()
     change(template)
-    with pytest.raises(StackError, match="InferenceFunctionAliaslive"):
+    with pytest.raises(TemplateError, match="InferenceFunctionAliaslive"):
         order_around(translate(template, built)["Resources"], "InferenceFunctionAliaslive")
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from infra import cli, command
 from infra.artifacts import ArtifactError
 from infra.cloudwatch import logs
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.errors import LocalRunError
 from infra.model import cli as model
 from infra.model.doctor import Diagnosis, Measurement
@@ -105,7 +105,7 @@ def outcome_of(caught: Caught) -> Rehearsal:
         reason=NAME,
         old="1",
         new=NAME,
-        events=[Event(1.0, "alarm", NAME, 0)],
+        events=[ReleaseEvent(1.0, "alarm", NAME, 0)],
         sent=20,
         answers=answers,
         begun=0,
@@ -141,7 +141,7 @@ def show_model() -> None:
 
 
 def show_event() -> None:
-    rehearsal._teller(Terminal(), 3)(Event(1.0, NAME, NAME, 0))
+    rehearsal._teller(Terminal(), 3)(ReleaseEvent(1.0, NAME, NAME, 0))
 
 
 def show_rehearsal() -> None:

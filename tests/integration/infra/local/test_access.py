@@ -22,7 +22,7 @@ from moto.core.config import default_user_config
 
 from infra.local.control.cloud import Cloud
 from infra.local.functions.runtime_api import Invocation
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from tests import local_aws
 
 REGION = "eu-west-1"
@@ -84,7 +84,7 @@ def has_cors(reply: Reply) -> bool:
 
 
 @pytest.fixture
-async def listeners(local: LocalStack) -> Mapping[str, str]:
+async def listeners(local: Platform) -> Mapping[str, str]:
     """Address of every listener by its name."""
     async with httpx.AsyncClient() as client:
         environment = (await client.get(f"{local.url}/echo")).json()["environment"]
@@ -429,7 +429,7 @@ RUNTIME = "/2018-06-01/runtime"
 
 @pytest.fixture
 async def open_invocation(
-    local: LocalStack, client: httpx.AsyncClient, gate: Any
+    local: Platform, client: httpx.AsyncClient, gate: Any
 ) -> AsyncIterator[tuple[str, Invocation, asyncio.Task[httpx.Response], Any]]:
     """An environment that works: its address, its invocation, the caller's request, its end."""
     request = asyncio.create_task(client.get(gate.path))
@@ -447,7 +447,7 @@ async def post(address: str, path: str, body: bytes, invocation_id: str = "") ->
     return reply.status
 
 
-async def test_the_runtime_api_is_where_nobody_looks(local: LocalStack) -> None:
+async def test_the_runtime_api_is_where_nobody_looks(local: Platform) -> None:
     await local.versions.warm("1")
     addresses = [one._address for one in local.versions.environments("1")]  # noqa: SLF001 nobody tells
     hosts = {address.partition(":")[0] for address in addresses}
@@ -457,7 +457,7 @@ async def test_the_runtime_api_is_where_nobody_looks(local: LocalStack) -> None:
 
 @pytest.mark.parametrize("kind", ["response", "error"])
 async def test_the_runtime_api_takes_an_answer_only_from_whom_it_asked(
-    local: LocalStack, open_invocation: Any, kind: str
+    local: Platform, open_invocation: Any, kind: str
 ) -> None:
     address, invocation, request, waiting = open_invocation
     body = b'{"errorType": "Stolen", "errorMessage": "stolen"}'
@@ -513,7 +513,7 @@ async def test_an_answer_that_is_too_large_is_refused_only_if_it_is_asked_for(
 
 
 async def test_a_task_of_a_state_machine_invokes_the_function(
-    local: LocalStack, monkeypatch: pytest.MonkeyPatch
+    local: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a state machine that moto interprets
     monkeypatch.setitem(default_user_config, "stepfunctions", {"execute_state_machine": True})

@@ -13,7 +13,7 @@ import pytest
 from infra.cloudwatch.alarms import Metric, read_data
 from infra.local.control.alarms import update_states
 from infra.local.metrics import Sample, Series
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests.integration.conftest import Starter
 
@@ -81,7 +81,7 @@ def build(build: Path) -> Path:
     return build
 
 
-def put(local: LocalStack, minute: float, *values: float) -> None:
+def put(local: Platform, minute: float, *values: float) -> None:
     series = Series("Shop", "Latency", "Milliseconds", (("service", "shop"),))
     local.metrics.add([Sample(series, (START + MINUTE * minute).timestamp(), list(values))])
 
@@ -93,7 +93,7 @@ LATENCY: Any = {
 }
 
 
-async def test_percentiles_are_those_of_every_value(local: LocalStack) -> None:
+async def test_percentiles_are_those_of_every_value(local: Platform) -> None:
     # GIVEN values that came in different seconds of two minutes
     put(local, 0, *range(51))
     put(local, 0.5, *range(51, 101))
@@ -119,7 +119,7 @@ async def test_percentiles_are_those_of_every_value(local: LocalStack) -> None:
     }
 
 
-async def test_percentiles_need_raw_values_that_are_not_negative(local: LocalStack) -> None:
+async def test_percentiles_need_raw_values_that_are_not_negative(local: Platform) -> None:
     """As docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics says."""
     # GIVEN what a person puts there: a value, a set of equal values, others, and a negative value
     data: list[Any] = [
@@ -150,7 +150,7 @@ async def test_percentiles_need_raw_values_that_are_not_negative(local: LocalSta
     }
 
 
-async def states(local: LocalStack) -> dict[str, str]:
+async def states(local: Platform) -> dict[str, str]:
     pages = local.cloudwatch.get_paginator("describe_alarms").paginate()
     return {
         one["AlarmName"]: one["StateValue"]
@@ -197,7 +197,7 @@ async def test_alarms_of_the_template_get_their_states(start: Starter) -> None:
     }
 
 
-async def test_a_new_version_gets_alarms_of_its_own(local: LocalStack, build: Path) -> None:
+async def test_a_new_version_gets_alarms_of_its_own(local: Platform, build: Path) -> None:
     # GIVEN alarms that have a state
     for name in await states(local):
         local.cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
@@ -218,7 +218,7 @@ async def test_a_new_version_gets_alarms_of_its_own(local: LocalStack, build: Pa
     assert alarm["Threshold"] == 5
 
 
-async def test_an_alarm_that_is_not_understood_has_no_state(local: LocalStack) -> None:
+async def test_an_alarm_that_is_not_understood_has_no_state(local: Platform) -> None:
     # GIVEN an alarm that a person added, with a function that is not known here
     metric: Any = {"Metric": LATENCY, "Period": 60, "Stat": "Sum"}
     local.cloudwatch.put_metric_alarm(

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from infra.local.platform import LocalStack
-from infra.local.stack import Stack, read_stack
+from infra.local.platform import Platform
+from infra.local.stack import BuiltStack, read_stack
 from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.infra.local.test_code_deploy import read_alias, read_status
 from tests.integration.infra.local.test_release import connect
@@ -161,15 +161,15 @@ async def browse(url: str, profile: Path, done: threading.Event | None = None) -
 
 
 @pytest.fixture
-async def local(start: Starter, build: Path) -> LocalStack:
-    def read(body: str | None, parameters: Mapping[str, str]) -> Stack:
+async def local(start: Starter, build: Path) -> Platform:
+    def read(body: str | None, parameters: Mapping[str, str]) -> BuiltStack:
         return read_stack(build, STACK_NAME, REGION, parameters, body)
 
     return await start(read=read)
 
 
 async def test_a_page_does_nothing_to_the_local_run(
-    local: LocalStack, build: Path, attacker: Attacker, tmp_path: Path
+    local: Platform, build: Path, attacker: Attacker, tmp_path: Path
 ) -> None:
     # GIVEN a page that knows every address, and what it would like to have released
     async with httpx.AsyncClient(base_url=local.url) as client:

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.control.code_deploy import Event, plan
-from infra.local.errors import ReleaseError
-from infra.local.platform import LocalStack
+from infra.local.control.code_deploy import ReleaseEvent, plan
+from infra.local.errors import UpdateError
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.infra.local.test_release import FUNCTION, connect
@@ -132,7 +132,7 @@ def build(build: Path) -> Path:
 
 
 @pytest.fixture
-async def local(start: Starter, build: Path) -> LocalStack:
+async def local(start: Starter, build: Path) -> Platform:
     """Local run of it, whose minutes are short."""
     begun = time.time()
 
@@ -150,24 +150,24 @@ def rebuild(build: Path, order: str = "Succeeded", release: str = "two") -> None
     handler.write_text("\n".join(lines))
 
 
-def read_alias(local: LocalStack) -> tuple[str, dict[str, float]]:
+def read_alias(local: Platform) -> tuple[str, dict[str, float]]:
     alias = connect(local, "lambda").get_alias(FunctionName=FUNCTION, Name="live")
     routing = alias.get("RoutingConfig") or {}
     return alias["FunctionVersion"], routing.get("AdditionalVersionWeights") or {}
 
 
-def read_status(local: LocalStack) -> tuple[str, dict[str, str]]:
+def read_status(local: Platform) -> tuple[str, dict[str, str]]:
     [stack] = connect(local, "cloudformation").describe_stacks(StackName="shop")["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
     return stack["StackStatus"], outputs
 
 
-def list_alarms(local: LocalStack) -> set[str]:
+def list_alarms(local: Platform) -> set[str]:
     found = local.cloudwatch.describe_alarms()["MetricAlarms"]
     return {alarm["AlarmName"] for alarm in found}
 
 
-def read_deployment(local: LocalStack, deployment_id: str) -> Any:
+def read_deployment(local: Platform, deployment_id: str) -> Any:
     told = connect(local, "codedeploy").get_deployment(deploymentId=deployment_id)
     return told["deploymentInfo"]
 
@@ -179,7 +179,7 @@ def read_versions(deployment: Any) -> tuple[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def failing_requests(local: LocalStack) -> AsyncIterator[None]:
+async def failing_requests(local: Platform) -> AsyncIterator[None]:
     """Send requests that fail, one after the other."""
 
     async def send() -> None:
@@ -214,12 +214,12 @@ def test_deployment_types_are_those_of_codedeploy(
 
 
 def test_unknown_deployment_type_is_refused() -> None:
-    with pytest.raises(ReleaseError, match="does not know the deployment type Mine"):
+    with pytest.raises(UpdateError, match="does not know the deployment type Mine"):
         plan("Mine")
 
 
 async def test_a_release_that_fails_takes_its_new_alarms_with_it(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     # GIVEN a bad release, whose template has one alarm more
     rebuild(build, "Failed")
@@ -238,12 +238,12 @@ async def test_a_release_that_fails_takes_its_new_alarms_with_it(
     assert list_alarms(local) == {"shop-errors-v1"}
 
 
-async def test_a_good_release_is_promoted_step_by_step(local: LocalStack, build: Path) -> None:
+async def test_a_good_release_is_promoted_step_by_step(local: Platform, build: Path) -> None:
     # GIVEN a second release
     rebuild(build)
     aliases = []
 
-    def tell(event: Event) -> None:
+    def tell(event: ReleaseEvent) -> None:
         aliases.append((event.kind, event.percent, local.cloud.weights(FUNCTION, "live")))
 
     # WHEN it is released
@@ -295,7 +295,7 @@ async def test_a_good_release_is_promoted_step_by_step(local: LocalStack, build:
     ],
 )
 async def test_what_the_gate_refuses_gets_no_traffic(
-    local: LocalStack, build: Path, order: str, reason: str
+    local: Platform, build: Path, order: str, reason: str
 ) -> None:
     # GIVEN a release whose gate, which comes with it, does not report success
     rebuild(build, order)
@@ -322,7 +322,7 @@ async def test_what_the_gate_refuses_gets_no_traffic(
 
 
 async def test_a_gate_that_bars_the_way_back_leaves_the_stack_as_it_is(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     """A rollback is a deployment of its own, and its hooks run as those of any other."""
     # GIVEN a release whose gate refuses the rollback, too
@@ -342,7 +342,7 @@ async def test_a_gate_that_bars_the_way_back_leaves_the_stack_as_it_is(
 
 
 async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_through_codedeploy(
-    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+    local: Platform, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a resource that fails once the alias has moved
     rebuild(build)
@@ -376,7 +376,7 @@ async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_throu
     assert (back["status"], read_versions(back)) == ("Succeeded", ("2", "1"))
 
 
-async def test_an_alarm_takes_the_traffic_back(local: LocalStack, build: Path) -> None:
+async def test_an_alarm_takes_the_traffic_back(local: Platform, build: Path) -> None:
     # GIVEN a release under requests of which each fails, and half an hour to notice
     rebuild(build)
     stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "Canary10Percent30Minutes"})
@@ -394,7 +394,7 @@ async def test_an_alarm_takes_the_traffic_back(local: LocalStack, build: Path) -
     assert deployment["deploymentOverview"]["Failed"] == 1
 
 
-async def test_what_the_gate_provokes_sets_off_no_alarm(local: LocalStack, build: Path) -> None:
+async def test_what_the_gate_provokes_sets_off_no_alarm(local: Platform, build: Path) -> None:
     """The gate of these tests makes the new version fail, by its number."""
     rebuild(build)
     release = await local.release(read_stack(build, STACK_NAME, REGION))
@@ -404,7 +404,7 @@ async def test_what_the_gate_provokes_sets_off_no_alarm(local: LocalStack, build
 
 
 async def test_each_file_is_read_once_for_its_digest(
-    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+    local: Platform, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Large layers take half a second each time, just when a rehearsal measures latencies."""
     # GIVEN
@@ -426,7 +426,7 @@ async def test_each_file_is_read_once_for_its_digest(
 
 
 async def test_after_a_rollback_the_gate_has_its_own_code_again(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     # GIVEN a release with another gate
     client = connect(local, "lambda")
@@ -441,7 +441,7 @@ async def test_after_a_rollback_the_gate_has_its_own_code_again(
 
 @pytest.mark.parametrize(("order", "left"), [("Succeeded", "1"), ("Failed", "2")])
 async def test_the_version_that_lost_keeps_no_process(
-    local: LocalStack, build: Path, order: str, left: str
+    local: Platform, build: Path, order: str, left: str
 ) -> None:
     """Each holds a model in memory, and one release follows the other."""
     rebuild(build, order)
@@ -455,11 +455,11 @@ async def test_the_version_that_lost_keeps_no_process(
     assert "FunctionError" not in answer
 
 
-async def begin(local: LocalStack, build: Path, kind: str, **parameters: str) -> Any:
+async def begin(local: Platform, build: Path, kind: str, **parameters: str) -> Any:
     """Begin a release, and wait for an event of that kind; return the task of the release."""
     reached = asyncio.Event()
 
-    def tell(event: Event) -> None:
+    def tell(event: ReleaseEvent) -> None:
         if event.kind == kind:
             reached.set()
 
@@ -470,7 +470,7 @@ async def begin(local: LocalStack, build: Path, kind: str, **parameters: str) ->
     return releasing
 
 
-async def test_a_person_can_stop_a_deployment(local: LocalStack, build: Path) -> None:
+async def test_a_person_can_stop_a_deployment(local: Platform, build: Path) -> None:
     # GIVEN a canary in flight
     rebuild(build)
     slow = {"DeploymentType": "Canary10Percent30Minutes"}
@@ -503,7 +503,7 @@ async def test_a_person_can_stop_a_deployment(local: LocalStack, build: Path) ->
         client.stop_deployment(deploymentId=running)
 
 
-async def test_another_build_does_not_bar_the_way_back(local: LocalStack, build: Path) -> None:
+async def test_another_build_does_not_bar_the_way_back(local: Platform, build: Path) -> None:
     # GIVEN a canary in flight, and somebody who builds the fix
     rebuild(build)
     slow = {"DeploymentType": "Canary10Percent30Minutes"}
@@ -520,7 +520,7 @@ async def test_another_build_does_not_bar_the_way_back(local: LocalStack, build:
 
 
 async def test_a_deployment_can_be_stopped_while_the_gate_works(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     rebuild(build, "wait")
     releasing = await begin(local, build, "gate-started")
@@ -531,13 +531,13 @@ async def test_a_deployment_can_be_stopped_while_the_gate_works(
     assert read_alias(local) == ("1", {})
 
 
-async def test_one_release_at_a_time(local: LocalStack, build: Path) -> None:
+async def test_one_release_at_a_time(local: Platform, build: Path) -> None:
     # GIVEN a release that is under way
     rebuild(build)
     stack = read_stack(build, STACK_NAME, REGION)
     releasing = await begin(local, build, "gate-started")
     # WHEN another is asked for THEN neither way takes it
-    with pytest.raises(ReleaseError, match="a release of stack shop is in progress"):
+    with pytest.raises(UpdateError, match="a release of stack shop is in progress"):
         await local.release(stack)
     client = connect(local, "cloudformation")
     body = (build / "template.yaml").read_text()
@@ -550,7 +550,7 @@ async def test_one_release_at_a_time(local: LocalStack, build: Path) -> None:
     ("version", "weights"), [("2", {}), ("1", {"2": 0.5})], ids=["moved", "weighted"]
 )
 async def test_an_alias_that_somebody_moved_is_refused(
-    local: LocalStack, build: Path, version: str, weights: dict[str, float]
+    local: Platform, build: Path, version: str, weights: dict[str, float]
 ) -> None:
     # GIVEN an alias that is not where CloudFormation left it
     await local.publish(read_stack(build, STACK_NAME, REGION))
@@ -579,7 +579,7 @@ async def test_an_alias_that_somebody_moved_is_refused(
     ],
 )
 async def test_reports_of_strangers_are_refused(
-    local: LocalStack, build: Path, arguments: dict[str, str], error: str
+    local: Platform, build: Path, arguments: dict[str, str], error: str
 ) -> None:
     rebuild(build)
     releasing = await begin(local, build, "gate-started")

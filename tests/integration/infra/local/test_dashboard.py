@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests import local_aws
 from tests.integration.conftest import Starter
@@ -50,14 +50,14 @@ Outputs:
 
 
 @pytest.fixture
-async def local(start: Starter, build: Path) -> LocalStack:
+async def local(start: Starter, build: Path) -> Platform:
     """Local run of the tiny stack with two alarms and a dashboard."""
     template = build / "template.yaml"
     template.write_text(template.read_text().replace("Outputs:\n", RESOURCES.lstrip("\n")))
     return await start()
 
 
-def read_properties(local: LocalStack) -> dict[str, Any]:
+def read_properties(local: Platform) -> dict[str, Any]:
     client = local_aws.connect(local.cloud.variables(), "cloudwatch")
     body = client.get_dashboard(DashboardName="shop-live")["DashboardBody"]
     [widget] = json.loads(body)["widgets"]
@@ -68,7 +68,7 @@ def read_properties(local: LocalStack) -> dict[str, Any]:
 
 
 async def test_dashboard_shows_the_alarms_of_the_newest_version(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     # GIVEN a stack with a dashboard WHEN it runs THEN everything in the body is resolved
     properties = read_properties(local)

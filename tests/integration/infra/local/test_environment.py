@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.local.errors import FunctionError
-from infra.local.platform import LocalStack, serve
+from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
 from tests.integration.conftest import Gate, Starter
 
@@ -24,7 +24,7 @@ def list_files(directory: Path) -> list[Path]:
 
 
 async def test_environment_has_only_what_lambda_sets(
-    client: httpx.AsyncClient, local: LocalStack
+    client: httpx.AsyncClient, local: Platform
 ) -> None:
     answer = (await client.get("/echo")).json()
     variables = answer["environment"]
@@ -152,7 +152,7 @@ async def test_endless_initialisation_is_given_up(
 
 
 async def test_killing_an_environment_fails_its_request_alone(
-    client: httpx.AsyncClient, local: LocalStack, gate: Gate
+    client: httpx.AsyncClient, local: Platform, gate: Gate
 ) -> None:
     # GIVEN two requests in flight, each in an environment of its own
     broken_request = asyncio.create_task(client.get(gate.path))
@@ -173,7 +173,7 @@ async def test_killing_an_environment_fails_its_request_alone(
 
 
 async def test_environment_killed_while_idle_is_replaced(
-    client: httpx.AsyncClient, local: LocalStack
+    client: httpx.AsyncClient, local: Platform
 ) -> None:
     [environment] = local.versions.environments("1")
     await environment.stop()

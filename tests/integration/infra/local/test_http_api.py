@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.local.functions.runtime_api import MAX_RESPONSE_BYTES
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.triggers.http_api import MAX_EVENT_BYTES
 from tests.integration.conftest import Gate, Starter
 
@@ -191,6 +191,6 @@ async def test_named_stage_is_part_of_the_path(build: Path, start: Starter) -> N
             assert outside.status_code == 404
 
 
-async def test_listens_on_the_loopback_interface_only(local: LocalStack) -> None:
+async def test_listens_on_the_loopback_interface_only(local: Platform) -> None:
     assert local.url.startswith("http://127.0.0.1:")
     assert local.aws_endpoint_url.startswith("http://127.0.0.1:")

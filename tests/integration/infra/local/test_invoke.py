@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from mypy_boto3_lambda import LambdaClient
 
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests.integration.conftest import Gate, Starter
 from tests.integration.infra.local.test_release import FUNCTION, connect, release
@@ -25,7 +25,7 @@ ARN = f"arn:aws:lambda:eu-west-1:123456789012:function:{FUNCTION}"
 
 
 @pytest.fixture
-def functions(local: LocalStack) -> LambdaClient:
+def functions(local: Platform) -> LambdaClient:
     client: LambdaClient = connect(local, "lambda")
     return client
 
@@ -69,7 +69,7 @@ async def test_runs_the_version_that_is_named(
 
 
 async def test_latest_is_what_was_published_last(
-    local: LocalStack, functions: LambdaClient, build: Path
+    local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     assert read_answer(await invoke(functions))["release"] == "one"
     await release(local, build, "two")
@@ -78,7 +78,7 @@ async def test_latest_is_what_was_published_last(
 
 
 async def test_an_alias_follows_its_weights(
-    local: LocalStack, functions: LambdaClient, build: Path
+    local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     # GIVEN an alias that sends half of the requests to version 2
     await release(local, build, "two")
@@ -154,7 +154,7 @@ async def test_failures_are_told_as_lambda_tells_them(
 
 
 async def test_a_failed_initialisation_is_told(
-    local: LocalStack, functions: LambdaClient, build: Path
+    local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     (build / "RuntimeLayer" / "python" / "greeting.py").unlink()
     await release(local, build, "two")

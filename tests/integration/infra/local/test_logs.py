@@ -9,14 +9,14 @@ import pytest
 
 from infra.cloudwatch.logs import parse, parse_version, read
 from infra.local.control import cloud
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from tests import local_aws
 from tests.integration.conftest import Starter
 
 GROUP = "/aws/lambda/shop-inference"
 
 
-def connect(local: LocalStack) -> Any:
+def connect(local: Platform) -> Any:
     return local_aws.connect(local.cloud.variables(), "logs")
 
 
@@ -30,9 +30,7 @@ def json_build(build: Path) -> Path:
     return build
 
 
-async def test_each_environment_has_its_stream(
-    client: httpx.AsyncClient, local: LocalStack
-) -> None:
+async def test_each_environment_has_its_stream(client: httpx.AsyncClient, local: Platform) -> None:
     # GIVEN a request, and one in an environment of its own after a crash
     first = (await client.get("/echo")).json()
     await client.get("/exit")
@@ -90,7 +88,7 @@ async def test_person_at_the_terminal_sees_the_error(start: Starter) -> None:
 
 
 async def test_oldest_lines_go_when_there_are_too_many(
-    client: httpx.AsyncClient, local: LocalStack, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, local: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud, "KEPT_LOG_EVENTS", 4)
     for _ in range(2):
@@ -102,7 +100,7 @@ async def test_oldest_lines_go_when_there_are_too_many(
 
 
 async def test_goes_on_when_somebody_deletes_the_log_group(
-    client: httpx.AsyncClient, local: LocalStack
+    client: httpx.AsyncClient, local: Platform
 ) -> None:
     connect(local).delete_log_group(logGroupName=GROUP)
     assert (await client.get("/echo")).status_code == 200

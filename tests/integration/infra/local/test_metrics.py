@@ -11,7 +11,7 @@ import pytest
 from mypy_boto3_cloudwatch import CloudWatchClient
 
 from infra.local.control.cloud import Cloud
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from tests import local_aws
 from tests.integration.conftest import Starter
 
@@ -24,13 +24,13 @@ STAGE = ("Stage", "$default")
 type Dimensions = tuple[tuple[str, str], ...]
 
 
-def connect(local: LocalStack) -> CloudWatchClient:
+def connect(local: Platform) -> CloudWatchClient:
     client: CloudWatchClient = local_aws.connect(local.cloud.variables(), "cloudwatch")
     return client
 
 
 @pytest.fixture
-def cloudwatch(local: LocalStack) -> CloudWatchClient:
+def cloudwatch(local: Platform) -> CloudWatchClient:
     return connect(local)
 
 
@@ -52,7 +52,7 @@ def read(
 
 
 async def test_platform_metrics_count_every_request(
-    client: httpx.AsyncClient, local: LocalStack, cloudwatch: CloudWatchClient
+    client: httpx.AsyncClient, local: Platform, cloudwatch: CloudWatchClient
 ) -> None:
     # GIVEN three good requests, one that fails, one that crashes, and one without a route
     for path in ("/echo", "/echo", "/echo", "/raise", "/kill", "/"):
@@ -89,7 +89,7 @@ async def test_platform_metrics_count_every_request(
 @pytest.mark.parametrize("dimensions", [(RESOURCE,), (NAME, EXECUTED), (NAME, RESOURCE, STAGE)])
 async def test_other_dimension_sets_have_no_data(
     client: httpx.AsyncClient,
-    local: LocalStack,
+    local: Platform,
     cloudwatch: CloudWatchClient,
     dimensions: Dimensions,
 ) -> None:
@@ -114,7 +114,7 @@ async def test_throttled_requests_are_no_invocations(start: Starter) -> None:
 
 
 async def test_emf_lines_become_metrics(
-    client: httpx.AsyncClient, local: LocalStack, cloudwatch: CloudWatchClient
+    client: httpx.AsyncClient, local: Platform, cloudwatch: CloudWatchClient
 ) -> None:
     # GIVEN a function that prints two records in embedded metric format
     record = {
@@ -165,7 +165,7 @@ async def test_emf_lines_become_metrics(
 
 
 async def test_metrics_are_listed_once(
-    client: httpx.AsyncClient, local: LocalStack, cloudwatch: CloudWatchClient
+    client: httpx.AsyncClient, local: Platform, cloudwatch: CloudWatchClient
 ) -> None:
     for _ in range(3):
         await client.get("/echo")

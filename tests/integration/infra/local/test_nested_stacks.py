@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.errors import StackError
-from infra.local.platform import LocalStack
+from infra.local.errors import TemplateError
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.infra.local.test_code_deploy import rebuild
@@ -81,12 +81,12 @@ def build(build: Path) -> Path:
     return build
 
 
-def describe(local: LocalStack, name: str) -> Any:
+def describe(local: Platform, name: str) -> Any:
     [stack] = connect(local, "cloudformation").describe_stacks(StackName=name)["Stacks"]
     return stack
 
 
-def list_resources(local: LocalStack, name: str) -> dict[str, tuple[str, str]]:
+def list_resources(local: Platform, name: str) -> dict[str, tuple[str, str]]:
     found = connect(local, "cloudformation").list_stack_resources(StackName=name)
     return {
         one["LogicalResourceId"]: (one["ResourceType"], one["PhysicalResourceId"])
@@ -94,16 +94,16 @@ def list_resources(local: LocalStack, name: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def list_alarms(local: LocalStack) -> dict[str, float]:
+def list_alarms(local: Platform) -> dict[str, float]:
     found = local.cloudwatch.describe_alarms()["MetricAlarms"]
     return {alarm["AlarmName"]: alarm["Threshold"] for alarm in found}
 
 
-def read_board(local: LocalStack) -> Any:
+def read_board(local: Platform) -> Any:
     return json.loads(local.cloudwatch.get_dashboard(DashboardName="shop-board")["DashboardBody"])
 
 
-async def test_is_created_with_its_parent(local: LocalStack) -> None:
+async def test_is_created_with_its_parent(local: Platform) -> None:
     # GIVEN a stack with a nested one WHEN its parent's resources are listed
     kind, stack_id = list_resources(local, "shop")["Monitoring"]
     # THEN it is one of them, and a stack of its own
@@ -159,7 +159,7 @@ async def test_follows_its_parent(start: Starter, build: Path, kind: str) -> Non
 
 
 async def test_goes_back_with_its_parent(
-    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+    local: Platform, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a release that fails when everything has changed
     before = list_alarms(local)
@@ -185,7 +185,7 @@ async def test_goes_back_with_its_parent(
     assert "1000" in {one["ParameterValue"] for one in nested["Parameters"]}
 
 
-async def test_goes_when_the_parent_drops_it(local: LocalStack, build: Path) -> None:
+async def test_goes_when_the_parent_drops_it(local: Platform, build: Path) -> None:
     template = build / "template.yaml"
     text = template.read_text()
     template.write_text(text[: text.index("  Monitoring:")] + "Outputs: {}\n")
@@ -203,19 +203,21 @@ async def test_goes_when_the_parent_drops_it(local: LocalStack, build: Path) -> 
 )
 def test_its_template_is_where_sam_build_leaves_it(build: Path, url: str) -> None:
     body = (build / "template.yaml").read_text().replace("Monitoring/template.yaml", url)
-    with pytest.raises(StackError, match=r"template of nested stack Monitoring is .*, expected"):
+    with pytest.raises(TemplateError, match=r"template of nested stack Monitoring is .*, expected"):
         read_stack(build, STACK_NAME, REGION, body=body)
 
 
 def test_says_which_parameter_it_misses(build: Path) -> None:
     template = build / "template.yaml"
     template.write_text(template.read_text().replace("        Limit: !Ref Burst\n", ""))
-    with pytest.raises(StackError, match=r"\[Limit\] must have values"):
+    with pytest.raises(TemplateError, match=r"\[Limit\] must have values"):
         read_stack(build, STACK_NAME, REGION)
 
 
 def test_says_what_it_cannot_hold(build: Path) -> None:
     nested = build / "Monitoring" / "template.yaml"
     nested.write_text(nested.read_text().replace("AWS::CloudWatch::Dashboard", "AWS::Other::Thing"))
-    with pytest.raises(StackError, match=r"has no AWS::Other::Thing in a nested stack \(Board\)"):
+    with pytest.raises(
+        TemplateError, match=r"has no AWS::Other::Thing in a nested stack \(Board\)"
+    ):
         read_stack(build, STACK_NAME, REGION)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.control.code_deploy import Event
-from infra.local.platform import LocalStack
+from infra.local.control.code_deploy import ReleaseEvent
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests.integration.conftest import REGION, STACK_NAME
 
@@ -48,7 +48,7 @@ def build(build: Path) -> Path:
     return build
 
 
-async def test_what_waits_for_the_alias_changes_after_it(local: LocalStack, build: Path) -> None:
+async def test_what_waits_for_the_alias_changes_after_it(local: Platform, build: Path) -> None:
     # GIVEN a new release of which it is told what is shown when
     (build / "ModelLayer" / "model" / "model.json").write_text('{"new": true}')
     shown = []
@@ -57,7 +57,7 @@ async def test_what_waits_for_the_alias_changes_after_it(local: LocalStack, buil
         body = local.cloudwatch.get_dashboard(DashboardName=dashboard)["DashboardBody"]
         return str(json.loads(body)["shows"])
 
-    def tell(event: Event) -> None:
+    def tell(event: ReleaseEvent) -> None:
         described = local.cloudwatch.describe_alarms(AlarmNames=["shop-all"])
         [rule] = [alarm["AlarmRule"] for alarm in described["CompositeAlarms"]]
         shown.append((event.kind, rule, show("early"), show("late")))

@@ -13,24 +13,24 @@ import pytest
 from botocore.config import Config
 from mypy_boto3_lambda import LambdaClient
 
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests import local_aws
 
 FUNCTION = "shop-InferenceFunction"
 
 
-def connect(local: LocalStack, service: str, config: Config | None = None) -> Any:
+def connect(local: Platform, service: str, config: Config | None = None) -> Any:
     return local_aws.connect(local.cloud.variables(), service, config)
 
 
 @pytest.fixture
-def functions(local: LocalStack) -> LambdaClient:
+def functions(local: Platform) -> LambdaClient:
     client: LambdaClient = connect(local, "lambda")
     return client
 
 
-async def release(local: LocalStack, build: Path, name: str) -> str:
+async def release(local: Platform, build: Path, name: str) -> str:
     """Build a new release of the function, and publish it."""
     handler = build / "InferenceFunction" / "app.py"
     lines = handler.read_text().splitlines()
@@ -45,7 +45,7 @@ async def ask(client: httpx.AsyncClient) -> tuple[str, str]:
 
 
 async def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
-    local: LocalStack, functions: LambdaClient, build: Path
+    local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     # GIVEN two versions besides the one that serves, one of them in use
     for name in ("two", "three"):
@@ -81,7 +81,7 @@ async def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
 
 
 async def test_a_deletion_that_is_refused_changes_nothing(
-    local: LocalStack, functions: LambdaClient
+    local: Platform, functions: LambdaClient
 ) -> None:
     # GIVEN no version 9
     delete = partial(functions.delete_function, FunctionName=FUNCTION, Qualifier="9")
@@ -90,7 +90,7 @@ async def test_a_deletion_that_is_refused_changes_nothing(
     assert local.versions.environments("1")
 
 
-async def test_aws_knows_the_function(functions: LambdaClient, local: LocalStack) -> None:
+async def test_aws_knows_the_function(functions: LambdaClient, local: Platform) -> None:
     # WHEN a tool asks AWS THEN it finds the function, its alias, its layers and the stack
     configuration = functions.get_function_configuration(FunctionName=FUNCTION, Qualifier="1")
     assert (configuration["MemorySize"], configuration["Timeout"]) == (256, 3)
@@ -112,7 +112,7 @@ async def test_aws_knows_the_function(functions: LambdaClient, local: LocalStack
 
 
 async def test_a_published_version_gets_no_traffic_until_the_alias_moves(
-    client: httpx.AsyncClient, local: LocalStack, functions: LambdaClient, build: Path
+    client: httpx.AsyncClient, local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     # GIVEN a second release that is published
     assert await release(local, build, "two") == "2"
@@ -126,7 +126,7 @@ async def test_a_published_version_gets_no_traffic_until_the_alias_moves(
 
 
 async def test_a_tenth_of_the_traffic_goes_to_the_canary(
-    client: httpx.AsyncClient, local: LocalStack, functions: LambdaClient, build: Path
+    client: httpx.AsyncClient, local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     # GIVEN a second version with a weight of 10 %
     await release(local, build, "two")
@@ -147,7 +147,7 @@ async def test_a_tenth_of_the_traffic_goes_to_the_canary(
 
 
 async def test_a_build_does_not_change_a_running_version(
-    client: httpx.AsyncClient, local: LocalStack, build: Path
+    client: httpx.AsyncClient, local: Platform, build: Path
 ) -> None:
     # GIVEN a version that is served
     pid = (await client.get("/echo")).json()["pid"]
@@ -163,7 +163,7 @@ async def test_a_build_does_not_change_a_running_version(
 
 
 async def test_a_version_that_cannot_start_fails_its_own_requests(
-    client: httpx.AsyncClient, local: LocalStack, functions: LambdaClient, build: Path
+    client: httpx.AsyncClient, local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     # GIVEN a release without a package that it imports
     (build / "RuntimeLayer" / "python" / "greeting.py").unlink()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 from infra.local.route import Route
 from infra.local.stack import read_stack
 
@@ -49,13 +49,13 @@ def test_needs_no_profile_of_the_user(build: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_says_what_is_missing(build: Path, tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"template\.yaml is missing: run `sam build` first"):
+    with pytest.raises(TemplateError, match=r"template\.yaml is missing: run `sam build` first"):
         read_stack(tmp_path, "shop", "eu-west-1")
     edit(build, "CodeUri: InferenceFunction", "CodeUri: Absent")
-    with pytest.raises(StackError, match="Absent is missing: run `sam build` first"):
+    with pytest.raises(TemplateError, match="Absent is missing: run `sam build` first"):
         read_stack(build, "shop", "eu-west-1")
     edit(build, "AutoPublishAlias: live", "")
-    with pytest.raises(StackError, match="one AWS::Lambda::Alias, the template has 0"):
+    with pytest.raises(TemplateError, match="one AWS::Lambda::Alias, the template has 0"):
         read_stack(build, "shop", "eu-west-1")
 
 
@@ -81,7 +81,7 @@ def test_a_variable_that_is_not_the_template_s_own_is_refused(
 ) -> None:
     edit(build, "GREETING: hello", f'"{name}": x')
     why = f"which {reader}.* reads" if reader else "expected capital letters"
-    with pytest.raises(StackError, match=f"the template sets the environment variable .*{why}"):
+    with pytest.raises(TemplateError, match=f"the template sets the environment variable .*{why}"):
         read_stack(build, "shop", "eu-west-1")
 
 
@@ -93,7 +93,9 @@ def test_a_template_that_is_sent_sets_no_variable_that_the_built_one_does_not(bu
     # THEN it may change a value, and add no name
     stack = read_stack(build, "shop", "eu-west-1", body=known)
     assert stack.function.environment["GREETING"] == "goodbye"
-    with pytest.raises(StackError, match="'SOME_LIBRARYS_PLUGIN', which the built template does"):
+    with pytest.raises(
+        TemplateError, match="'SOME_LIBRARYS_PLUGIN', which the built template does"
+    ):
         read_stack(build, "shop", "eu-west-1", body=unknown)
 
 
@@ -111,7 +113,7 @@ def test_a_variable_of_the_template_s_own_is_taken(build: Path, name: str) -> No
 
 def test_a_variable_with_nul_is_refused(build: Path) -> None:
     edit(build, "GREETING: hello", r'GREETING: "a\0b"')
-    with pytest.raises(StackError, match="sets GREETING to a text with a NUL character"):
+    with pytest.raises(TemplateError, match="sets GREETING to a text with a NUL character"):
         read_stack(build, "shop", "eu-west-1")
 
 
@@ -123,7 +125,9 @@ def test_code_comes_from_the_build_alone(build: Path, field: str, place: str) ->
     key, _, folder = field.partition(": ")
     whole = f"{key}: {'InferenceFunction' if folder == 'Inference' else 'RuntimeLayer'}"
     assert whole in body
-    with pytest.raises(StackError, match=r"takes code from a folder named .*: expected one that"):
+    with pytest.raises(
+        TemplateError, match=r"takes code from a folder named .*: expected one that"
+    ):
         read_stack(build, "shop", "eu-west-1", body=body.replace(whole, f'{key}: "{place}"'))
 
 
@@ -133,7 +137,7 @@ def test_code_comes_from_the_build_alone(build: Path, field: str, place: str) ->
 )
 def test_the_handler_is_in_the_build(build: Path, handler: str) -> None:
     edit(build, "Handler: app.handler", f'Handler: "{handler}"')
-    with pytest.raises(StackError, match=r"Handler is .*: expected module\.function"):
+    with pytest.raises(TemplateError, match=r"Handler is .*: expected module\.function"):
         read_stack(build, "shop", "eu-west-1")
 
 
@@ -149,11 +153,11 @@ def test_the_handler_may_be_in_a_layer_or_a_package(build: Path) -> None:
 
 def test_the_runtime_is_one_of_python(build: Path) -> None:
     edit(build, "Runtime: python3.13", "Runtime: ../../tmp:/tmp")
-    with pytest.raises(StackError, match=r"Runtime is '\.\./.*', expected one of Python"):
+    with pytest.raises(TemplateError, match=r"Runtime is '\.\./.*', expected one of Python"):
         read_stack(build, "shop", "eu-west-1")
 
 
 def test_says_what_sam_refuses(build: Path) -> None:
     edit(build, "Method: POST", "Method: [POST]")
-    with pytest.raises(StackError, match="InferenceFunction"):
+    with pytest.raises(TemplateError, match="InferenceFunction"):
         read_stack(build, "shop", "eu-west-1")

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.errors import ReleaseError
-from infra.local.platform import LocalStack
-from infra.local.stack import Stack, read_stack
+from infra.local.errors import UpdateError
+from infra.local.platform import Platform
+from infra.local.stack import BuiltStack, read_stack
 from infra.release.build import publishes, read_build, read_deployed
 from tests.integration.conftest import REGION, STACK_NAME, Starter
 from tests.integration.infra.local.test_code_deploy import (
@@ -29,7 +29,7 @@ from tests.integration.infra.local.test_release import FUNCTION, connect
 __all__ = ["build", "local"]  # fixtures
 
 
-async def update(local: LocalStack, **arguments: Any) -> str:
+async def update(local: Platform, **arguments: Any) -> str:
     """Update the stack to what is built; return its status when that is over."""
     client = connect(local, "cloudformation")
     await asyncio.to_thread(partial(client.update_stack, StackName="shop", **arguments))
@@ -43,7 +43,7 @@ def read_body(build: Path) -> dict[str, str]:
     return {"TemplateBody": (build / "template.yaml").read_text()}
 
 
-def read_parameters(local: LocalStack) -> dict[str, str]:
+def read_parameters(local: Platform) -> dict[str, str]:
     [stack] = connect(local, "cloudformation").describe_stacks(StackName="shop")["Stacks"]
     return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
 
@@ -52,7 +52,7 @@ def give(**values: str) -> list[dict[str, str]]:
     return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
 
 
-async def test_releases_what_is_built_with_its_parameters(local: LocalStack, build: Path) -> None:
+async def test_releases_what_is_built_with_its_parameters(local: Platform, build: Path) -> None:
     # GIVEN a stack as it was created, and another build
     assert read_status(local)[0] == "CREATE_COMPLETE"
     assert read_parameters(local) == {"Burst": "1000", "DeploymentType": "Canary10Percent5Minutes"}
@@ -71,7 +71,7 @@ async def test_releases_what_is_built_with_its_parameters(local: LocalStack, bui
         assert (await client.get("/echo")).json()["release"] == "two"
 
 
-async def test_publishes_nothing_if_nothing_changed(local: LocalStack, build: Path) -> None:
+async def test_publishes_nothing_if_nothing_changed(local: Platform, build: Path) -> None:
     # WHEN only a parameter changes THEN it takes effect without a release
     parameters = give(Burst="1")
     assert await update(local, **read_body(build), Parameters=parameters) == "UPDATE_COMPLETE"
@@ -85,7 +85,7 @@ async def test_publishes_nothing_if_nothing_changed(local: LocalStack, build: Pa
 
 
 async def test_the_template_tells_whether_another_build_would_publish(
-    local: LocalStack, build: Path
+    local: Platform, build: Path
 ) -> None:
     # GIVEN the template as it was deployed, with digests of the folders in the place of their paths
     def differs() -> bool | None:
@@ -110,7 +110,7 @@ async def test_the_template_tells_whether_another_build_would_publish(
     assert read_alias(local) == ("1", {})
 
 
-async def test_what_was_refused_cannot_be_published_again(local: LocalStack, build: Path) -> None:
+async def test_what_was_refused_cannot_be_published_again(local: Platform, build: Path) -> None:
     # GIVEN a release that the gate refused
     rebuild(build, "Failed")
     assert await update(local, **read_body(build)) == "UPDATE_ROLLBACK_COMPLETE"
@@ -133,7 +133,7 @@ async def test_what_was_refused_cannot_be_published_again(local: LocalStack, bui
     ],
 )
 async def test_refuses_parameters_that_cloudformation_refuses(
-    local: LocalStack, build: Path, parameters: Any, message: str
+    local: Platform, build: Path, parameters: Any, message: str
 ) -> None:
     with pytest.raises(connect(local, "cloudformation").exceptions.ClientError, match=message):
         await update(local, **read_body(build), Parameters=parameters)
@@ -152,7 +152,7 @@ async def test_refuses_parameters_that_cloudformation_refuses(
     ],
 )
 async def test_a_template_that_reaches_out_of_its_build_is_refused(
-    local: LocalStack, build: Path, old: str, new: str, message: str
+    local: Platform, build: Path, old: str, new: str, message: str
 ) -> None:
     # GIVEN a template that would run something else on this machine
     body = (build / "template.yaml").read_text()
@@ -168,20 +168,20 @@ async def test_a_template_that_reaches_out_of_its_build_is_refused(
 
 
 @pytest.mark.parametrize("body", ["x", "[]", "{", "Resources: 1", "Resources: {A: 1}", "a: !b"])
-async def test_what_is_no_template_is_refused(local: LocalStack, body: str) -> None:
+async def test_what_is_no_template_is_refused(local: Platform, body: str) -> None:
     with pytest.raises(ClientError) as raised:
         await update(local, TemplateBody=body)
     assert raised.value.response["Error"]["Code"] == "ValidationError"
 
 
-async def test_keeps_a_parameter_that_is_to_stay(local: LocalStack, build: Path) -> None:
+async def test_keeps_a_parameter_that_is_to_stay(local: Platform, build: Path) -> None:
     await update(local, **read_body(build), Parameters=give(Burst="7"))
     same = [{"ParameterKey": "Burst", "UsePreviousValue": True}]
     await update(local, **read_body(build), Parameters=same)
     assert read_parameters(local)["Burst"] == "7"
 
 
-async def test_other_stacks_are_moto_s(local: LocalStack) -> None:
+async def test_other_stacks_are_moto_s(local: Platform) -> None:
     # GIVEN a stack of somebody else
     client = connect(local, "cloudformation")
     topic = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}%s}}'
@@ -195,7 +195,7 @@ async def test_other_stacks_are_moto_s(local: LocalStack) -> None:
 
 async def test_a_build_that_is_gone_meanwhile_is_told(start: Starter, build: Path) -> None:
     # GIVEN somebody who builds again just after the template was read
-    def read(body: str | None, parameters: Mapping[str, str]) -> Stack:
+    def read(body: str | None, parameters: Mapping[str, str]) -> BuiltStack:
         stack = read_stack(build, STACK_NAME, REGION, parameters, body)
         shutil.rmtree(build / "ModelLayer")
         return stack
@@ -222,7 +222,7 @@ async def test_a_build_that_is_gone_meanwhile_is_told(start: Starter, build: Pat
 
 
 async def test_a_build_that_is_gone_while_it_is_copied_is_told(
-    local: LocalStack, build: Path, monkeypatch: pytest.MonkeyPatch
+    local: Platform, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a file that goes after everything was read once
     rebuild(build)
@@ -242,7 +242,7 @@ async def test_a_build_that_is_gone_while_it_is_copied_is_told(
     assert read_alias(local) == ("1", {})
 
 
-async def test_of_two_updates_at_once_one_is_refused(local: LocalStack, build: Path) -> None:
+async def test_of_two_updates_at_once_one_is_refused(local: Platform, build: Path) -> None:
     # GIVEN a change that needs no release
     stack = read_stack(build, STACK_NAME, REGION, {"Burst": "7"})
     # WHEN two ask for it at the same time
@@ -253,7 +253,7 @@ async def test_of_two_updates_at_once_one_is_refused(local: LocalStack, build: P
     # THEN
     done, refused = sorted(answers, key=lambda answer: answer is not None)
     assert done is None
-    assert isinstance(refused, ReleaseError)
+    assert isinstance(refused, UpdateError)
     assert read_status(local)[0] == "UPDATE_COMPLETE"
 
 
@@ -275,7 +275,7 @@ async def test_a_stack_without_a_deployment_group_moves_its_alias(
     begin = text.index("  DeploymentApplication:\n")
     template.write_text(text[:begin])
 
-    def read(body: str | None, parameters: Mapping[str, str]) -> Stack:
+    def read(body: str | None, parameters: Mapping[str, str]) -> BuiltStack:
         return read_stack(build, STACK_NAME, REGION, parameters, body)
 
     local = await start(read=read)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.pages.chart import Axis, Chart, Line, Threshold
 from infra.pages.dashboard import page as dashboard
 from infra.pages.dashboard.body import Widget
@@ -71,7 +71,7 @@ def draw_dashboard() -> str:
 
 def draw_rehearsal() -> str:
     answers = [Answer(i / 10, 0.01, i, 200 + i % 2 * 300, "12"[i % 2]) for i in range(50)]
-    events = [Event(1.0, kind, NAME, 0) for kind in ("load", NAME)]
+    events = [ReleaseEvent(1.0, kind, NAME, 0) for kind in ("load", NAME)]
     one = Rehearsal(
         caught=Caught.CANARY,
         reason=NAME,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.local.dependencies import order_around
-from infra.local.errors import StackError
+from infra.local.errors import TemplateError
 
 RESOURCES: dict[str, Any] = {
     "Dashboard": {"Properties": {"Body": {"Fn::Sub": ["${Url} ${Here}", {"Url": {"Ref": "Api"}}]}}},
@@ -41,5 +41,5 @@ def test_a_name_of_its_own_variable_is_no_resource() -> None:
 def test_resources_that_wait_for_each_other_are_refused() -> None:
     circle = {"One": {"Properties": {"Ref": "Other"}}, "Other": {"DependsOn": "One"}}
 
-    with pytest.raises(StackError, match=r"circular dependency between resources: .*One"):
+    with pytest.raises(TemplateError, match=r"circular dependency between resources: .*One"):
         order_around(circle, "One")

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from infra.local.errors import FunctionError
-from infra.local.platform import LocalStack
+from infra.local.platform import Platform
 from infra.rehearsal.answers import compare
 from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import Batch, RehearsalError, Requests
@@ -23,7 +23,7 @@ REQUESTS = Requests("/v2/models/tiny/infer", (), tuple(Batch(50, bytes([i])) for
 type Answer = Callable[[int], dict[str, Any]]
 
 
-def ask(old: Answer, new: Answer) -> LocalStack:
+def ask(old: Answer, new: Answer) -> Platform:
     """Make a stack whose versions 1 and 2 answer the requests by their numbers."""
     asked = []
 
@@ -32,7 +32,7 @@ def ask(old: Answer, new: Answer) -> LocalStack:
         [number] = json.loads(payload)["body"].encode()
         return json.dumps((old if version == "1" else new)(number)).encode()
 
-    return cast("LocalStack", SimpleNamespace(versions=SimpleNamespace(invoke=invoke)))
+    return cast("Platform", SimpleNamespace(versions=SimpleNamespace(invoke=invoke)))
 
 
 def labels(flipped: int) -> Answer:

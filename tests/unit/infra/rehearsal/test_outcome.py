@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.model.package import Wishes
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, tally
@@ -25,10 +25,10 @@ def answer(second: float, version: str, status: int = 200, customer: int = 0) ->
 
 def rehearsal(answers: Sequence[Answer], **changes: object) -> Rehearsal:
     events = [
-        Event(BEGUN, "load", "", 0),
-        Event(BEGUN + 3, "shifted", "", 10),
-        Event(BEGUN + 9, "alarm", "errors", 10),
-        Event(BEGUN + 9.2, "rolled-back", "", 0),
+        ReleaseEvent(BEGUN, "load", "", 0),
+        ReleaseEvent(BEGUN + 3, "shifted", "", 10),
+        ReleaseEvent(BEGUN + 9, "alarm", "errors", 10),
+        ReleaseEvent(BEGUN + 9.2, "rolled-back", "", 0),
     ]
     plain = Rehearsal(
         caught=Caught.CANARY,
@@ -216,7 +216,7 @@ def test_tells_little_of_a_model_that_could_not_be_packaged() -> None:
 
 
 def test_tells_the_time_of_an_event_here_and_on_the_clock() -> None:
-    event = Event(BEGUN + 4.5, "gate-refused", "it crashes", 0)
+    event = ReleaseEvent(BEGUN + 4.5, "gate-refused", "it crashes", 0)
 
     assert tell_event(event, BEGUN, 3) == ("4.5", "1.5", "Gate refused", "it crashes")
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.control.code_deploy import Event
+from infra.local.control.code_deploy import ReleaseEvent
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Caught, Rehearsal, tally
 from infra.rehearsal.page import render
@@ -20,10 +20,10 @@ def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & mo
     answers = [Answer(BEGUN + i / 10, 0.01, i % 100, 200, "1") for i in range(120)]
     answers += [Answer(BEGUN + 4 + i / 2, 0.01, i, 500, "2") for i in range(10)]
     events = [
-        Event(BEGUN, "load", "10 requests a second go to version 1", 0),
-        Event(BEGUN + 4, "shifted", "10 %", 10),
-        Event(BEGUN + 9, "alarm", reason, 10),
-        Event(BEGUN + 9.01, "rolled-back", "", 0),
+        ReleaseEvent(BEGUN, "load", "10 requests a second go to version 1", 0),
+        ReleaseEvent(BEGUN + 4, "shifted", "10 %", 10),
+        ReleaseEvent(BEGUN + 9, "alarm", reason, 10),
+        ReleaseEvent(BEGUN + 9.01, "rolled-back", "", 0),
     ]
     return Rehearsal(
         caught=caught,
@@ -138,7 +138,7 @@ def test_page_says_it_all_and_needs_nothing_else() -> None:
 
 
 def test_page_of_a_model_that_could_not_be_packaged_has_no_chart() -> None:
-    events = [Event(BEGUN, "package-refused", "it is no model", 0)]
+    events = [ReleaseEvent(BEGUN, "package-refused", "it is no model", 0)]
     one = Rehearsal(Caught.PACKAGE, "it is no model", "1", "", events, 0, [], BEGUN, BEGUN, 3)
 
     page = render("worse.onnx", one, tally(one))
