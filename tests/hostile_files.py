@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from tests.terminals import ESCAPE
+
 type Make = Callable[[Path], Path]
 
-ESCAPE = "\x1b[2J\x9b31m\x7f\u202e\u2066"  # clears a terminal, colours it, turns text around
 HUGE = 2**40
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
 

@@ -1,28 +1,11 @@
-"""The local run, started as a user starts it."""
-
-import os
-import re
-import signal
-import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local.functions import managed_runtime
+from tests.local_run import LocalRun, start_local_run
 from tests.sam_template import PROJECT
-
-INFRA = Path(__file__).parents[2] / ".venv" / "bin" / "infra"
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """What `infra run` printed when it was ready."""
-
-    url: str
-    variables: Mapping[str, str]  # for AWS's APIs
-    curl: str
 
 
 @pytest.fixture(scope="session")
@@ -33,36 +16,5 @@ async def managed_python() -> Path:
 
 @pytest.fixture(scope="session")
 def local_run() -> Iterator[LocalRun]:
-    process = subprocess.Popen(
-        [INFRA, "run", "--port", "0", "--metric-delay", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"AWS_DEFAULT_REGION": "eu-west-1"},
-    )
-    with process:
-        try:
-            yield _read_until_ready(process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
-    assert process.returncode == 0
-
-
-def _read_until_ready(process: "subprocess.Popen[str]") -> LocalRun:
-    assert process.stdout
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if line.lstrip().startswith("curl "):
-            return LocalRun(
-                url=_find(r"on (http://\S+)", printed),
-                variables=dict(re.findall(r"(AWS_\w+)=(\S*)", printed)),
-                curl=line,
-            )
-    raise AssertionError(f"the local run ended before it was ready: {printed}")
-
-
-def _find(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    assert found, text
-    return found[1]
+    with start_local_run() as run:
+        yield run

@@ -28,7 +28,7 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import Platform, serve
 from infra.local.stack import Function, read_stack
 from tests import local_aws
-from tests.e2e.conftest import LocalRun
+from tests.local_run import LocalRun
 from tests.onnx_models import package
 from tests.sam_template import PROJECT
 

@@ -16,8 +16,8 @@ from tritonclient.utils import InferenceServerException
 from infra.local.functions import managed_runtime
 from infra.local.platform import serve
 from infra.local.stack import read_stack
-from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example
+from tests.local_run import LocalRun
 from tests.onnx_models import identities, package
 from tests.sam_template import PROJECT
 

@@ -15,8 +15,8 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
 from tests.dashboard_page import read_legends, read_tiles
-from tests.e2e.conftest import INFRA
 from tests.example_model import needs_example
+from tests.local_run import INFRA
 from tests.onnx_models import gather, package
 from tests.sam_template import PROJECT
 

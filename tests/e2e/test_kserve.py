@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.e2e.conftest import LocalRun
+from tests.local_run import LocalRun
 
 kserve = pytest.importorskip("kserve", reason="brings 300 MB; `make test-kserve` installs it")
 

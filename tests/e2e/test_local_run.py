@@ -20,8 +20,8 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import serve
 from infra.local.stack import read_stack
 from tests import local_aws
-from tests.e2e.conftest import LocalRun
 from tests.example_model import needs_example
+from tests.local_run import LocalRun
 from tests.sam_template import PROJECT
 
 pytestmark = needs_example

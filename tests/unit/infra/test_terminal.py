@@ -48,12 +48,10 @@ from infra.simulation.outcome import find_outcome
 from infra.simulation.scaling import Service
 from infra.stack import DeploymentError
 from infra.terminal import Terminal, escape, print_json, say
-from tests.hostile_files import ESCAPE
+from tests.terminals import ESCAPE, RICH
 
 NAME = f"name{ESCAPE}\r\nForged line\x00\x85\u2028[red]x[/red][link=http://e]:bomb:\ud800\U000e0041"
 SHOWN = "[red]x[/red][link=http://e]:bomb:"
-# What rich itself sends to a terminal: colours, and the moves of what shows progress.
-RICH = re.compile(r"\r?\x1b\[(?:[0-9;]*m|\?25[lh]|1A|2K)")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 

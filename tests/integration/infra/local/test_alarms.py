@@ -15,7 +15,7 @@ from infra.local.control.alarms import update_states
 from infra.local.metrics import Sample, Series
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.integration.conftest import Starter
+from tests.tiny_stack import Starter
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

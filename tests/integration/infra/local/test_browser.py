@@ -16,9 +16,8 @@ import pytest
 
 from infra.local.platform import Platform
 from infra.local.stack import BuiltStack, read_stack
-from tests.integration.conftest import REGION, STACK_NAME, Starter
-from tests.integration.infra.local.test_code_deploy import read_alias, read_status
-from tests.integration.infra.local.test_release import connect
+from tests.canary_stack import read_alias, read_status
+from tests.tiny_stack import REGION, STACK_NAME, Starter, connect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 FLAGS = (

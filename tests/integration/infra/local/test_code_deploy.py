@@ -5,8 +5,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import textwrap
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -19,157 +17,34 @@ from infra.local.control.code_deploy import ReleaseEvent, plan
 from infra.local.errors import UpdateError
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.integration.conftest import REGION, STACK_NAME, Starter
-from tests.integration.infra.local.test_release import FUNCTION, connect
-
-MINUTE = 0.2  # seconds of this machine
-GATE = "CodeDeployHook_shop_gate"
-RELEASE = """
-      DeploymentPreference:
-        Type: !Ref DeploymentType
-        Alarms: [!Ref ErrorsAlarm]
-        Hooks: {PreTraffic: !Ref GateFunction}
-"""
-RESOURCES = """
-  GateFunction:
-    Type: AWS::Serverless::Function
-    Properties:
-      FunctionName: !Sub "CodeDeployHook_${AWS::StackName}_gate"
-      CodeUri: GateFunction
-      Handler: gate.handler
-      Runtime: python3.13
-      Timeout: 20
-      Layers: [!Ref RuntimeLayer, !Ref ModelLayer]
-      DeploymentPreference: {Enabled: false}
-      Environment: {Variables: {INFERENCE_VERSION: !Ref InferenceFunction.Version}}
-  ErrorsAlarm:
-    Type: AWS::CloudWatch::Alarm
-    Properties:
-      AlarmName: !Sub "${AWS::StackName}-errors-v${InferenceFunction.Version.Version}"
-      Namespace: AWS/Lambda
-      MetricName: Errors
-      Dimensions:
-        - {Name: FunctionName, Value: !Ref InferenceFunction}
-        - {Name: Resource, Value: !Sub "${InferenceFunction}:live"}
-        - {Name: ExecutedVersion, Value: !GetAtt InferenceFunction.Version.Version}
-      Statistic: Sum
-      Period: 60
-      EvaluationPeriods: 1
-      ComparisonOperator: GreaterThanThreshold
-      Threshold: 0
-      TreatMissingData: notBreaching
-Outputs:
-  FunctionVersion:
-    Value: !GetAtt InferenceFunction.Version.Version
-  DeploymentApplication:
-    Value: !Ref ServerlessDeploymentApplication
-  DeploymentGroup:
-    Value: !Ref InferenceFunctionDeploymentGroup
-"""
-PARAMETER = """
-  DeploymentType:
-    Type: String
-    Default: Canary10Percent5Minutes
-    AllowedValues: [Canary10Percent5Minutes, Canary10Percent30Minutes, AllAtOnce]
-Conditions:
-"""
-# Tries the new version, then does what the model that came with it says; a rollback may pass, but
-# for a model that bars it.
-HOOK = """
-import json
-import os
-import time
-
-import boto3
-
-with open(f"{os.environ['MODEL_DIR']}/model.json") as file:
-    ORDER = json.load(file).get("order", "Succeeded")
-
-
-def handler(event, context):
-    name, _, version = os.environ["INFERENCE_VERSION"].rpartition(":")
-    if event and is_rollback(event):
-        report(event, "Failed" if ORDER == "bar" else "Succeeded")
-        return {"reason": "no way back"}
-    answer = boto3.client("lambda").invoke(
-        FunctionName=name, Qualifier=version, Payload='{"rawPath": "/raise"}'
-    )
-    if ORDER == "crash":
-        raise ValueError("no such golden sample")
-    if ORDER == "wait":
-        time.sleep(15)
-    if ORDER in {"Succeeded", "Failed", "bar"} and event:
-        report(event, "Succeeded" if ORDER == "Succeeded" else "Failed")
-    reason = "" if ORDER == "Succeeded" else f"version {version}: {answer['FunctionError']}"
-    return {"status": ORDER, "reason": reason, "version": version}
-
-
-def is_rollback(event):
-    told = boto3.client("codedeploy").get_deployment(deploymentId=event["DeploymentId"])
-    assert told["deploymentInfo"]["status"] == "InProgress", told
-    return "ollback" in told["deploymentInfo"]["creator"]
-
-
-def report(event, status):
-    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
-        deploymentId=event["DeploymentId"],
-        lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
-        status=status,
-    )
-"""
+from tests.canary_stack import (
+    GATE,
+    MINUTE,
+    add_canary,
+    read_alias,
+    read_deployment,
+    read_status,
+    rebuild,
+    start_canary,
+)
+from tests.tiny_stack import FUNCTION, REGION, STACK_NAME, Starter, connect
 
 
 @pytest.fixture
 def build(build: Path) -> Path:
     """The tiny stack with a gate, an alarm and a deployment type."""
-    template = build / "template.yaml"
-    text = template.read_text().replace("      Events:\n", f"{RELEASE[1:]}      Events:\n")
-    text = text.replace("Conditions:\n", PARAMETER[1:]).replace("Outputs:\n", RESOURCES[1:])
-    template.write_text(text)
-    (build / "GateFunction").mkdir()
-    (build / "GateFunction" / "gate.py").write_text(textwrap.dedent(HOOK))
-    return build
+    return add_canary(build)
 
 
 @pytest.fixture
-async def local(start: Starter, build: Path) -> Platform:
+async def local(start: Starter) -> Platform:
     """Local run of it, whose minutes are short."""
-    begun = time.time()
-
-    def read(body: str | None, parameters: Any) -> Any:
-        return read_stack(build, STACK_NAME, REGION, parameters, body)
-
-    return await start(clock=lambda now: begun + (now - begun) * 60 / MINUTE, read=read)
-
-
-def rebuild(build: Path, order: str = "Succeeded", release: str = "two") -> None:
-    (build / "ModelLayer" / "model" / "model.json").write_text(json.dumps({"order": order}))
-    handler = build / "InferenceFunction" / "app.py"
-    lines = handler.read_text().splitlines()
-    lines = [f"RELEASE = {release!r}" if line.startswith("RELEASE") else line for line in lines]
-    handler.write_text("\n".join(lines))
-
-
-def read_alias(local: Platform) -> tuple[str, dict[str, float]]:
-    alias = connect(local, "lambda").get_alias(FunctionName=FUNCTION, Name="live")
-    routing = alias.get("RoutingConfig") or {}
-    return alias["FunctionVersion"], routing.get("AdditionalVersionWeights") or {}
-
-
-def read_status(local: Platform) -> tuple[str, dict[str, str]]:
-    [stack] = connect(local, "cloudformation").describe_stacks(StackName="shop")["Stacks"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
-    return stack["StackStatus"], outputs
+    return await start_canary(start)
 
 
 def list_alarms(local: Platform) -> set[str]:
     found = local.cloudwatch.describe_alarms()["MetricAlarms"]
     return {alarm["AlarmName"] for alarm in found}
-
-
-def read_deployment(local: Platform, deployment_id: str) -> Any:
-    told = connect(local, "codedeploy").get_deployment(deploymentId=deployment_id)
-    return told["deploymentInfo"]
 
 
 def read_versions(deployment: Any) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
 from tests import local_aws
-from tests.integration.conftest import Starter
+from tests.tiny_stack import Starter
 
 RESOURCES = """
   VersionAlarm:

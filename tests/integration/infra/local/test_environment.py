@@ -14,7 +14,7 @@ import pytest
 from infra.local.errors import FunctionError
 from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
-from tests.integration.conftest import Gate, Starter
+from tests.tiny_stack import Gate, Starter
 
 ROOT = Path(__file__).parents[4]
 

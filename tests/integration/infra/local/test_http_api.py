@@ -14,7 +14,7 @@ import pytest
 from infra.local.functions.runtime_api import MAX_RESPONSE_BYTES
 from infra.local.platform import Platform
 from infra.local.triggers.http_api import MAX_EVENT_BYTES
-from tests.integration.conftest import Gate, Starter
+from tests.tiny_stack import Gate, Starter
 
 FAILED = b'{"message":"Internal Server Error"}'
 

@@ -17,8 +17,7 @@ from mypy_boto3_lambda import LambdaClient
 
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.integration.conftest import Gate, Starter
-from tests.integration.infra.local.test_release import FUNCTION, connect, release
+from tests.tiny_stack import FUNCTION, Gate, Starter, connect, release
 
 EXITED = "RequestId: {} Error: Runtime exited with error:"
 ARN = f"arn:aws:lambda:eu-west-1:123456789012:function:{FUNCTION}"

@@ -11,7 +11,7 @@ from infra.cloudwatch.logs import parse, parse_version, read
 from infra.local.control import cloud
 from infra.local.platform import Platform
 from tests import local_aws
-from tests.integration.conftest import Starter
+from tests.tiny_stack import Starter
 
 GROUP = "/aws/lambda/shop-inference"
 

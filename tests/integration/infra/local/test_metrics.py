@@ -13,7 +13,7 @@ from mypy_boto3_cloudwatch import CloudWatchClient
 from infra.local.control.cloud import Cloud
 from infra.local.platform import Platform
 from tests import local_aws
-from tests.integration.conftest import Starter
+from tests.tiny_stack import Starter
 
 NAME = ("FunctionName", "shop-InferenceFunction")
 RESOURCE = ("Resource", "shop-InferenceFunction:live")

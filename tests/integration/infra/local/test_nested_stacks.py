@@ -9,9 +9,8 @@ import pytest
 from infra.local.errors import TemplateError
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.integration.conftest import REGION, STACK_NAME, Starter
-from tests.integration.infra.local.test_code_deploy import rebuild
-from tests.integration.infra.local.test_release import connect
+from tests.canary_stack import rebuild
+from tests.tiny_stack import REGION, STACK_NAME, Starter, connect
 
 PARENT = """
   Monitoring:

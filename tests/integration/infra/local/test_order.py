@@ -8,7 +8,7 @@ import pytest
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.integration.conftest import REGION, STACK_NAME
+from tests.tiny_stack import REGION, STACK_NAME
 
 RESOURCES = """
   OneAlarm:

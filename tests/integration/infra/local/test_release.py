@@ -6,37 +6,19 @@ import shutil
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from botocore.config import Config
 from mypy_boto3_lambda import LambdaClient
 
 from infra.local.platform import Platform
-from infra.local.stack import read_stack
-from tests import local_aws
-
-FUNCTION = "shop-InferenceFunction"
-
-
-def connect(local: Platform, service: str, config: Config | None = None) -> Any:
-    return local_aws.connect(local.cloud.variables(), service, config)
+from tests.tiny_stack import FUNCTION, connect, release
 
 
 @pytest.fixture
 def functions(local: Platform) -> LambdaClient:
     client: LambdaClient = connect(local, "lambda")
     return client
-
-
-async def release(local: Platform, build: Path, name: str) -> str:
-    """Build a new release of the function, and publish it."""
-    handler = build / "InferenceFunction" / "app.py"
-    lines = handler.read_text().splitlines()
-    lines = [f"RELEASE = {name!r}" if line.startswith("RELEASE") else line for line in lines]
-    handler.write_text("\n".join(lines))
-    return await local.publish(read_stack(build, "shop", "eu-west-1"))
 
 
 async def ask(client: httpx.AsyncClient) -> tuple[str, str]:

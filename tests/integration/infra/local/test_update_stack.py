@@ -15,18 +15,27 @@ from infra.local.errors import UpdateError
 from infra.local.platform import Platform
 from infra.local.stack import BuiltStack, read_stack
 from infra.release.build import publishes, read_build, read_deployed
-from tests.integration.conftest import REGION, STACK_NAME, Starter
-from tests.integration.infra.local.test_code_deploy import (
-    build,
-    local,
+from tests.canary_stack import (
+    add_canary,
     read_alias,
     read_deployment,
     read_status,
     rebuild,
+    start_canary,
 )
-from tests.integration.infra.local.test_release import FUNCTION, connect
+from tests.tiny_stack import FUNCTION, REGION, STACK_NAME, Starter, connect
 
-__all__ = ["build", "local"]  # fixtures
+
+@pytest.fixture
+def build(build: Path) -> Path:
+    """The tiny stack with a gate, an alarm and a deployment type."""
+    return add_canary(build)
+
+
+@pytest.fixture
+async def local(start: Starter) -> Platform:
+    """Local run of it, whose minutes are short."""
+    return await start_canary(start)
 
 
 async def update(local: Platform, **arguments: Any) -> str:

@@ -21,10 +21,10 @@ from infra.model.graph import read_graph
 from infra.model.layer import write
 from infra.model.package import simplify
 from infra.model.trial import open_bench
-from tests.hostile_files import ESCAPE, MODELS, SAMPLES, folded, model, saved
+from tests.hostile_files import MODELS, SAMPLES, folded, model, saved
 from tests.onnx_models import deep
 from tests.sam_template import PROJECT
-from tests.unit.infra.test_terminal import RICH
+from tests.terminals import ESCAPE, RICH
 
 ROOT = Path(__file__).parents[4]
 INFRA = ROOT / ".venv/bin/infra"

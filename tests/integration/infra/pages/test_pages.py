@@ -23,7 +23,7 @@ from infra.simulation import page as simulation
 from infra.simulation.curve import draw_curve
 from infra.simulation.outcome import find_outcome
 from infra.simulation.scaling import Service
-from tests.hostile_files import ESCAPE
+from tests.terminals import ESCAPE
 
 NAME = f"</title></style><script>document.title='got in'</script><img src=x onerror=1>\"'{ESCAPE}"
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -16,8 +16,9 @@ from infra.model.graph import read_graph
 from infra.model.sample_file import read_samples
 from infra.model.samples import Samples
 from tests import isolated_readers as readers
-from tests.hostile_files import ESCAPE, MODELS, SAMPLES, Make, model, nested_functions, saved
+from tests.hostile_files import MODELS, SAMPLES, Make, model, nested_functions, saved
 from tests.onnx_models import endless, linear_classifier, scaled, tree_classifier
+from tests.terminals import ESCAPE
 
 TABLE = ({"name": "x", "datatype": "FP32", "shape": [-1, 2]},)
 
