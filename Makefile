@@ -49,7 +49,7 @@ test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit
 test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of its own
 	uv venv --quiet --clear build/kserve
 	uv pip install --quiet --python build/kserve --require-hashes -r tests/e2e/kserve.txt
-	build/kserve/bin/python -m pytest --confcutdir tests/e2e tests/e2e/test_kserve.py
+	build/kserve/bin/python -m pytest --confcutdir tests/e2e tests/e2e/example/test_kserve.py
 
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
 	$(ONE_AT_A_TIME) sam build

@@ -11,8 +11,22 @@ from typing import Any
 import pytest
 
 from tests.onnx_models import package
+from tests.scope import find_absent
 
-EVENTS = Path(__file__).parent / "events"
+TESTS = Path(__file__).parent
+EVENTS = TESTS / "events"
+ABSENT = find_absent(TESTS.parent)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the folders of tests whose subject is not in this checkout."""
+    return not ABSENT.keys().isdisjoint(collection_path.relative_to(TESTS).parts) or None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once what was left out, and why."""
+    for folder, reason in ABSENT.items():
+        terminalreporter.write_line(f"Left out: tests in folders named {folder}: {reason}")
 
 
 @pytest.fixture

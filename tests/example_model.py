@@ -1,14 +1,63 @@
-"""The example model, for tests about it: who puts another in its place skips them."""
+"""The example model, a real classifier of a table, kept here for tests of the product.
+
+They need a model of which they know the numbers, whatever layers/model holds.
+"""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
-import pytest
+from infra.rehearsal.candidate import copy_build
 
-MODEL_JSON = Path(__file__).parents[1] / "layers" / "model" / "model.json"
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(__file__).parent / "models" / "example"
+MODEL = FOLDER / "model.onnx"
+CONTRACT = FOLDER / "model.json"
+RETRAINED = FOLDER / "retrained.onnx"
+CUSTOMERS = ROOT / "tests/events/customers.csv"
+
 NAME = "purchase-propensity"
+FEATURES = ["repeat_purchases", "recency", "age", "mean_spend"]
+INFER = f"/v2/models/{NAME}/infer"
 
-needs_example = pytest.mark.skipif(
-    json.loads(MODEL_JSON.read_text()).get("name") != NAME,
-    reason="layers/model holds another model than the example",
-)
+
+def write_model(folder: Path) -> Path:
+    """Write the model and its contract, as a layer has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (MODEL, CONTRACT):
+        shutil.copy(file, folder)
+    return folder
+
+
+def copy_layer(to: Path) -> Path:
+    """Write the source of the model layer as it is in a checkout that holds the example."""
+    source = ROOT / "layers/model"
+    held = json.loads((source / "model.json").read_text("utf-8"))["files"]
+    shutil.copytree(source, to, ignore=shutil.ignore_patterns("model.json", *held))
+    return write_model(to)
+
+
+def write_build(to: Path) -> Path:
+    """Write what `sam build` makes of a checkout that holds the example; the rest is linked."""
+    copy_build(ROOT / ".aws-sam/build", to, {"ModelLayer"})
+    shutil.rmtree(to / "ModelLayer")
+    write_model(to / "ModelLayer/model")
+    return to
+
+
+def write_checkout(to: Path) -> Path:
+    """Write a checkout that holds the example: what `infra` builds, and what is built already."""
+    for name in ("functions", "infra/stacks", "layers/runtime"):
+        shutil.copytree(ROOT / name, to / name)
+    copy_layer(to / "layers/model")
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, to)
+    (ROOT / "build/managed-runtime").mkdir(parents=True, exist_ok=True)
+    (to / "build").mkdir()
+    (to / "build/managed-runtime").symlink_to(ROOT / "build/managed-runtime")
+    # `sam build` finds the runtime layer again by the path and the digest of its source.
+    shutil.copytree(ROOT / ".aws-sam/cache", to / ".aws-sam/cache", copy_function=os.link)
+    known = (ROOT / ".aws-sam/build.toml").read_text("utf-8")
+    (to / ".aws-sam/build.toml").write_text(known.replace(f'"{ROOT}/', f'"{to}/'), "utf-8")
+    return to

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-INFRA = Path(__file__).parents[1] / ".venv" / "bin" / "infra"
+ROOT = Path(__file__).parents[1]
+INFRA = ROOT / ".venv" / "bin" / "infra"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class LocalRun:
 
 
 @contextmanager
-def start_local_run() -> Iterator[LocalRun]:
+def start_local_run(checkout: Path = ROOT) -> Iterator[LocalRun]:
+    """Start `infra run` in a checkout, which ends when it is told to."""
     process = subprocess.Popen(
         [INFRA, "run", "--port", "0", "--metric-delay", "0"],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=checkout,
         env=os.environ | {"AWS_DEFAULT_REGION": "eu-west-1"},
     )
     with process:

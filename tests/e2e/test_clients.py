@@ -16,23 +16,27 @@ from tritonclient.utils import InferenceServerException
 from infra.local.functions import managed_runtime
 from infra.local.platform import serve
 from infra.local.stack import read_stack
-from tests.example_model import needs_example
-from tests.local_run import LocalRun
+from tests.example_model import NAME, write_checkout
+from tests.local_run import start_local_run
 from tests.onnx_models import identities, package
 from tests.sam_template import PROJECT
 
-pytestmark = needs_example
-
-
 ROOT = Path(__file__).parents[2]
-MODEL = "purchase-propensity"
 CUSTOMERS = np.array([[2, 12.857142, 38.714287, 20.353333], [0, 0, 38.857143, 6.79]], np.float32)
 PROBABILITIES = np.array([[0.5849215, 0.41507852], [0.91939735, 0.080602646]], np.float32)
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the example model."""
+    checkout = write_checkout(tmp_path_factory.mktemp("example") / "checkout")
+    with start_local_run(checkout) as run:
+        yield run.url.removeprefix("http://")
+
+
 @pytest.fixture
-def client(local_run: LocalRun) -> Iterator[Any]:
-    with triton.InferenceServerClient(local_run.url.removeprefix("http://")) as client:
+def client(address: str) -> Iterator[Any]:
+    with triton.InferenceServerClient(address) as client:
         yield client
 
 
@@ -50,7 +54,7 @@ def test_tritonclient_predicts(
     client: Any, *, binary_in: bool, binary_out: bool, version: str, compression: str | None
 ) -> None:
     result = client.infer(
-        MODEL,
+        NAME,
         [customers(binary=binary_in)],
         model_version=version,
         outputs=[triton.InferRequestedOutput("probabilities", binary_data=binary_out)],
@@ -64,7 +68,7 @@ def test_tritonclient_predicts(
 
 
 def test_tritonclient_gets_every_output_as_it_asks_by_default(client: Any) -> None:
-    result = client.infer(MODEL, [customers(binary=True)])
+    result = client.infer(NAME, [customers(binary=True)])
 
     assert result.as_numpy("label").tolist() == [0, 0]
     np.testing.assert_allclose(result.as_numpy("probabilities"), PROBABILITIES, rtol=1e-6)
@@ -73,15 +77,15 @@ def test_tritonclient_gets_every_output_as_it_asks_by_default(client: Any) -> No
 def test_tritonclient_reads_health_metadata_and_repository(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready(MODEL)
-    assert client.is_model_ready(MODEL, "1")
-    assert not client.is_model_ready(MODEL, "2")
+    assert client.is_model_ready(NAME)
+    assert client.is_model_ready(NAME, "1")
+    assert not client.is_model_ready(NAME, "2")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    assert client.get_model_metadata(MODEL)["inputs"] == [
+    assert client.get_model_metadata(NAME)["inputs"] == [
         {"name": "features", "datatype": "FP32", "shape": [-1, 4]}
     ]
     assert client.get_model_repository_index() == [
-        {"name": MODEL, "version": "1", "state": "READY", "reason": ""}
+        {"name": NAME, "version": "1", "state": "READY", "reason": ""}
     ]
 
 
@@ -90,13 +94,11 @@ def test_tritonclient_shows_our_errors(client: Any) -> None:
     wrong.set_data_from_numpy(CUSTOMERS[:1, :3])
 
     with pytest.raises(InferenceServerException, match=r"expected shape \[-1, 4\]"):
-        client.infer(MODEL, [wrong])
+        client.infer(NAME, [wrong])
     with pytest.raises(InferenceServerException, match="unknown model or version"):
         client.infer("other", [customers(binary=True)])
     with pytest.raises(InferenceServerException, match="unknown output; the model has: label"):
-        client.infer(
-            MODEL, [customers(binary=True)], outputs=[triton.InferRequestedOutput("score")]
-        )
+        client.infer(NAME, [customers(binary=True)], outputs=[triton.InferRequestedOutput("score")])
 
 
 EVERY: dict[str, Any] = {

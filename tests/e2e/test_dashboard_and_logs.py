@@ -15,13 +15,9 @@ from infra.local.functions import managed_runtime
 from infra.local.platform import Platform, serve
 from infra.local.stack import read_stack
 from tests.dashboard_page import read_legends, read_tiles
-from tests.example_model import needs_example
 from tests.local_run import INFRA
 from tests.onnx_models import gather, package
 from tests.sam_template import PROJECT
-
-pytestmark = needs_example
-
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-west-1"

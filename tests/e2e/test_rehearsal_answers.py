@@ -15,22 +15,14 @@ from onnx import ModelProto
 from infra.local.stack import BuiltStack, read_stack
 from infra.model.package import Wishes
 from infra.model.sample_file import read_samples
-from infra.rehearsal.candidate import copy_build, package, read_model
+from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
 from infra.rehearsal.rehearse import Service, open_service, rehearse
 from infra.rehearsal.requests import Requests, make_requests
-from tests.example_model import MODEL_JSON, needs_example
+from tests.example_model import CUSTOMERS, FEATURES, MODEL, RETRAINED, write_build
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
 from tests.sam_template import PROJECT
 
-pytestmark = needs_example
-
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / ".aws-sam/build"
-EXAMPLE = MODEL_JSON.with_name("model.onnx")
-RETRAINED = ROOT / "tests/models/retrained.onnx"
-CUSTOMERS = ROOT / "tests/events/customers.csv"
-FEATURES = ["repeat_purchases", "recency", "age", "mean_spend"]
 NAME, REGION = "serverless-onnx", "eu-west-1"
 LOAD = "requests of the load"
 DRAWN = "rows drawn from the features' ranges"
@@ -65,8 +57,7 @@ async def theatre(
     tmp_path_factory: pytest.TempPathFactory, managed_python: Path
 ) -> AsyncIterator[Theatre]:
     folder = tmp_path_factory.mktemp("answers")
-    build = folder / "build"
-    copy_build(BUILD, build, {"ModelLayer"})
+    build = write_build(folder / "build")
     contract = read_model(read(build))
     samples = await read_samples(CUSTOMERS, contract["inputs"], FEATURES)
     opening = open_service(
@@ -105,7 +96,7 @@ async def test_the_gate_refuses_other_labels(
     with_samples: bool,
 ) -> None:
     wishes = Wishes(samples=CUSTOMERS, features=FEATURES) if with_samples else Wishes()
-    rehearsal = await theatre.play(change(onnx.load(EXAMPLE)), tmp_path / "wrong", wishes)
+    rehearsal = await theatre.play(change(onnx.load(MODEL)), tmp_path / "wrong", wishes)
 
     assert (rehearsal.caught, rehearsal.verdict) == (Caught.GATE, Colour.RED)
     assert "labels (" in rehearsal.reason
@@ -122,19 +113,19 @@ async def test_the_gate_refuses_other_labels(
 async def test_a_release_that_is_meant_to_differ_can_be_let_through(
     theatre: Theatre, tmp_path: Path
 ) -> None:
-    other = with_other_labels(onnx.load(EXAMPLE))
+    other = with_other_labels(onnx.load(MODEL))
     rehearsal = await theatre.play(other, tmp_path / "other", MaxAnswerChange="100")
 
     assert (rehearsal.caught, rehearsal.verdict) == (Caught.NOWHERE, Colour.AMBER)
     assert find(rehearsal, LOAD, "label").numbers["flips"] == 1
 
     # AND so can its successor, which is the example again
-    back = await theatre.play(onnx.load(EXAMPLE), tmp_path / "back", MaxAnswerChange="100")
+    back = await theatre.play(onnx.load(MODEL), tmp_path / "back", MaxAnswerChange="100")
     assert back.is_promoted
 
 
 async def test_a_small_systematic_difference_is_amber(theatre: Theatre, tmp_path: Path) -> None:
-    rehearsal = await theatre.play(with_shares_times(onnx.load(EXAMPLE), 1.01), tmp_path / "more")
+    rehearsal = await theatre.play(with_shares_times(onnx.load(MODEL), 1.01), tmp_path / "more")
 
     assert (rehearsal.caught, rehearsal.verdict) == (Caught.NOWHERE, Colour.AMBER)
     for requests in (LOAD, DRAWN):
@@ -144,7 +135,7 @@ async def test_a_small_systematic_difference_is_amber(theatre: Theatre, tmp_path
         assert finding.numbers["flips"] == 0
         assert finding.numbers["largest"] == pytest.approx(0.0097, abs=1e-3)
     # THEN the next release has the example's place again
-    assert (await theatre.play(onnx.load(EXAMPLE), tmp_path / "back")).is_promoted
+    assert (await theatre.play(onnx.load(MODEL), tmp_path / "back")).is_promoted
 
 
 async def test_a_model_that_was_trained_again_is_promoted(theatre: Theatre, tmp_path: Path) -> None:

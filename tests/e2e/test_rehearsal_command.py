@@ -4,45 +4,55 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from tests.example_model import needs_example
+from tests.example_model import CUSTOMERS, FEATURES, MODEL, RETRAINED, write_checkout
 from tests.model_variants import with_other_labels
 from tests.onnx_models import logistic
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "layers/model/model.onnx"
-RETRAINED = ROOT / "tests/models/retrained.onnx"
-CUSTOMERS = ROOT / "tests/events/customers.csv"
 COMMAND: list[str | Path] = [ROOT / ".venv/bin/infra", "rehearse"]
 
 
-def rehearse(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout that holds the example, in which rehearsals are started."""
+
+    root: Path
+
+    def rehearse(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=self.root
+        )
+
+    def list_folders(self) -> list[Path]:
+        """Return the folders that a rehearsal has for a while."""
+        folders = ("build/candidate-*", "build/rehearsal/**/versions")
+        return [path for pattern in folders for path in self.root.glob(pattern)]
 
 
-def list_folders() -> list[Path]:
-    """Return the folders that a rehearsal has for a while."""
-    return [*ROOT.glob("build/candidate-*"), *ROOT.glob("build/rehearsal/**/versions")]
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return Checkout(write_checkout(tmp_path_factory.mktemp("example") / "checkout"))
 
 
-def test_a_good_model_is_promoted(tmp_path: Path) -> None:
+def test_a_good_model_is_promoted(checkout: Checkout, tmp_path: Path) -> None:
     # GIVEN real inputs in a file that has other columns, too
-    names = [feature["name"] for feature in read_features()]
     rows = np.random.default_rng(0).uniform([0, 0, 27, 0], [9, 38, 38, 90], (50, 4)).round(1)
     rows[0, 3] = 98765.4
-    lines = [",".join(["customer", *names])]
+    lines = [",".join(["customer", *FEATURES])]
     lines += [",".join([f"Erika {i}", *map(str, row)]) for i, row in enumerate(rows.tolist())]
     (tmp_path / "customers.csv").write_text("\n".join(lines))
-    page, before = tmp_path / "page.html", MODEL.with_name("model.json").read_bytes()
+    page = tmp_path / "page.html"
+    contract = checkout.root / "layers/model/model.json"
+    before = contract.read_bytes()
 
-    done = rehearse(
+    done = checkout.rehearse(
         *(MODEL, "--samples", tmp_path / "customers.csv", "--version", "next"),
         *("--type", "AllAtOnce", "--minute", "2", "--output", page, "--json"),
     )
@@ -60,22 +70,25 @@ def test_a_good_model_is_promoted(tmp_path: Path) -> None:
     kinds = [event["kind"] for event in found["events"]]
     assert kinds == ["load", "created", "gate-started", "gate-passed", "promoted"]
     assert "<title>Release rehearsal: model.onnx</title>" in page.read_text()
-    assert MODEL.with_name("model.json").read_bytes() == before
-    assert list_folders() == []
+    assert contract.read_bytes() == before
+    assert checkout.list_folders() == []
     # AND no row of the samples is in what was written and printed
-    logs = [path.read_text() for path in ROOT.glob("build/rehearsal/logs/*") if path.is_file()]
+    logs = [
+        path.read_text()
+        for path in (checkout.root / "build/rehearsal/logs").iterdir()
+        if path.is_file()
+    ]
     shown = "".join([done.stdout, done.stderr, page.read_text(), *logs])
     assert "columns not read: customer" in shown
     assert "Erika" not in shown
     assert "98765.4" not in shown
 
 
-@needs_example
-def test_a_model_with_other_labels_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_other_labels_is_refused(checkout: Checkout, tmp_path: Path) -> None:
     onnx.save(with_other_labels(onnx.load(MODEL)), tmp_path / "other.onnx")
     page = tmp_path / "page.html"
 
-    done = rehearse(
+    done = checkout.rehearse(
         *(tmp_path / "other.onnx", "--type", "AllAtOnce", "--minute", "2"),
         *("--output", page, "--json"),
     )
@@ -90,9 +103,8 @@ def test_a_model_with_other_labels_is_refused(tmp_path: Path) -> None:
     assert "<b>Red. Refused by the gate: it never had traffic</b>" in page.read_text()
 
 
-@needs_example
-def test_a_retrained_model_is_measured_on_labelled_rows(tmp_path: Path) -> None:
-    done = rehearse(
+def test_a_retrained_model_is_measured_on_labelled_rows(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.rehearse(
         *(RETRAINED, "--samples", CUSTOMERS, "--target", "bought"),
         *("--type", "AllAtOnce", "--minute", "2", "--output", tmp_path / "page.html", "--json"),
     )
@@ -106,12 +118,13 @@ def test_a_retrained_model_is_measured_on_labelled_rows(tmp_path: Path) -> None:
     assert "--target bought" in found["next"]
 
 
-@needs_example
-def test_a_model_that_is_worse_on_labelled_rows_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_is_worse_on_labelled_rows_is_refused(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     onnx.save(with_other_labels(onnx.load(MODEL)), tmp_path / "other.onnx")
     page = tmp_path / "page.html"
 
-    done = rehearse(
+    done = checkout.rehearse(
         *(tmp_path / "other.onnx", "--samples", CUSTOMERS, "--target", "bought"),
         *("--output", page, "--json"),
     )
@@ -126,16 +139,14 @@ def test_a_model_that_is_worse_on_labelled_rows_is_refused(tmp_path: Path) -> No
     assert "accuracy" in page.read_text()
 
 
-def read_features() -> list[dict[str, str]]:
-    features: list[dict[str, str]]
-    features = json.loads(MODEL.with_name("model.json").read_text())["inputs"][0]["features"]
-    return features
-
-
-def test_a_model_for_other_clients_is_refused_by_the_gate(tmp_path: Path) -> None:
+def test_a_model_for_other_clients_is_refused_by_the_gate(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     (tmp_path / "other.onnx").write_bytes(logistic().SerializeToString())
 
-    done = rehearse(tmp_path / "other.onnx", "--minute", "2", "--output", tmp_path / "page.html")
+    done = checkout.rehearse(
+        tmp_path / "other.onnx", "--minute", "2", "--output", tmp_path / "page.html"
+    )
 
     assert done.returncode == 3, done.stderr
     assert "Refused by the gate: it never had traffic" in done.stdout
@@ -143,11 +154,15 @@ def test_a_model_for_other_clients_is_refused_by_the_gate(tmp_path: Path) -> Non
     assert "0 of 100 saw an error" in done.stdout
 
 
-def test_a_corrupted_file_is_refused_when_it_is_packaged(tmp_path: Path) -> None:
+def test_a_corrupted_file_is_refused_when_it_is_packaged(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     content = bytearray(MODEL.read_bytes())
     (tmp_path / "corrupt.onnx").write_bytes(content[: len(content) // 2])
 
-    done = rehearse(tmp_path / "corrupt.onnx", "--output", tmp_path / "page.html", "--json")
+    done = checkout.rehearse(
+        tmp_path / "corrupt.onnx", "--output", tmp_path / "page.html", "--json"
+    )
 
     assert done.returncode == 3, done.stderr
     found = json.loads(done.stdout)
@@ -168,8 +183,10 @@ def test_a_corrupted_file_is_refused_when_it_is_packaged(tmp_path: Path) -> None
         ([MODEL, "--type", "Sudden"], "Error: parameter DeploymentType is Sudden, allowed: "),
     ],
 )
-def test_a_mistake_of_the_user_is_one_line(arguments: list[str | Path], message: str) -> None:
-    done = rehearse(*arguments)
+def test_a_mistake_of_the_user_is_one_line(
+    checkout: Checkout, arguments: list[str | Path], message: str
+) -> None:
+    done = checkout.rehearse(*arguments)
 
     assert done.returncode == 1
     assert done.stderr.startswith(message)
@@ -185,18 +202,20 @@ def test_a_mistake_of_the_user_is_one_line(arguments: list[str | Path], message:
         (["--output", MODEL / "page.html"], "cannot be written"),
     ],
 )
-def test_a_usage_error_is_told_before_the_work(arguments: list[str | Path], message: str) -> None:
-    done = rehearse(MODEL, *arguments)
+def test_a_usage_error_is_told_before_the_work(
+    checkout: Checkout, arguments: list[str | Path], message: str
+) -> None:
+    done = checkout.rehearse(MODEL, *arguments)
 
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert not done.stdout
 
 
-def test_a_change_of_the_contract_can_be_rehearsed(tmp_path: Path) -> None:
+def test_a_change_of_the_contract_can_be_rehearsed(checkout: Checkout, tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(logistic().SerializeToString())
 
-    done = rehearse(
+    done = checkout.rehearse(
         *(tmp_path / "other.onnx", "--parameter", "AllowContractChange=true", "--json"),
         *("--type", "AllAtOnce", "--minute", "2", "--output", tmp_path / "page.html"),
     )
@@ -206,14 +225,16 @@ def test_a_change_of_the_contract_can_be_rehearsed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["Starting the function", "Gate began"])
-def test_ctrl_c_leaves_nothing_behind(moment: str) -> None:
-    process = subprocess.Popen([*COMMAND, MODEL], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+def test_ctrl_c_leaves_nothing_behind(checkout: Checkout, moment: str) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, MODEL], stdout=subprocess.PIPE, text=True, cwd=checkout.root
+    )
     with process:
         assert process.stdout
         for line in process.stdout:
             if moment in line:
                 break
-        while not list_folders():
+        while not checkout.list_folders():
             time.sleep(0.01)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
@@ -222,5 +243,5 @@ def test_ctrl_c_leaves_nothing_behind(moment: str) -> None:
 
     assert rest.splitlines()[-1] == "Stopped."
     assert process.returncode == 1
-    assert list_folders() == []
+    assert checkout.list_folders() == []
     assert not [child for child in children if Path("/proc", child).exists()]

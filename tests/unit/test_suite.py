@@ -1,10 +1,13 @@
 """Rules that the tests themselves keep."""
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.scope import find_absent
 
 TESTS = Path(__file__).parents[1]
 
@@ -44,3 +47,29 @@ def test_nothing_imports_a_test_module_or_a_conftest() -> None:
         for name in list_imports(path.read_text("utf-8"))
         if name.startswith(("tests.", ".")) and is_test_module(name)
     ] == []
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Copy what decides which tests hold."""
+    for name in ("README.md", "layers/model/model.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((TESTS.parent / name).read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+def test_what_a_checkout_no_longer_holds_is_not_tested(checkout: Path) -> None:
+    # GIVEN a model and a README of one's own
+    (checkout / "layers/model/model.json").write_text('{"name": "churn"}')
+    (checkout / "README.md").write_text("# Who leaves?\n")
+    # THEN the tests of theirs are left out, each with its reason
+    assert find_absent(checkout) == {
+        "example": "layers/model holds churn, which is not the example",
+        "docs": "README.md does not begin with '# Serverless ONNX': it is not this project's",
+    }
+
+
+def test_another_model_of_the_examples_name_is_not_the_example(checkout: Path) -> None:
+    contract = json.loads((checkout / "layers/model/model.json").read_text("utf-8"))
+    (checkout / "layers/model/model.json").write_text(json.dumps(contract | {"provenance": {}}))
+    assert "example" in find_absent(checkout)

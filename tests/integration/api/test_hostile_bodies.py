@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.example_model import needs_example
+from tests.example_model import FOLDER
 from tests.hostile_bodies import MODEL
 from tests.onnx_models import identity, package
 
 ROOT = Path(__file__).parents[3]
-pytestmark = needs_example
 
 LOADED_MB = 55  # what an environment has before any request, so that a ratio means something
 MARGIN = 1.1
@@ -53,7 +52,7 @@ def find_expensive(valid: dict[str, float], answers: Answers) -> list[Any]:
 @pytest.mark.parametrize("size", [2_800_000, 25_000_000])
 def test_no_hostile_body_takes_more_memory_than_valid_rows(size: int) -> None:
     # GIVEN bodies of a few kB that expand to nearly what the example's contract allows, or beyond
-    valid, answers = answer_all("bodies", size, ROOT / "layers" / "model")
+    valid, answers = answer_all("bodies", size, FOLDER)
     assert len(answers) > 100
     # THEN none is expensive, and none but spaces and lines that mean nothing is taken for valid
     assert find_expensive(valid, answers) == []

@@ -1,7 +1,6 @@
 """The OpenAPI description: valid, and about this very model."""
 
 import json
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -9,17 +8,12 @@ from openapi_spec_validator import validate
 
 from api.app import create_app
 from serving.model import load_model
-from tests.example_model import needs_example
-
-pytestmark = needs_example
-
-
-EXAMPLE_MODEL = Path(__file__).parents[3] / "layers" / "model"
+from tests.example_model import CONTRACT, FOLDER
 
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    return create_app(load_model(EXAMPLE_MODEL))
+    return create_app(load_model(FOLDER))
 
 
 def test_the_description_is_valid_openapi(app: FastAPI) -> None:
@@ -27,7 +21,7 @@ def test_the_description_is_valid_openapi(app: FastAPI) -> None:
 
 
 def test_the_description_tells_the_features_and_their_ranges(app: FastAPI) -> None:
-    manifest = json.loads((EXAMPLE_MODEL / "model.json").read_text())
+    manifest = json.loads(CONTRACT.read_text())
     infer = app.openapi()["paths"]["/v2/models/{name}/infer"]["post"]
 
     body = infer["requestBody"]["content"]["application/json"]

@@ -7,6 +7,7 @@ import pytest
 from samcli.yamlhelper import yaml_parse
 
 from api.app import ROUTES
+from infra.prices import price_standing_month
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -34,3 +35,9 @@ def test_every_make_target_in_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert set(re.findall(r"make ([a-z-]+)\b(?= |`|$)", README, re.MULTILINE)) <= targets
+
+
+def test_what_stands_costs_what_the_readme_says() -> None:
+    costs = price_standing_month(TEMPLATE)
+    [told] = re.findall(r"(\d+) USD a month are due", README)
+    assert int(told) == round(sum(costs.values()) - costs["traces, up to"])

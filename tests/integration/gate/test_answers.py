@@ -19,7 +19,7 @@ from gate.checks import Limits, check
 from gate.errors import RefusedError
 from gate.invocation import Version
 from serving.manifest import read_manifest
-from tests.example_model import MODEL_JSON, needs_example
+from tests.example_model import CONTRACT, MODEL, RETRAINED
 from tests.lambda_versions import FUNCTION, CrashError, Event, Fault, Response, Versions
 from tests.model_variants import (
     with_columns,
@@ -29,8 +29,6 @@ from tests.model_variants import (
 )
 from tests.onnx_models import identity, logistic, scaled
 
-EXAMPLE = MODEL_JSON.with_name("model.onnx")
-RETRAINED = Path(__file__).parents[2] / "models/retrained.onnx"
 DRAWN = "rows drawn from the features' ranges"
 GOLDEN = "golden requests"
 LIMIT = 10.0
@@ -84,7 +82,7 @@ def replace_example(versions: Versions, examine: Callable[..., Verdict]) -> Call
     """Release a model in the example's place, with golden answers of its own."""
 
     def replace(model: ModelProto, limit: float = LIMIT) -> Verdict:
-        contract = json.loads(MODEL_JSON.read_text())
+        contract = json.loads(CONTRACT.read_text())
         fields = {key: value for key, value in contract.items() if key not in {"files", "golden"}}
         versions.publish(load(), golden=contract["golden"], **fields)
         golden = [answer(model, one) for one in contract["golden"]]
@@ -93,7 +91,7 @@ def replace_example(versions: Versions, examine: Callable[..., Verdict]) -> Call
     return replace
 
 
-def load(path: Path = EXAMPLE) -> ModelProto:
+def load(path: Path = MODEL) -> ModelProto:
     return onnx.load(path)
 
 
@@ -109,7 +107,6 @@ def answer(model: ModelProto, golden: Mapping[str, Any]) -> dict[str, Any]:
 # The example model.
 
 
-@needs_example
 @pytest.mark.parametrize(
     ("change", "output", "least"),
     [
@@ -142,7 +139,6 @@ def test_a_model_that_is_healthy_but_wrong_is_refused(
     assert verdict.find(DRAWN, output).rows == 1000
 
 
-@needs_example
 @pytest.mark.parametrize("order", [[3, 1, 2, 0], [0, 1, 3, 2]])
 def test_columns_that_hardly_matter_are_to_be_looked_at_when_swapped(
     replace_example: Callable[..., Verdict], order: list[int]
@@ -152,7 +148,6 @@ def test_columns_that_hardly_matter_are_to_be_looked_at_when_swapped(
     assert verdict.find(DRAWN, "label").colour == "amber"
 
 
-@needs_example
 @pytest.mark.parametrize("factor", [1.01, 0.99, 1.001])
 def test_a_small_systematic_difference_is_to_be_looked_at(
     replace_example: Callable[..., Verdict], factor: float
@@ -166,7 +161,6 @@ def test_a_small_systematic_difference_is_to_be_looked_at(
     assert verdict.find(DRAWN, "label").colour == "green"
 
 
-@needs_example
 def test_a_model_that_was_trained_again_passes(replace_example: Callable[..., Verdict]) -> None:
     verdict = replace_example(load(RETRAINED))
 
@@ -175,7 +169,6 @@ def test_a_model_that_was_trained_again_passes(replace_example: Callable[..., Ve
     assert 0.01 < (verdict.find(DRAWN, "label").flips or 0) < 0.05
 
 
-@needs_example
 def test_the_same_model_passes_in_few_requests(
     replace_example: Callable[..., Verdict], versions: Versions
 ) -> None:
@@ -197,7 +190,6 @@ def test_the_same_model_passes_in_few_requests(
     assert max(rows) <= 128
 
 
-@needs_example
 def test_one_release_may_answer_as_it_likes(replace_example: Callable[..., Verdict]) -> None:
     verdict = replace_example(with_other_labels(load()), limit=100)
     assert verdict.reason == ""

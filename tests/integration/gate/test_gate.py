@@ -21,7 +21,7 @@ from gate import handler as gate
 from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm
 from infra.local.metrics import read_emf
 from infra.local.stack import BuiltStack, read_stack
-from tests.example_model import MODEL_JSON, needs_example
+from tests.example_model import CONTRACT, FOLDER
 from tests.lambda_versions import FUNCTION, CrashError, Event, Response, Versions
 from tests.onnx_models import (
     gather,
@@ -193,18 +193,16 @@ def test_way_back_is_never_barred(versions: Versions, run: Run) -> None:
     assert outcome["status"] == "Succeeded"
 
 
-@needs_example
 def test_example_model_passes(versions: Versions, run: Run) -> None:
     # GIVEN the example, once more
-    folder = MODEL_JSON.parent
-    versions.start("1", folder)
-    versions.start("2", folder)
+    versions.start("1", FOLDER)
+    versions.start("2", FOLDER)
 
     # WHEN
-    outcome = run("Succeeded", folder=folder)
+    outcome = run("Succeeded", folder=FOLDER)
 
     # THEN all of its golden requests were tried and measured
-    golden = len(json.loads(MODEL_JSON.read_text())["golden"])
+    golden = len(json.loads(CONTRACT.read_text())["golden"])
     assert golden > 1
     assert outcome["checks"] == PASSED + 2 * (golden - 1)
 

@@ -30,7 +30,7 @@ from tests.benchmarks.targets import (
     judge_warm,
 )
 from tests.benchmarks.warm import summarize_cases
-from tests.example_model import needs_example
+from tests.example_model import FOLDER
 
 ROOT = Path(__file__).parents[3]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -277,11 +277,10 @@ def test_processor_is_named_where_linux_does() -> None:
     assert machine.read_processor("processor: 0\nFeatures: fp") == ""
 
 
-@needs_example
 def test_floor_has_the_same_session_options_as_we(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MODEL_DIR", str(ROOT / "layers" / "model"))
+    monkeypatch.setenv("MODEL_DIR", str(FOLDER))
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3538")
     floor = runpy.run_path(str(ROOT / "tests" / "benchmarks" / "handlers" / "floor.py"))
     theirs, ours = floor["make_options"](), _options(3538)

@@ -11,14 +11,10 @@ import pytest
 
 from serving.manifest import Manifest, read_manifest
 from serving.model import load_model
-from tests.example_model import needs_example
-
-pytestmark = needs_example
-
+from tests.example_model import CONTRACT, CUSTOMERS, MODEL
 
 ROOT = Path(__file__).parents[3]
 LAYER = ROOT / "layers/model"
-CUSTOMERS = ROOT / "tests/events/customers.csv"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +50,11 @@ def read_tables(card: str) -> list[list[list[str]]]:
 def find_table(card: str, first_heading: str) -> list[list[str]]:
     [rows] = [table[2:] for table in read_tables(card) if table[0][0] == first_heading]
     return rows
+
+
+@pytest.mark.parametrize("copy", [MODEL, CONTRACT])
+def test_copy_for_other_tests_is_the_same(copy: Path) -> None:
+    assert copy.read_bytes() == (LAYER / copy.name).read_bytes()
 
 
 def test_file_has_the_digest_of_the_contract(manifest: Manifest) -> None:

@@ -22,19 +22,15 @@ from serving.errors import EncodingError, RequestError
 from serving.model import Model, load_model
 from serving.telemetry import flush
 from serving.tensors import DATATYPES
-from tests.example_model import needs_example
+from tests.example_model import FEATURES as COLUMNS
+from tests.example_model import FOLDER
 from tests.extremes import EXTREMES
 from tests.onnx_models import identities, identity, logarithm, logistic, package
-
-pytestmark = needs_example
-
 
 JSON = "application/json"
 CSV = "text/csv"
 NPY = "application/x-npy"
 
-EXAMPLE = Path(__file__).parents[3] / "layers" / "model"
-COLUMNS = ["repeat_purchases", "recency", "age", "mean_spend"]
 HEADER = ",".join(COLUMNS)
 FEATURES = [{"name": name} for name in COLUMNS]
 ROW = [1.0, 2.5, 38.86, 15.5]
@@ -42,7 +38,7 @@ ROW = [1.0, 2.5, 38.86, 15.5]
 
 @pytest.fixture(scope="module")
 def example() -> Model:
-    return load_model(EXAMPLE)
+    return load_model(FOLDER)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from infra.model.package import Wishes, add, simplify
 from infra.model.sizing import Size, Suggestion
 from infra.model.trial import open_bench
 from infra.project import MARKS
+from tests.example_model import MODEL, copy_layer
 from tests.onnx_models import (
     DATATYPES,
     crashing_at_load,
@@ -44,7 +44,6 @@ from tests.sam_template import PROJECT
 
 ROOT = Path(__file__).parents[4]
 INFRA = ROOT / ".venv/bin/infra"
-EXAMPLE = ROOT / "layers/model/model.onnx"
 
 
 def save(model: ModelProto, path: Path) -> Path:
@@ -89,7 +88,7 @@ def read(folder: Path) -> dict[Path, bytes]:
 
 
 async def test_the_example_model_is_served_well() -> None:
-    diagnosis = await check(PROJECT, EXAMPLE, None, [])
+    diagnosis = await check(PROJECT, MODEL, None, [])
 
     assert diagnosis.servable
     assert diagnosis.opsets == {"ai.onnx": 17, "ai.onnx.ml": 1}
@@ -108,13 +107,13 @@ async def test_the_example_model_is_served_well() -> None:
     usd = diagnosis.suggested.usd_per_million
     assert 1.2 < usd["arm64"] <= usd["x86_64"] < 3
     assert diagnosis.size
-    assert diagnosis.size.model == EXAMPLE.stat().st_size
+    assert diagnosis.size.model == MODEL.stat().st_size
     assert diagnosis.size.total > diagnosis.size.layers > 50 * 2**20
 
 
 def test_machines_get_documented_keys_and_an_exit_code() -> None:
     # WHEN a model that can be served and a file that is none are checked
-    good, bad = run("check", "--json", EXAMPLE), run("check", "--json", ROOT / "README.md")
+    good, bad = run("check", "--json", MODEL), run("check", "--json", ROOT / "README.md")
     # THEN both answers have the same keys, which are the fields of the diagnosis
     keys = {"servable", *(field.name for field in fields(Diagnosis))}
     diagnosis, problem = json.loads(good.stdout), json.loads(bad.stdout)
@@ -314,7 +313,7 @@ async def test_samples_that_the_model_does_not_take_are_a_problem(tmp_path: Path
 
 def test_samples_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b,c,d\n1,2,3,four\n")
-    failed = run("add", EXAMPLE, "--samples", tmp_path / "s.csv", "--to", tmp_path / "layer")
+    failed = run("add", MODEL, "--samples", tmp_path / "s.csv", "--to", tmp_path / "layer")
     assert failed.returncode == 1
     assert failed.stderr == "Error: s.csv line 2, 'd': expected FP32, got text\n"
     assert failed.stdout == ""
@@ -326,7 +325,7 @@ def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     for name in MARKS:
         (tmp_path / name).touch()
     failed = subprocess.run(
-        [INFRA, "model", "check", EXAMPLE],
+        [INFRA, "model", "check", MODEL],
         capture_output=True,
         text=True,
         check=False,
@@ -390,7 +389,7 @@ async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
 async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> None:
     # GIVEN a layer with another model, and samples with a column too many
     layer = tmp_path / "layer"
-    shutil.copytree(ROOT / "layers/model", layer)
+    copy_layer(layer)
     source = save(linear_classifier(), tmp_path / "Iris Classifier.onnx")
     rows = np.random.default_rng(0).random((200, 4)).round(3) * 5
     lines = (",".join(map(str, [*row, "?"])) for row in rows)
@@ -523,7 +522,7 @@ async def test_what_is_refused_leaves_the_layer_as_it_was(
     model: ModelProto, wishes: Wishes, text: str, tmp_path: Path
 ) -> None:
     layer = tmp_path / "layer"
-    shutil.copytree(ROOT / "layers/model", layer)
+    copy_layer(layer)
     before = read(layer)
     with pytest.raises(ModelError, match=re.escape(text)):
         await add(PROJECT, save(model, tmp_path / "m.onnx"), layer, wishes)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +16,12 @@ from onnx import ModelProto
 from infra.model.errors import ModelError, WishError
 from infra.model.package import Added, Wishes, add
 from infra.model.quality import Verdict
-from tests.example_model import needs_example
+from tests.example_model import CONTRACT, FEATURES, MODEL, NAME, RETRAINED, copy_layer
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
 from tests.sam_template import PROJECT
 
-pytestmark = needs_example
-
 ROOT = Path(__file__).parents[4]
 INFRA = ROOT / ".venv/bin/infra"
-LAYER = ROOT / "layers/model"
-RETRAINED = ROOT / "tests/models/retrained.onnx"
-FEATURES = ["repeat_purchases", "recency", "age", "mean_spend"]
 ROWS = 2_000
 
 
@@ -35,7 +29,7 @@ ROWS = 2_000
 def customers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make up customers who buy with the probability that the example model gives them."""
     random = np.random.default_rng(0)
-    model = onnxruntime.InferenceSession(LAYER / "model.onnx")
+    model = onnxruntime.InferenceSession(MODEL)
     features = np.stack(
         [
             random.geometric(0.4, ROWS) - 1,
@@ -64,8 +58,8 @@ def rename(customers: Path, column: str, new: str, to: Path) -> Path:
 async def package(source: Path, customers: Path, folder: Path, **wishes: Any) -> Added:
     layer = folder / "layer"
     if not layer.exists():
-        shutil.copytree(LAYER, layer)
-    named = {"name": "purchase-propensity", "target": "bought", "features": FEATURES}
+        copy_layer(layer)
+    named = {"name": NAME, "target": "bought", "features": FEATURES}
     return await add(PROJECT, source, layer, Wishes(samples=customers, **(named | wishes)))
 
 
@@ -93,7 +87,7 @@ async def test_a_worse_model_is_refused_unless_it_is_allowed(
     tmp_path: Path,
 ) -> None:
     # GIVEN a candidate that is healthy but wrong
-    source = save(change(onnx.load(LAYER / "model.onnx")), tmp_path)
+    source = save(change(onnx.load(MODEL)), tmp_path)
     # WHEN it is added with labelled rows THEN it is refused with its figures
     with pytest.raises(
         ModelError, match=r"^worse than version 1 on the same 2,000 rows: "
@@ -101,7 +95,7 @@ async def test_a_worse_model_is_refused_unless_it_is_allowed(
         await package(source, customers, tmp_path)
     assert all(f"{figure} 0." in str(error.value) for figure in figures)
     assert "To take it all the same, add --allow-worse" in str(error.value)
-    contract = (LAYER / "model.json").read_bytes()
+    contract = CONTRACT.read_bytes()
     assert (tmp_path / "layer/model.json").read_bytes() == contract
     # AND it is taken if that is said
     added = await package(source, customers, tmp_path, allow_worse=True)
@@ -117,7 +111,7 @@ async def test_a_worse_model_is_refused_unless_it_is_allowed(
 async def test_an_honest_model_is_taken_with_its_figures(
     name: str, change: Callable[[ModelProto], ModelProto], customers: Path, tmp_path: Path
 ) -> None:
-    original = {"model": LAYER / "model.onnx", "retrained": RETRAINED}[name]
+    original = {"model": MODEL, "retrained": RETRAINED}[name]
     source = save(change(onnx.load(original)), tmp_path)
     added = await package(source, customers, tmp_path)
     assert added.quality
@@ -137,7 +131,7 @@ async def test_the_first_model_is_measured_and_compared_with_none(
     # GIVEN a layer without a model
     (tmp_path / "layer").mkdir()
     # WHEN one is added without the names of its features
-    added = await package(LAYER / "model.onnx", customers, tmp_path, features=())
+    added = await package(MODEL, customers, tmp_path, features=())
     # THEN the target is none of them
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     names = [feature["name"] for feature in contract["inputs"][0]["features"]]
@@ -152,7 +146,7 @@ async def test_a_model_of_other_columns_is_not_compared(customers: Path, tmp_pat
     renamed = rename(customers, "mean_spend", "spend", tmp_path / "renamed.csv")
     features = [*FEATURES[:3], "spend"]
     # WHEN a model is added that takes the new one
-    added = await package(LAYER / "model.onnx", renamed, tmp_path, features=features)
+    added = await package(MODEL, renamed, tmp_path, features=features)
     # THEN it is measured, and the reason said why not compared
     assert added.quality
     assert not added.quality.changes
@@ -162,7 +156,7 @@ async def test_a_model_of_other_columns_is_not_compared(customers: Path, tmp_pat
 async def test_a_model_of_another_name_is_not_compared_and_that_is_said(
     customers: Path, tmp_path: Path
 ) -> None:
-    added = await package(LAYER / "model.onnx", customers, tmp_path, name="next")
+    added = await package(MODEL, customers, tmp_path, name="next")
     assert added.quality
     assert not added.quality.changes
     assert added.quality.reason == (
@@ -171,7 +165,7 @@ async def test_a_model_of_another_name_is_not_compared_and_that_is_said(
 
 
 async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Path) -> None:
-    source = LAYER / "model.onnx"
+    source = MODEL
     with pytest.raises(WishError, match="--target 'bought' is a column of the samples: give"):
         await add(PROJECT, source, tmp_path / "layer", Wishes(target="bought"))
     with pytest.raises(ModelError, match="line 2 has no 'sold' for --target; it has: bought,"):
@@ -179,11 +173,11 @@ async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Pa
 
 
 def test_the_command_shows_the_figures(customers: Path, tmp_path: Path) -> None:
-    shutil.copytree(LAYER, tmp_path / "layer")
-    options: list[str | Path] = ["--name", "purchase-propensity", "--to", tmp_path / "layer"]
+    copy_layer(tmp_path / "layer")
+    options: list[str | Path] = ["--name", NAME, "--to", tmp_path / "layer"]
     options += ["--samples", customers, "--target", "bought", "--features", ",".join(FEATURES)]
     done = subprocess.run(
-        [INFRA, "model", "add", LAYER / "model.onnx", *options],
+        [INFRA, "model", "add", MODEL, *options],
         capture_output=True,
         text=True,
         check=True,

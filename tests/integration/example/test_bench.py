@@ -13,13 +13,9 @@ import pytest
 from infra.local.stack import read_stack
 from infra.project import LOCAL_STACK
 from tests.benchmarks.cold import measure_cold
-from tests.benchmarks.peers import Peer, PeerError, install
 from tests.benchmarks.sample import AnswerError, read_sample
-from tests.benchmarks.subjects import LayerError, install_typical, prepare_subjects
-from tests.example_model import needs_example
+from tests.benchmarks.subjects import install_typical, prepare_subjects
 from tests.sam_template import PROJECT, ROOT
-
-pytestmark = needs_example
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +116,6 @@ def test_typical_layer_is_whole_and_holds_no_bytecode() -> None:
     assert (layer / "python/fastapi").is_dir()
 
 
-def test_says_how_to_get_the_wheels(tmp_path: Path) -> None:
-    with pytest.raises(LayerError, match=r"/\.ready` downloads them"):
-        install_typical(tmp_path / "nothing", tmp_path)
-
-
 async def test_wrong_answer_ends_the_benchmark(tmp_path: Path, managed_python: Path) -> None:
     # GIVEN a golden sample of another model
     function = read_stack(PROJECT.build, LOCAL_STACK, "us-east-1").function
@@ -136,9 +127,3 @@ async def test_wrong_answer_ends_the_benchmark(tmp_path: Path, managed_python: P
     for name in ("ours", "floor"):
         with pytest.raises(AnswerError, match="not the golden answer"):
             await measure_cold({name: subjects[name]}, other, managed_python, 1)
-
-
-def test_peer_that_cannot_be_installed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")  # no uv
-    with pytest.raises(PeerError, match="not installed"):
-        install(Peer("no-such-server", "1.0", ("serve",), lambda *_: {}))
