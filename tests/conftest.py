@@ -1,15 +1,14 @@
 import asyncio
-import importlib
 import json
-import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.handlers import Loaded, load
 from tests.onnx_models import package
 from tests.scope import find_absent
 
@@ -58,27 +57,12 @@ def http_event() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def load_handler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., ModuleType]]:
-    """Import the handler as Lambda's init phase does, with a model of the test's own.
-
-    A test that reads the log loads in its own body: the logger keeps the stream that it finds.
-    """
-
-    def load(model: Any, **fields: Any) -> ModuleType:
-        monkeypatch.setenv("MODEL_DIR", str(package(tmp_path, model, **fields)))
-        # A logger lives as long as the process; a name of its own gives the test a new one.
-        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)
-        for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
-            monkeypatch.delitem(sys.modules, module)
-        return importlib.import_module("api.handler")
-
+) -> Iterator[Callable[..., Loaded]]:
+    """Make a handler for a model of the test's own."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)
     # Lambda's main thread has no running loop; Mangum takes the current one.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    yield load
-    if "serving.telemetry" in sys.modules:  # Powertools keeps what a test did not flush
-        sys.modules["serving.telemetry"].flush()
+    yield lambda model, **fields: load(package(tmp_path, model, **fields))
     asyncio.set_event_loop(None)
     loop.close()
-    for module in [name for name in sys.modules if name.split(".")[0] in {"api", "serving"}]:
-        del sys.modules[module]

@@ -43,8 +43,8 @@ def load_handler() -> Any:
 
     import numpy.lib.format  # noqa: F401 for its effect
 
-    from api import handler, invocations  # noqa: F401 for its effect
-    from serving import structure  # noqa: F401 for its effect
+    from api import handler
+    from protocols import scoring, structure  # noqa: F401 for their effect
 
     return handler.handler
 

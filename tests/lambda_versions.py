@@ -1,20 +1,20 @@
 """Published versions in this process, behind what the gate uses of boto3's Lambda client."""
 
 import base64
-import importlib
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from api.http_api import Handler
+from tests.handlers import load
 from tests.onnx_models import package
 
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:shop-fn"
@@ -34,9 +34,9 @@ class CrashError(Exception):
 
 @dataclass
 class Version:
-    """A version: its own copy of the modules, as a process of its own would have."""
+    """A version: its handler, or why it does not start."""
 
-    modules: dict[str, ModuleType]
+    handler: Handler | None
     failure: Exception | None
     fault: Fault | None = None
     milliseconds: float | None = None  # what Lambda is to report instead of the measured time
@@ -63,22 +63,16 @@ class Versions:
         return folder
 
     def start(self, number: str, folder: Path) -> None:
-        """Import the handler, which loads the model in `folder`."""
-        modules: dict[str, ModuleType] = {}
-        failure = None
-        environment = {
-            "MODEL_DIR": str(folder),
-            "AWS_LAMBDA_FUNCTION_VERSION": number,
-            "POWERTOOLS_SERVICE_NAME": "shop",
-        }
-        with self.monkeypatch.context() as patch, _loaded(modules):
-            for name, value in environment.items():
-                patch.setenv(name, value)
+        """Make the handler with the model in `folder`."""
+        handler, failure = None, None
+        with self.monkeypatch.context() as patch:
+            patch.setenv("AWS_LAMBDA_FUNCTION_VERSION", number)
+            patch.setenv("POWERTOOLS_SERVICE_NAME", "shop")
             try:
-                importlib.import_module("api.handler")
+                handler = load(folder).handler
             except Exception as error:  # whatever it is, Lambda reports it
                 failure = error
-        self.versions[number] = Version(modules, failure)
+        self.versions[number] = Version(handler, failure)
 
     def get_alias(self, **arguments: str) -> dict[str, str]:
         assert arguments == {"FunctionName": FUNCTION, "Name": "live"}
@@ -108,36 +102,14 @@ class Versions:
         }
 
     def _answer(self, number: str, version: Version, event: Event) -> Response:
-        if version.failure:
+        if version.handler is None:
             raise CrashError(type(version.failure).__name__, str(version.failure))
-        context = SimpleNamespace(
+        context: Any = SimpleNamespace(
             function_name="shop-fn",
             function_version=number,
             memory_limit_in_mb=1769,
             invoked_function_arn=f"{FUNCTION}:{number}",
             aws_request_id="8f507cfc-xmpl-4697-b07a-ac58fc914c95",
         )
-
-        def answer() -> Response:
-            with _loaded(version.modules):
-                response: Response = sys.modules["api.handler"].handler(event, context)
-                return response
-
+        answer = partial(version.handler, event, context)
         return version.fault(event, answer) if version.fault else answer()
-
-
-@contextmanager
-def _loaded(modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Let `modules` be those of the function in the block, and keep what it imports."""
-    others = _take_out()
-    sys.modules.update(modules)
-    try:
-        yield
-    finally:
-        modules.update(_take_out())
-        sys.modules.update(others)
-
-
-def _take_out() -> dict[str, ModuleType]:
-    ours = {name for name in sys.modules if name.split(".")[0] in {"api", "serving"}}
-    return {name: sys.modules.pop(name) for name in ours}

@@ -1,7 +1,6 @@
-"""The HTTPS lane: API Gateway events in, Open Inference Protocol answers out.
+"""The HTTPS lane: events of an HTTP API in, answers of the protocols out.
 
-handler.py is the Lambda entry point. It answers inference requests straight from open_inference.py
-and invocations.py, and every other route through the FastAPI application in app.py, which is
-imported only then. responses.py is how both turn an error into an answer, openapi.py describes the
-routes, compression.py packs bodies.
+handler.py is the Lambda entry point, and http_api.py answers an event. routes.py is the one table
+of routes, and answers.py makes an answer of every failure. app.py is the FastAPI application, for
+pages and unknown paths; openapi.py describes the routes. snapshot.py is for SnapStart.
 """

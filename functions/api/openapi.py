@@ -1,10 +1,9 @@
 """The OpenAPI description of one model: tensors, features, a working example, every error."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
-from api import invocations, open_inference
+from protocols import open_inference, scoring
 from serving.manifest import Tensor
 from serving.model import Model
 from serving.tensors import DATATYPES
@@ -38,18 +37,19 @@ KINDS = {  # by numpy's kind of dtype
 }
 
 
-def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str, Any]:
-    """Describe one route, as arguments of FastAPI's `add_api_route`."""
+def describe(model: Model, path: str) -> dict[str, Any]:
+    """Describe the route of a path, as arguments of FastAPI's `add_api_route`."""
+    infers, scores = path.endswith("/infer"), path == "/invocations"
     names = re.findall(r"{(\w+)}", path)
     extra: dict[str, Any] = {"parameters": [_path_parameter(model, name) for name in names]}
     errors = {405, 500} | ({404} if names else set())
-    if operation is open_inference.infer:
+    if infers:
         errors |= {400, 413, 415}
         extra["parameters"].append(HEADER_LENGTH)
         extra["requestBody"] = _request_body(model)
-    if operation is invocations.invoke:
+    if scores:
         errors |= {400, 413, 415}
-        example = invocations.example_request(model)
+        example = scoring.example_request(model)
         content: dict[str, Any] = {
             "application/json": {"schema": {"type": "object"}, "example": example},
             "text/csv": {"schema": {"type": "string"}},
@@ -59,7 +59,7 @@ def describe(model: Model, operation: Callable[..., Any], path: str) -> dict[str
         extra["requestBody"] = {"required": True, "content": content}
     responses = {status: _json(ERRORS[status], ERROR) for status in sorted(errors)}
     success = _json("Success.", {"type": ["object", "array"]})
-    if operation is open_inference.infer:
+    if infers:
         success = _json("Success.", _response(model))
         success["content"] |= BINARY_CONTENT
     return {"openapi_extra": extra, "responses": {200: success, **responses}}

@@ -197,7 +197,7 @@ def _log(outcome: Outcome) -> None:
         "answers": [change["text"] for change in outcome.answers],
     }
     try:
-        from serving.telemetry import logger
+        from telemetry import logger
 
         getattr(logger, level.lower())(message, **details)
     except Exception:  # the layer with the logger may be what is broken

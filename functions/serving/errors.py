@@ -1,4 +1,4 @@
-"""What can go wrong in serving, a class each. Only api/responses.py knows their HTTP statuses."""
+"""What can go wrong in serving, a class each. protocols/messages.py has their HTTP statuses."""
 
 from collections.abc import Iterable
 
@@ -34,7 +34,11 @@ class EncodingError(RequestError):
 
 
 class InferenceError(ServingError):
-    """The model failed, or answered with NaN or infinity, and no mistake of the caller shows."""
+    """The model failed, and no mistake of the caller explains it."""
+
+
+class NonFiniteError(InferenceError):
+    """The model answered with NaN or infinity, and no mistake of the caller explains it."""
 
 
 def unknown(kind: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NewType
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from serving.errors import (
     LimitError,
     ManifestError,
     ModelLoadError,
+    NonFiniteError,
     RequestError,
     unknown,
 )
 from serving.manifest import DYNAMIC, MODEL_FILE, Manifest, Range, Tensor, read_manifest
-from serving.telemetry import record
 from serving.tensors import DATATYPES, Array, is_finite, part
 
 # onnxruntime >= 1.29 records usage under HOME unless told otherwise before it is imported
@@ -43,12 +43,42 @@ _DATATYPE_BY_ONNX = {datatype.onnx: datatype.name for datatype in DATATYPES.valu
 _DATATYPE_BY_DTYPE = {datatype.dtype: datatype.name for datatype in DATATYPES.values()}
 
 
-class Model:
-    """One loaded model: named arrays in, named arrays out, as its manifest says."""
+# Arrays by input name, each of which `Model.check_input` has accepted.
+Inputs = NewType("Inputs", dict[str, Array])
 
-    def __init__(self, manifest: Manifest, session: Any, load_milliseconds: float) -> None:
+
+class Measured(NamedTuple):
+    """One run of the model: rows, milliseconds of the model alone, shapes by input name."""
+
+    rows: int
+    milliseconds: float
+    shapes: dict[str, tuple[int, ...]]
+
+
+class Prediction(NamedTuple):
+    """What the model answered, by output name."""
+
+    outputs: dict[str, Array]
+    measured: Measured
+
+
+class Model:
+    """One loaded model: named arrays in, named arrays out, as its manifest says.
+
+    `function_version` names what serves it, for callers who ask; `load_milliseconds` is how long it
+    took to load.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: Any,
+        load_milliseconds: float = 0.0,
+        function_version: str = "",
+    ) -> None:
         self.manifest = manifest
         self.load_milliseconds = load_milliseconds
+        self.function_version = function_version
         self.inputs = {tensor.name: tensor for tensor in manifest.inputs}
         self.outputs = {tensor.name: tensor for tensor in manifest.outputs}
         self.expanded_bytes = manifest.expanded_bytes
@@ -64,10 +94,11 @@ class Model:
         }
 
     def check_input(self, name: str, datatype: str, shape: list[int]) -> Tensor:
-        """Return the input's contract.
+        """Return the contract of an input, which an array of `datatype` and `shape` fits.
 
-        Raises RequestError when the model has no such input or it does not fit the contract, and
-        LimitError when it has too many rows or elements.
+        Whoever reads an array asks this first, so that nothing is read that does not fit. Raises
+        RequestError when the model has no such input or it does not fit, and LimitError when it has
+        too many rows or elements.
         """
         try:
             tensor = self.inputs[name]
@@ -87,10 +118,17 @@ class Model:
             return self.read(self.manifest.example)
         return {name: _zeros(tensor) for name, tensor in self.inputs.items() if not tensor.optional}
 
-    def read(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    def check(self, arrays: Mapping[str, Array]) -> Inputs:
+        """Check arrays that come from anywhere but a request; raise as `check_input` does."""
+        for name, array in arrays.items():
+            datatype = _DATATYPE_BY_DTYPE.get(array.dtype) or str(array.dtype)
+            self.check_input(name, datatype, list(array.shape))
+        return Inputs(dict(arrays))
+
+    def read(self, inputs: Mapping[str, Any]) -> Inputs:
         """Read inputs that model.json holds as nested lists.
 
-        Raises RequestError, which repeats none of their values.
+        Raises RequestError, which repeats none of their values, and LimitError.
         """
         arrays = {}
         for name, values in inputs.items():
@@ -99,29 +137,17 @@ class Model:
                 arrays[name] = np.array(values, DATATYPES[datatype].dtype)
             except (ValueError, TypeError, OverflowError):  # numpy's messages quote the value
                 raise RequestError(f"input '{name}': expected an array of {datatype}") from None
-        return arrays
+        return self.check(arrays)
 
-    def rows(self, inputs: Mapping[str, Array]) -> int:
-        """Count the rows: the longest dynamic first dimension, or one."""
-        return max(
-            (
-                len(array)
-                for name, array in inputs.items()
-                if self.inputs[name].shape[:1] == [DYNAMIC]
-            ),
-            default=1,
-        )
+    def predict(self, inputs: Inputs, outputs: Iterable[str] | None = None) -> Prediction:
+        """Run the model on `inputs` for the named `outputs`, or for all of them.
 
-    def predict(
-        self, inputs: Mapping[str, Array], outputs: Iterable[str] | None = None
-    ) -> dict[str, Array]:
-        """Run the model on `inputs` and return the named `outputs`, or all of them.
-
-        Raises RequestError or LimitError for input outside the contract, RequestError when the
-        model fails and the inputs show why, and InferenceError when they do not or when it answers
-        with NaN or infinity.
+        Raises RequestError or LimitError for values outside the contract, RequestError when the
+        model fails and the inputs show why, InferenceError when they do not, and NonFiniteError
+        when it answers with NaN or infinity.
         """
-        self._check_inputs(inputs)
+        started = time.perf_counter()
+        self._check_values(inputs)
         names = list(dict.fromkeys(outputs or self.outputs))  # onnxruntime takes [] for all
         if not self.outputs.keys() >= set(names):
             raise RequestError(unknown("output", self.outputs))
@@ -136,12 +162,23 @@ class Model:
             raise InferenceError(reason) from None
         answer = dict(zip(names, arrays, strict=True))
         self._check_finite(answer, inputs)
-        return answer
+        milliseconds = (time.perf_counter() - started) * 1e3
+        shapes = {name: array.shape for name, array in inputs.items()}
+        return Prediction(answer, Measured(self._count_rows(inputs), milliseconds, shapes))
 
-    def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        for name, array in inputs.items():
-            datatype = _DATATYPE_BY_DTYPE.get(array.dtype) or str(array.dtype)
-            self.check_input(name, datatype, list(array.shape))
+    def _count_rows(self, inputs: Inputs) -> int:
+        """Count the rows: the longest dynamic first dimension, or one."""
+        return max(
+            (
+                len(array)
+                for name, array in inputs.items()
+                if self.inputs[name].shape[:1] == [DYNAMIC]
+            ),
+            default=1,
+        )
+
+    def _check_values(self, inputs: Inputs) -> None:
+        """Check what is not seen from the shape of a single input."""
         for name, tensor in self.inputs.items():
             if name not in inputs and not tensor.optional:
                 raise RequestError(f"input '{name}' is missing")
@@ -157,7 +194,7 @@ class Model:
             if tensor.name in inputs and _multiply(inputs[tensor.name]) > most:
                 raise LimitError(f"input '{tensor.name}': its sizes make more than {most} elements")
 
-    def _check_finite(self, answer: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
+    def _check_finite(self, answer: Mapping[str, Array], inputs: Inputs) -> None:
         """Refuse an answer that is no number, unless the manifest says that there may be some.
 
         A model may know what to make of NaN, so as input it is no mistake until the answer shows.
@@ -170,15 +207,15 @@ class Model:
         message = f"output '{name}' holds NaN or infinity"
         if not all(is_finite(array) for array in inputs.values()):
             raise RequestError(f"{message}, as an input does")
-        record(NonFiniteOutputs=1)
-        raise InferenceError(message)
+        raise NonFiniteError(message)
 
 
-def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
+def load_model(directory: Path, memory_mb: int = MB_PER_VCPU, function_version: str = "") -> Model:
     """Verify, load and warm up the model that `directory`/model.json describes.
 
-    `memory_mb` is the function's memory, which decides how many threads it can use. Raises
-    ManifestError or ModelLoadError.
+    `memory_mb` is the function's memory, which decides how many threads it can use;
+    `function_version` is what callers are told of who serves it. Raises ManifestError or
+    ModelLoadError.
     """
     started = time.perf_counter()
     manifest = read_manifest(directory / "model.json")
@@ -186,9 +223,7 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
         _verify(directory / path, sha256)
     try:
         # A path, not bytes: external data is found beside the file, and memory-mapped.
-        session = onnxruntime.InferenceSession(
-            directory / MODEL_FILE, _options(memory_mb), providers=["CPUExecutionProvider"]
-        )
+        session = open_session(directory / MODEL_FILE, memory_mb)
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         raise ModelLoadError(f"onnxruntime cannot load {MODEL_FILE}: {error}") from error
     _compare(
@@ -196,10 +231,24 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU) -> Model:
     )
     _compare("outputs", manifest.outputs, session.get_outputs(), [])
     _check_servable(manifest)
-    model = Model(manifest, session, 0.0)
+    model = Model(manifest, session, function_version=function_version)
     _warm_up(model)
     model.load_milliseconds = (time.perf_counter() - started) * 1e3
     return model
+
+
+def open_session(graph: Path, memory_mb: int, simplified: Path | None = None) -> Any:
+    """Return onnxruntime's session on a graph.
+
+    `simplified` is where to write the graph as every session first simplifies it: constants are
+    computed, and what has no effect is dropped. Layouts for one processor and onnxruntime's own
+    operators come with higher levels of optimization, which such a session does without.
+    """
+    options = _options(memory_mb)
+    if simplified:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(simplified)
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _warm_up(model: Model) -> None:
@@ -217,21 +266,7 @@ def _warm_up(model: Model) -> None:
         raise ManifestError(f"model.json: {place}: {error}") from error
 
 
-def simplify(source: Path, target: Path) -> None:
-    """Write the graph `source` to `target` as every session would first simplify it.
-
-    At this level constants are computed and what has no effect is dropped; layouts for one
-    processor and onnxruntime's own operators come with the levels above.
-    """
-    options = _options(MB_PER_VCPU)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(target)
-    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def _run(
-    session: Any, names: list[str], inputs: Mapping[str, Array], bfloat16_outputs: set[str]
-) -> list[Array]:
+def _run(session: Any, names: list[str], inputs: Inputs, bfloat16_outputs: set[str]) -> list[Array]:
     """Run the session; onnxruntime takes and gives bfloat16 as values of its own, not numpy's."""
     values = {
         name: _ort_value(array) if array.dtype == BF16 or bfloat16_outputs else array
@@ -290,7 +325,7 @@ def _options(memory_mb: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Tell where the model failed, in words that hold none of the input."""
+    """Say where the model failed, in words that hold none of the input."""
     node = re.search(r"while running (\w+) node", str(error))
     return f"the model failed on this input: {type(error).__name__}" + (
         f" in a {node[1]} node" if node else ""

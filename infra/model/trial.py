@@ -34,7 +34,6 @@ from infra.project import LOCAL_STACK, Project
 REGION = "us-east-1"
 KINDS = {"Function.ResponseSizeTooLarge": AnswerError, "Sandbox.Timedout": SlowError}
 SIMPLIFY_SECONDS, SIMPLIFIED_MB = 60, 4096  # at most
-SIMPLIFY = "import sys, pathlib, serving.model as m; m.simplify(*map(pathlib.Path, sys.argv[1:]))"
 # What onnxruntime's messages say of itself: code, temporary path, place in its source.
 NOISE = re.compile(
     r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:"
@@ -66,7 +65,7 @@ class Bench:
     async def simplify(self, source: Path, target: Path) -> None:
         """Let onnxruntime write the graph that it would make of `source` at each start."""
         process = await start(
-            *(self.python, "-B", "-P", "-c", SIMPLIFY, source, target),
+            *(self.python, "-B", "-P", "-m", "serving.simplify", source, target),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

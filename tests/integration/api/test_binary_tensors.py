@@ -5,12 +5,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.handlers import Loaded
 from tests.onnx_models import identity, logistic
 
 INFER = "/v2/models/tiny/infer"
@@ -24,13 +24,13 @@ Send = Callable[..., tuple[dict[str, Any], Any, bytes]]
 def send(lambda_context: Any, http_event: Callable[..., dict[str, Any]]) -> Send:
     """Send bytes both ways, and return the answer, its JSON and the bytes behind it."""
 
-    def exchange(api: ModuleType, body: bytes, **headers: str) -> tuple[dict[str, Any], Any, bytes]:
+    def exchange(api: Loaded, body: bytes, **headers: str) -> tuple[dict[str, Any], Any, bytes]:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         event = http_event(
             "POST", INFER, base64.b64encode(body).decode(), isBase64Encoded=True, headers=headers
         )
         answer = api.handler(event, lambda_context)
-        assert answer == api._application()(event, lambda_context)  # noqa: SLF001 the other way
+        assert answer == api.application(event, lambda_context)
         raw = (
             base64.b64decode(answer["body"])
             if answer["isBase64Encoded"]
@@ -59,11 +59,11 @@ def body_of(request: dict[str, Any], *parts: bytes) -> tuple[bytes, str]:
 
 
 @pytest.fixture
-def api(load_handler: Callable[..., ModuleType]) -> ModuleType:
+def api(load_handler: Callable[..., Loaded]) -> Loaded:
     return load_handler(logistic())
 
 
-def test_bytes_in_and_json_out(api: ModuleType, send: Send) -> None:
+def test_bytes_in_and_json_out(api: Loaded, send: Send) -> None:
     body, length = body_of({"inputs": [tensor(ROWS)]}, ROWS.tobytes())
 
     answer, response, rest = send(api, body, inference_header_content_length=length)
@@ -85,9 +85,7 @@ def test_bytes_in_and_json_out(api: ModuleType, send: Send) -> None:
         },
     ],
 )
-def test_bytes_out_when_they_are_asked_for(
-    api: ModuleType, send: Send, wanted: dict[str, Any]
-) -> None:
+def test_bytes_out_when_they_are_asked_for(api: Loaded, send: Send, wanted: dict[str, Any]) -> None:
     body, length = body_of({"inputs": [tensor(ROWS)], **wanted}, ROWS.tobytes())
 
     answer, response, rest = send(api, body, inference_header_content_length=length)
@@ -104,7 +102,7 @@ def test_bytes_out_when_they_are_asked_for(
     assert np.frombuffer(rest, "<f4").tolist() == [0.6899744272232056, 0.8581489324569702]
 
 
-def test_an_output_may_refuse_what_the_request_asks_for_all(api: ModuleType, send: Send) -> None:
+def test_an_output_may_refuse_what_the_request_asks_for_all(api: Loaded, send: Send) -> None:
     outputs = [{"name": "scores", "parameters": {"binary_data": False}}]
     request = {
         "inputs": [tensor(ROWS)],
@@ -119,9 +117,7 @@ def test_an_output_may_refuse_what_the_request_asks_for_all(api: ModuleType, sen
     assert rest == b""
 
 
-def test_a_raw_request_is_nothing_but_the_bytes_of_the_only_input(
-    api: ModuleType, send: Send
-) -> None:
+def test_a_raw_request_is_nothing_but_the_bytes_of_the_only_input(api: Loaded, send: Send) -> None:
     _, response, rest = send(api, ROWS.tobytes(), inference_header_content_length="0")
 
     assert response["outputs"][0]["shape"] == [2, 1]
@@ -138,7 +134,7 @@ def test_a_raw_request_is_nothing_but_the_bytes_of_the_only_input(
     ],
 )
 def test_any_datatype_comes_back_as_it_went(
-    load_handler: Callable[..., ModuleType], send: Send, datatype: str, array: Any
+    load_handler: Callable[..., Loaded], send: Send, datatype: str, array: Any
 ) -> None:
     api = load_handler(identity(datatype, [None]))
     request = {
@@ -153,9 +149,7 @@ def test_any_datatype_comes_back_as_it_went(
     assert rest == array.tobytes()
 
 
-def test_strings_come_back_as_they_went(
-    load_handler: Callable[..., ModuleType], send: Send
-) -> None:
+def test_strings_come_back_as_they_went(load_handler: Callable[..., Loaded], send: Send) -> None:
     api = load_handler(identity("BYTES", [None]))
     data = b"\x05\0\0\0gr\xc3\xbcn\0\0\0\0"
     parameters = {"binary_data_size": len(data)}
@@ -169,7 +163,7 @@ def test_strings_come_back_as_they_went(
 
 
 def test_a_raw_request_of_text_is_one_string_without_its_length(
-    load_handler: Callable[..., ModuleType], send: Send
+    load_handler: Callable[..., Loaded], send: Send
 ) -> None:
     api = load_handler(identity("BYTES", [None]))
 
@@ -178,7 +172,7 @@ def test_a_raw_request_of_text_is_one_string_without_its_length(
     assert rest == b"\x05\0\0\0hello"
 
 
-def test_a_raw_request_is_not_json(api: ModuleType, send: Send) -> None:
+def test_a_raw_request_is_not_json(api: Loaded, send: Send) -> None:
     headers = {"content_type": "application/json", "inference_header_content_length": "0"}
 
     answer, response, _ = send(api, ROWS.tobytes(), **headers)
@@ -206,7 +200,7 @@ def test_a_raw_request_is_not_json(api: ModuleType, send: Send) -> None:
     ],
 )
 def test_sizes_that_lie_are_refused(
-    api: ModuleType,
+    api: Loaded,
     send: Send,
     changes: dict[str, Any],
     parts: list[bytes],
@@ -225,9 +219,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate
 
 
 @pytest.mark.parametrize("encoding", COMPRESS)
-def test_a_compressed_request_is_the_same_request(
-    api: ModuleType, send: Send, encoding: str
-) -> None:
+def test_a_compressed_request_is_the_same_request(api: Loaded, send: Send, encoding: str) -> None:
     # GIVEN a length that counts the JSON as it is before compression
     body, length = body_of({"inputs": [tensor(ROWS)]}, ROWS.tobytes())
 
@@ -252,7 +244,7 @@ def test_a_compressed_request_is_the_same_request(
     ],
 )
 def test_a_body_that_does_not_expand_is_refused(
-    api: ModuleType, send: Send, body: bytes, encoding: str, status: int, message: str
+    api: Loaded, send: Send, body: bytes, encoding: str, status: int, message: str
 ) -> None:
     answer, response, _ = send(api, body, content_encoding=encoding)
 
@@ -273,7 +265,7 @@ def test_a_body_that_does_not_expand_is_refused(
 )
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_large_answer_is_compressed_when_the_caller_accepts_it(
-    api: ModuleType, send: Send, accepted: str, encoding: str | None, binary: bool
+    api: Loaded, send: Send, accepted: str, encoding: str | None, binary: bool
 ) -> None:
     rows = np.resize(ROWS, (1000, 4))
     body, length = body_of(
@@ -291,7 +283,7 @@ def test_a_large_answer_is_compressed_when_the_caller_accepts_it(
 
 @pytest.mark.parametrize(("accepted", "status"), [("identity", 413), ("gzip", 200)])
 def test_an_answer_that_lambda_could_not_return_is_the_callers_error(
-    load_handler: Callable[..., ModuleType], send: Send, accepted: str, status: int
+    load_handler: Callable[..., Loaded], send: Send, accepted: str, status: int
 ) -> None:
     # GIVEN a megabyte of numbers as bytes, which are many more as text
     api = load_handler(identity("FP16", [None]), limits={"rows": 2_000_000, "elements": 2_000_000})
@@ -309,7 +301,7 @@ def test_an_answer_that_lambda_could_not_return_is_the_callers_error(
         assert "larger than the 6 MB" in response["error"]
 
 
-def test_a_small_answer_is_not_worth_compressing(api: ModuleType, send: Send) -> None:
+def test_a_small_answer_is_not_worth_compressing(api: Loaded, send: Send) -> None:
     body, length = body_of({"inputs": [tensor(ROWS)]}, ROWS.tobytes())
 
     answer, _, _ = send(api, body, accept_encoding="gzip", inference_header_content_length=length)

@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from infra.model.graph import read_graph
+from tests.handlers import Loaded
 
 Event = Callable[..., dict[str, Any]]
 Ask = Callable[..., tuple[int, Any]]
@@ -43,7 +43,7 @@ def graph(
 
 @pytest.fixture
 def load(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     tmp_path: Path,
     http_event: Event,
     lambda_context: Any,

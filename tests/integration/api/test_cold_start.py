@@ -82,11 +82,11 @@ RESTORE_COPIES = f"""
 import json, os, random, sys, types
 import awslambdaric.bootstrap
 from awslambdaric import lambda_runtime_hooks_runner as hooks
-import api.handler
+import api.handler, telemetry
 context = types.SimpleNamespace(
     function_name="f", memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="id")
 hooks.run_before_snapshot()
-loaded = {{"fastapi", "mangum", "api.invocations"}} <= sys.modules.keys()
+loaded = {{"fastapi", "mangum", "protocols.scoring"}} <= sys.modules.keys()
 state = random.getstate()  # which a fork renews, but no restore
 for _ in range({COPIES}):
     if os.fork() == 0:  # a copy of the initialised process, as an environment is of the snapshot
@@ -94,7 +94,7 @@ for _ in range({COPIES}):
         if os.environ.get("RESTORE_HOOKS"):
             hooks.run_after_restore()
         answer = api.handler.handler(json.loads(sys.argv[1]), context)
-        level = api.handler.logger.log_level
+        level = telemetry.logger.log_level
         print(json.dumps([answer["statusCode"], random.random(), level, loaded]))
         sys.stdout.flush()
         os._exit(0)

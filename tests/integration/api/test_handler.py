@@ -6,14 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from runpy import run_module
 from typing import Any
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from onnx import ModelProto
 
-from tests.onnx_models import gather, identity, logarithm, logistic
+from protocols import open_inference
+from telemetry import logger
+from tests.handlers import Loaded
+from tests.onnx_models import gather, identity, logarithm, logistic, package
 
 Event = Callable[..., dict[str, Any]]
 
@@ -37,8 +41,19 @@ def request(**changes: Any) -> str:
 
 
 @pytest.fixture
-def api(load_handler: Callable[..., ModuleType]) -> ModuleType:
+def api(load_handler: Callable[..., Loaded]) -> Loaded:
     return load_handler(logistic(), description="A tiny model.")
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Any]:
+    """Run the entry point as Lambda's init phase does, and return its handler."""
+
+    def start(folder: Path) -> Any:
+        monkeypatch.setenv("MODEL_DIR", str(folder))
+        return run_module("api.handler")["handler"]
+
+    return start
 
 
 def emf(printed: str) -> dict[str, Any]:
@@ -48,7 +63,7 @@ def emf(printed: str) -> dict[str, Any]:
     return record
 
 
-def test_answers_the_recorded_event(api: ModuleType, lambda_context: Any) -> None:
+def test_answers_the_recorded_event(api: Loaded, lambda_context: Any) -> None:
     recorded = Path(__file__).parents[2] / "events" / "http_api_infer.json"
 
     answer = api.handler(json.loads(recorded.read_text()), lambda_context)
@@ -60,7 +75,7 @@ def test_answers_the_recorded_event(api: ModuleType, lambda_context: Any) -> Non
 @pytest.mark.parametrize("data", [ROWS, [*ROWS[0], *ROWS[1]]])
 @pytest.mark.parametrize("path", [INFER, "/v2/models/tiny/versions/1/infer"])
 def test_predicts_for_nested_and_flat_data(
-    api: ModuleType, lambda_context: Any, http_event: Event, path: str, data: list[Any]
+    api: Loaded, lambda_context: Any, http_event: Event, path: str, data: list[Any]
 ) -> None:
     body = request(inputs=[tensor(data=data)], id="42", model_name="ignored")
 
@@ -128,7 +143,7 @@ def as_event(make: Event, path: str, body: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CORPUS)
 def test_every_request_gets_its_status_and_no_request_spoils_the_next(
-    api: ModuleType, lambda_context: Any, http_event: Event, case: str
+    api: Loaded, lambda_context: Any, http_event: Event, case: str
 ) -> None:
     status, body = CORPUS[case]
 
@@ -181,7 +196,7 @@ def repeat_one_key(value: Any, again: Any) -> Iterator[str]:
     ],
 )
 def test_refuses_every_key_twice(
-    api: ModuleType, lambda_context: Any, http_event: Event, whole: dict[str, Any], again: Any
+    api: Loaded, lambda_context: Any, http_event: Event, whole: dict[str, Any], again: Any
 ) -> None:
     # GIVEN a request that is answered
     answer = api.handler(http_event("POST", INFER, json.dumps(whole)), lambda_context)
@@ -210,7 +225,7 @@ def test_refuses_every_key_twice(
     ],
 )
 def test_an_error_says_what_is_wrong_and_where(
-    api: ModuleType, lambda_context: Any, http_event: Event, case: str, message: str
+    api: Loaded, lambda_context: Any, http_event: Event, case: str, message: str
 ) -> None:
     answer = api.handler(as_event(http_event, INFER, CORPUS[case][1]), lambda_context)
 
@@ -236,7 +251,7 @@ REST_ERROR = "more than 1048576 bytes apart from the tensors' data"
     ],
 )
 def test_refuses_a_large_body_too_only_when_it_has_a_key_twice(
-    api: ModuleType, lambda_context: Any, http_event: Event, field: str, message: str
+    api: Loaded, lambda_context: Any, http_event: Event, field: str, message: str
 ) -> None:
     # GIVEN more rows than a request may have, which is the next thing to be refused
     large = tensor(shape=[100_000, 4], data=[[0.0] * 4] * 100_000)
@@ -249,7 +264,7 @@ def test_refuses_a_large_body_too_only_when_it_has_a_key_twice(
 
 @pytest.mark.parametrize("what", ["x" * 2**21, {"id": ["\\/"] * 2**20}])
 def test_refuses_megabytes_that_are_no_data(
-    api: ModuleType, lambda_context: Any, http_event: Event, what: Any
+    api: Loaded, lambda_context: Any, http_event: Event, what: Any
 ) -> None:
     answer = api.handler(http_event("POST", INFER, request(padding=what)), lambda_context)
 
@@ -259,7 +274,7 @@ def test_refuses_megabytes_that_are_no_data(
 
 @pytest.mark.parametrize("write", [base64.encodebytes, lambda _: b'"}'])
 def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_no_fault_of_ours(
-    api: ModuleType, lambda_context: Any, http_event: Event, write: Callable[[bytes], bytes]
+    api: Loaded, lambda_context: Any, http_event: Event, write: Callable[[bytes], bytes]
 ) -> None:
     # GIVEN an event that somebody made by hand, for one with lines: API Gateway writes none
     event = http_event("POST", INFER, write(request().encode()).decode(), isBase64Encoded=True)
@@ -274,7 +289,7 @@ def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_no_fault_of_ours(
     ("kind", "counted"), [("on-demand", True), ("provisioned-concurrency", False)]
 )
 def test_a_start_for_which_nobody_waits_is_not_counted(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -294,7 +309,7 @@ def test_a_start_for_which_nobody_waits_is_not_counted(
 
 @pytest.mark.parametrize("policy", ["refuse", "null"])
 def test_answers_that_are_no_numbers_are_refused_and_counted_or_null(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -321,12 +336,12 @@ def test_answers_that_are_no_numbers_are_refused_and_counted_or_null(
     "path", [INFER, "/v2/models/tiny/versions/1/infer", "/v2/models/tiny/versions/2/infer"]
 )
 def test_the_direct_way_and_fastapi_give_the_same_answer(
-    api: ModuleType, lambda_context: Any, http_event: Event, path: str, case: str
+    api: Loaded, lambda_context: Any, http_event: Event, path: str, case: str
 ) -> None:
     event = as_event(http_event, path, CORPUS[case][1])
 
     direct = api.handler(event, lambda_context)
-    fastapi = api._application()(event, lambda_context)  # noqa: SLF001 the way not taken
+    fastapi = api.application(event, lambda_context)
 
     assert direct == fastapi
 
@@ -340,7 +355,7 @@ def test_the_direct_way_and_fastapi_give_the_same_answer(
     ],
 )
 def test_the_scoring_protocol_too_is_the_same_both_ways(
-    api: ModuleType,
+    api: Loaded,
     lambda_context: Any,
     http_event: Event,
     content_type: str,
@@ -350,7 +365,7 @@ def test_the_scoring_protocol_too_is_the_same_both_ways(
     event = http_event("POST", "/invocations", body, headers={"content-type": content_type})
 
     direct = api.handler(event, lambda_context)
-    fastapi = api._application()(event, lambda_context)  # noqa: SLF001 the way not taken
+    fastapi = api.application(event, lambda_context)
 
     assert direct == fastapi
     assert direct["statusCode"] == status
@@ -359,7 +374,7 @@ def test_the_scoring_protocol_too_is_the_same_both_ways(
 
 
 def test_inference_does_not_import_fastapi(
-    api: ModuleType, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
+    api: Loaded, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("fastapi", "mangum", "starlette"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it would raise
@@ -390,7 +405,7 @@ def test_inference_does_not_import_fastapi(
     ],
 )
 def test_every_route_answers_behind_any_stage(
-    api: ModuleType, lambda_context: Any, http_event: Event, path: str, expected: Any, stage: str
+    api: Loaded, lambda_context: Any, http_event: Event, path: str, expected: Any, stage: str
 ) -> None:
     prefix = "" if stage == "$default" else f"/{stage}"
 
@@ -402,17 +417,17 @@ def test_every_route_answers_behind_any_stage(
 
 
 def test_inference_answers_behind_a_stage_too(
-    api: ModuleType, lambda_context: Any, http_event: Event
+    api: Loaded, lambda_context: Any, http_event: Event
 ) -> None:
     event = http_event("POST", f"/prod{INFER}", request(), stage="prod")
 
     assert api.handler(event, lambda_context)["statusCode"] == 200
-    assert api._application()(event, lambda_context)["statusCode"] == 200  # noqa: SLF001
+    assert api.application(event, lambda_context)["statusCode"] == 200
 
 
 @pytest.mark.parametrize("path", ["/v2/models/tiny", "/v2/models/tiny/versions/1"])
 def test_metadata_tells_the_contract_and_the_identity_of_the_model(
-    api: ModuleType, lambda_context: Any, http_event: Event, path: str
+    api: Loaded, lambda_context: Any, http_event: Event, path: str
 ) -> None:
     answer = api.handler(http_event("GET", path), lambda_context)
 
@@ -423,6 +438,12 @@ def test_metadata_tells_the_contract_and_the_identity_of_the_model(
         "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 4]}],
         "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 1]}],
         "properties": {"sha256": api.model.manifest.sha256, "function_version": "$LATEST"},
+        "parameters": {
+            "max_rows": 10_000,
+            "max_elements": 1_000_000,
+            "max_expanded_bytes": api.model.expanded_bytes,
+            "non_finite_outputs": "refuse",
+        },
     }
 
 
@@ -440,7 +461,7 @@ def test_metadata_tells_the_contract_and_the_identity_of_the_model(
     ],
 )
 def test_what_is_not_here_is_an_error_in_the_protocols_form(
-    api: ModuleType, lambda_context: Any, http_event: Event, method: str, path: str, status: int
+    api: Loaded, lambda_context: Any, http_event: Event, method: str, path: str, status: int
 ) -> None:
     answer = api.handler(http_event(method, path, request()), lambda_context)
 
@@ -450,7 +471,7 @@ def test_what_is_not_here_is_an_error_in_the_protocols_form(
 
 
 def test_the_pages_for_people_work_behind_a_stage(
-    api: ModuleType, lambda_context: Any, http_event: Event
+    api: Loaded, lambda_context: Any, http_event: Event
 ) -> None:
     docs = api.handler(http_event("GET", "/prod/docs", stage="prod"), lambda_context)
     page = api.handler(http_event("GET", "/prod/openapi.json", stage="prod"), lambda_context)
@@ -463,7 +484,7 @@ def test_the_pages_for_people_work_behind_a_stage(
 
 
 def test_the_example_in_openapi_is_a_request_that_works(
-    api: ModuleType, lambda_context: Any, http_event: Event
+    api: Loaded, lambda_context: Any, http_event: Event
 ) -> None:
     page = api.handler(http_event("GET", "/openapi.json"), lambda_context)
     operation = json.loads(page["body"])["paths"]["/v2/models/{name}/infer"]["post"]
@@ -474,23 +495,20 @@ def test_the_example_in_openapi_is_a_request_that_works(
     assert answer["statusCode"] == 200
 
 
-@pytest.mark.parametrize("way", ["handler", "_application"])
+@pytest.mark.parametrize("path", [INFER, INFER.replace("tiny", "t%69ny")])
 def test_a_model_that_fails_is_a_500_that_is_counted_and_tells_nothing(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
-    way: str,
+    path: str,
 ) -> None:
     # GIVEN a model that fails inside onnxruntime for the index 99
     api = load_handler(gather())
     body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [99]}]})
-    event = http_event("POST", INFER, body)
 
     # WHEN it is asked for
-    if way == "_application":
-        event = http_event("POST", INFER.replace("tiny", "t%69ny"), body)
-    answer = api.handler(event, lambda_context)
+    answer = api.handler(http_event("POST", path, body), lambda_context)
 
     # THEN the caller learns that it failed, and the version's error metric counts it
     assert answer["statusCode"] == 500
@@ -504,7 +522,7 @@ def test_a_model_that_fails_is_a_500_that_is_counted_and_tells_nothing(
 
 @pytest.mark.parametrize(("method", "path"), [("POST", INFER), ("GET", "/v2/models/tiny")])
 def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -518,7 +536,7 @@ def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
     def fail(*_: Any) -> None:
         raise AttributeError
 
-    monkeypatch.setattr(sys.modules["api.open_inference"], "_select", fail)
+    monkeypatch.setattr(open_inference, "_select", fail)
 
     # WHEN a request meets it
     answer = api.handler(http_event(method, path, request()), lambda_context)
@@ -533,18 +551,16 @@ def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
 
 
 def test_an_error_of_the_application_itself_is_answered_too(
-    api: ModuleType, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
+    api: Loaded, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from api import app
-
-    # GIVEN a route that fails outside every operation
+    # GIVEN a page that fails outside every operation
     def fail(_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(app, "answer", fail)
+    monkeypatch.setattr(FastAPI, "openapi", fail)
 
     # WHEN it is asked for, THEN the answer has the protocol's form
-    answer = api.handler(http_event("GET", "/v2"), lambda_context)
+    answer = api.handler(http_event("GET", "/openapi.json"), lambda_context)
     assert answer["statusCode"] == 500
     assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
 
@@ -558,7 +574,7 @@ def test_an_error_of_the_application_itself_is_answered_too(
     ],
 )
 def test_an_event_that_is_not_as_usual_is_answered_too(
-    api: ModuleType, lambda_context: Any, http_event: Event, changes: dict[str, Any], status: int
+    api: Loaded, lambda_context: Any, http_event: Event, changes: dict[str, Any], status: int
 ) -> None:
     event = http_event("POST", INFER, request()) | changes
 
@@ -566,7 +582,7 @@ def test_an_event_that_is_not_as_usual_is_answered_too(
 
 
 def test_one_record_of_metrics_a_request_for_dashboards_and_for_the_canary(
-    api: ModuleType, lambda_context: Any, http_event: Event, capfd: pytest.CaptureFixture[str]
+    api: Loaded, lambda_context: Any, http_event: Event, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # WHEN the first request and another are answered
     api.handler(http_event("POST", INFER, request()), lambda_context)
@@ -624,7 +640,7 @@ NEGATIVE = {"name": "x", "shape": [1], "datatype": "FP32", "data": [-1]}
     ],
 )
 def test_only_an_answered_request_counts_in_latency_and_rows(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -644,7 +660,7 @@ def test_only_an_answered_request_counts_in_latency_and_rows(
 
 
 def test_no_payload_reaches_the_log(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -662,7 +678,7 @@ def test_no_payload_reaches_the_log(
 
 
 def test_no_secret_of_any_request_reaches_the_log(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -674,11 +690,11 @@ def test_no_secret_of_any_request_reaches_the_log(
     authorization, cookie, query, request_id, value = secrets
     headers = {"authorization": authorization, "x-amz-security-token": authorization}
 
-    def send(path: str, body: str) -> int:
+    def send(path: str, body: str, method: str = "POST", way: Any = api.handler) -> int:
         event = http_event(
-            "POST", path, body, headers=headers, cookies=[cookie], rawQueryString=query
+            method, path, body, headers=headers, cookies=[cookie], rawQueryString=query
         )
-        return int(api.handler(event, lambda_context)["statusCode"])
+        return int(way(event, lambda_context)["statusCode"])
 
     def fail(*_: Any) -> None:
         raise ValueError(f"cannot convert {value} of {request_id}")
@@ -686,14 +702,15 @@ def test_no_secret_of_any_request_reaches_the_log(
     # WHEN every kind of request is answered, on both ways
     rows = request(id=request_id).replace("1.0", value)
     statuses = {
-        send(path, body)
+        send(path, body, way=way)
+        for way in (api.handler, api.application)
         for path in (INFER, INFER.replace("tiny", "t%69ny"), "/v2/models/x/infer", "/invocations")
         for body in (rows, rows[:-4], rows.replace("FP32", value), json.dumps({"inputs": [value]}))
     }
     monkeypatch.setattr(api.model, "predict", fail)
-    statuses |= {send(INFER, rows), send(INFER.replace("tiny", "t%69ny"), rows)}
-    monkeypatch.setattr(sys.modules["api.app"], "answer", fail)
-    statuses |= {send(INFER.replace("tiny", "t%69ny"), rows)}
+    statuses |= {send(INFER, rows), send(INFER, rows, way=api.application)}
+    monkeypatch.setattr(FastAPI, "openapi", fail)
+    statuses |= {send("/openapi.json", rows, "GET")}
 
     # THEN the log tells what happened, and none of them
     printed = capfd.readouterr()
@@ -705,7 +722,7 @@ def test_no_secret_of_any_request_reaches_the_log(
 
 @pytest.mark.parametrize(("rate", "lines"), [("0", 0), ("1", 1)])
 def test_shapes_are_logged_where_debugging_is_sampled(
-    load_handler: Callable[..., ModuleType],
+    load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -713,8 +730,9 @@ def test_shapes_are_logged_where_debugging_is_sampled(
     rate: str,
     lines: int,
 ) -> None:
-    monkeypatch.setenv("POWERTOOLS_LOGGER_SAMPLE_RATE", rate)
     api = load_handler(logistic())
+    monkeypatch.setattr(logger, "sampling_rate", rate)
+    logger.refresh_sample_rate_calculation()
 
     api.handler(http_event("POST", INFER, request()), lambda_context)
 
@@ -724,7 +742,7 @@ def test_shapes_are_logged_where_debugging_is_sampled(
 
 
 def test_the_line_of_a_request_tells_who_answered_what(
-    api: ModuleType,
+    api: Loaded,
     lambda_context: Any,
     http_event: Event,
     capfd: pytest.CaptureFixture[str],
@@ -743,21 +761,21 @@ def test_the_line_of_a_request_tells_who_answered_what(
 
 
 def test_a_golden_sample_that_is_none_is_a_model_that_does_not_load(
-    load_handler: Callable[..., ModuleType], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, start: Callable[[Path], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     golden = [{"inputs": {"features": [[1, 2], [3]]}, "outputs": {}}]
 
     with pytest.raises(Exception, match=r"model\.json: golden\[0\]\.inputs: "):
-        load_handler(logistic(), golden=golden)
+        start(package(tmp_path, logistic(), golden=golden))
 
     assert emf(capfd.readouterr().out)["ModelLoadFailures"] == [1.0]
 
 
 def test_a_model_that_does_not_load_is_counted_before_the_function_fails(
-    load_handler: Callable[..., ModuleType], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, start: Callable[[Path], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Exception, match=r"model\.json says sha256 0000"):
-        load_handler(logistic(), files={"model.onnx": "0" * 64})
+        start(package(tmp_path, logistic(), files={"model.onnx": "0" * 64}))
 
     assert emf(capfd.readouterr().out)["ModelLoadFailures"] == [1.0]
     # THEN who goes on without a model collects garbage again

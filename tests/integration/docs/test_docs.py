@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from api.app import ROUTES
+from api.routes import ROUTES
 from infra.prices import price_standing_month
 
 ROOT = Path(__file__).parents[3]

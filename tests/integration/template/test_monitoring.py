@@ -341,7 +341,7 @@ def test_the_code_emits_every_metric_that_it_declares_and_no_other(
     contract = read_contract(emit())
 
     # THEN
-    from serving.telemetry import METRICS
+    from telemetry import METRICS
 
     emitted = {
         name: metric.unit for (space, name), metric in contract.items() if space == "ServerlessOnnx"

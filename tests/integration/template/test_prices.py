@@ -19,7 +19,7 @@ from infra.prices import (
     price_logs,
     price_standing_month,
 )
-from serving.telemetry import METRICS
+from telemetry import METRICS
 from tests.example_model import INFER, write_build
 from tests.sam_template import parse, properties, translate
 

@@ -131,7 +131,8 @@ def test_serving_loads_it(manifest: Manifest) -> None:
     features = np.array(golden.inputs["features"], np.float32)
 
     # WHEN the serving core loads the folder and answers it
-    outputs = load_model(LAYER).predict({"features": features})
+    model = load_model(LAYER)
+    outputs, _ = model.predict(model.check({"features": features}))
 
     # THEN it answers as the contract says
     assert outputs["label"].tolist() == golden.outputs["label"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import compression
-from api.compression import expand
+from protocols import compression
+from protocols.compression import expand
 from serving.errors import LimitError, RequestError
 
 DATA = st.binary(max_size=200) | st.integers(0, 2000).map(bytes)

@@ -1,4 +1,4 @@
-"""invocations.py: the scoring protocol of MLflow and SageMaker, in all its forms."""
+"""scoring.py: the scoring protocol of MLflow and SageMaker, in all its forms."""
 
 import csv
 import gzip
@@ -7,8 +7,7 @@ import json
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from api import invocations, open_inference
-from api.responses import Response, answer
+from protocols import open_inference, scoring
+from protocols.messages import Request, Response, refuse
 from serving.errors import EncodingError, RequestError
 from serving.model import Model, load_model
-from serving.telemetry import flush
 from serving.tensors import DATATYPES
 from tests.example_model import FEATURES as COLUMNS
 from tests.example_model import FOLDER
@@ -50,12 +48,6 @@ def load(tmp_path: Path) -> Callable[..., Model]:
 def tiny(load: Callable[..., Model]) -> Model:
     tensor = {"name": "features", "datatype": "FP32", "shape": [-1, 4], "features": FEATURES}
     return load(logistic(), inputs=[tensor])
-
-
-@pytest.fixture(autouse=True)
-def _flush_metrics() -> Iterator[None]:
-    yield
-    flush()
 
 
 def npy(array: Any, **options: Any) -> bytes:
@@ -100,7 +92,10 @@ def ask(model: Model, content_type: str, body: bytes, **headers: str) -> Respons
     headers = {"content-type": content_type} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
-    return answer(partial(invocations.invoke, model, body, headers))
+    try:
+        return scoring.invoke(model, Request(body, headers))
+    except Exception as error:  # as a lane does
+        return refuse(error)
 
 
 def predictions(model: Model, content_type: str, body: bytes) -> Any:
@@ -128,7 +123,7 @@ def infer(model: Model, **arrays: Any) -> dict[str, Any]:
         for name, data in arrays.items()
     ]
     body = json.dumps({"inputs": tensors}).encode()
-    response = open_inference.infer(model, model.manifest.name, body, {})
+    response = open_inference.infer(model, Request(body, parameters={"name": model.manifest.name}))
     return {
         output["name"]: np.reshape(np.array(output["data"], object), output["shape"]).tolist()
         for output in json.loads(response.body)["outputs"]
@@ -347,7 +342,7 @@ def test_what_mlflow_ignores_is_ignored(tiny: Model) -> None:
 def test_json_is_what_a_body_is_taken_for(tiny: Model, headers: dict[str, str]) -> None:
     body = json.dumps({"instances": [ROW]}).encode()
 
-    assert invocations.invoke(tiny, body, headers).status == 200
+    assert scoring.invoke(tiny, Request(body, headers)).status == 200
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -355,7 +350,7 @@ def test_another_content_type_is_refused_with_those_that_are_accepted(
     tiny: Model, content_type: str
 ) -> None:
     with pytest.raises(EncodingError, match="application/json, text/csv, application/x-npy"):
-        invocations.invoke(tiny, b"{}", {"content-type": content_type})
+        scoring.invoke(tiny, Request(b"{}", {"content-type": content_type}))
 
 
 @pytest.mark.parametrize(
@@ -400,30 +395,24 @@ def test_a_key_twice_in_two_spellings_is_refused(load: Callable[..., Model], key
 
 
 def test_ping_tells_that_the_model_is_there(tiny: Model) -> None:
-    response = invocations.ping(tiny)
+    response = scoring.ping(tiny, Request())
 
     assert (response.status, response.content_type) == (200, JSON)
     assert json.loads(response.body)
 
 
 def test_the_example_is_a_request_that_works(example: Model) -> None:
-    body = json.dumps(invocations.example_request(example)).encode()
+    body = json.dumps(scoring.example_request(example)).encode()
 
     assert predictions(example, JSON, body)
 
 
-def test_the_metrics_are_those_of_an_inference_request(
-    tiny: Model, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flush()
-    capsys.readouterr()
+def test_what_was_measured_comes_with_the_answer(tiny: Model) -> None:
+    response = ask(tiny, JSON, json.dumps({"instances": [ROW, ROW]}).encode())
 
-    ask(tiny, JSON, json.dumps({"instances": [ROW, ROW]}).encode())
-
-    flush()
-    recorded = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert recorded["Rows"] == [2.0]
-    assert recorded["RequestLatency"][0] >= recorded["InferenceLatency"][0] > 0
+    assert response.measured
+    assert response.measured.rows == 2
+    assert response.measured.milliseconds > 0
 
 
 def test_only_the_form_that_is_asked_for_is_imported(
@@ -435,7 +424,7 @@ def test_only_the_form_that_is_asked_for_is_imported(
     assert predictions(tiny, JSON, json.dumps({"instances": [ROW]}).encode())
 
 
-def scoring(**fields: Any) -> bytes:
+def write(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
@@ -448,15 +437,15 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a list": (b"[]", "body: Expected `object`, got `array`"),
     "bad UTF-8": (b'{"instances": [["\xff"]]}', "data[0]"),
     "no form": (b'{"data": []}', "exactly one of instances, inputs, dataframe_records, "),
-    "two forms": (scoring(instances=[ROW], inputs=[ROW]), "got 2"),
+    "two forms": (write(instances=[ROW], inputs=[ROW]), "got 2"),
     "a form twice": (b'{"inputs": [], "inputs": []}', "body: Expected each key once"),
-    "a number": (scoring(instances=5), "input 'features': data: Expected `array`, got `int`"),
-    "nothing": (scoring(inputs=None), "input 'features': data: Expected `array`, got `null`"),
-    "one flat row": (scoring(instances=ROW), "data[0]: Expected `array`, got `float`"),
-    "ragged": (scoring(inputs=[ROW, [1]]), "data[1]: Expected 4 elements, got 1"),
-    "too deep": (scoring(inputs=[[[1]] * 4]), "data[0][0]: Expected `float`, got `array`"),
-    "string": (scoring(instances=[[1, 2, 3, "4"]]), "data[0][3]: Expected `float`, got `str`"),
-    "bool": (scoring(instances=[[1, True, 3, 4]]), "data[0][1]: Expected `float`, got `bool`"),
+    "a number": (write(instances=5), "input 'features': data: Expected `array`, got `int`"),
+    "nothing": (write(inputs=None), "input 'features': data: Expected `array`, got `null`"),
+    "one flat row": (write(instances=ROW), "data[0]: Expected `array`, got `float`"),
+    "ragged": (write(inputs=[ROW, [1]]), "data[1]: Expected 4 elements, got 1"),
+    "too deep": (write(inputs=[[[1]] * 4]), "data[0][0]: Expected `float`, got `array`"),
+    "string": (write(instances=[[1, 2, 3, "4"]]), "data[0][3]: Expected `float`, got `str`"),
+    "bool": (write(instances=[[1, True, 3, 4]]), "data[0][1]: Expected `float`, got `bool`"),
     "NaN": (b'{"instances": [[1, 2, 3, NaN]]}', "body: NaN and Infinity are not JSON numbers"),
     "1e400": (b'{"instances": [[1, 2, 3, 1e400]]}', "data[0][3]: Number out of range"),
     "1e39": (b'{"inputs": [[1, 2, 3, 1e39]]}', "data[0][3]: Expected `float` <= 3.4"),
@@ -467,60 +456,60 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         b'{"a": %b, "b": "\xff", "inputs": [], "c": ["inputs"]}' % (b"[" * 900 + b"]" * 900),
         "",
     ),
-    "rows": (scoring(instances=[ROW] * 10_001), "at most 10000 rows a request"),
-    "object without a column": (scoring(instances=[{"age": 1}]), "'repeat_purchases' is missing"),
+    "rows": (write(instances=[ROW] * 10_001), "at most 10000 rows a request"),
+    "object without a column": (write(instances=[{"age": 1}]), "'repeat_purchases' is missing"),
     "object with another": (
-        scoring(instances=[RECORD | {"x": 1}]),
+        write(instances=[RECORD | {"x": 1}]),
         "instances[0]: unknown field; ",
     ),
-    "object with a long name": (scoring(inputs=[RECORD | {"x" * 10**6: 1}]), "the model has: "),
-    "later object without": (scoring(instances=[RECORD, {}]), "instances[1]: Object missing"),
-    "later list": (scoring(instances=[RECORD, ROW]), "instances[1]: Expected `object`"),
-    "a list in records": (scoring(dataframe_records=[ROW]), "dataframe_records[0]: Expected `obj"),
+    "object with a long name": (write(inputs=[RECORD | {"x" * 10**6: 1}]), "the model has: "),
+    "later object without": (write(instances=[RECORD, {}]), "instances[1]: Object missing"),
+    "later list": (write(instances=[RECORD, ROW]), "instances[1]: Expected `object`"),
+    "a list in records": (write(dataframe_records=[ROW]), "dataframe_records[0]: Expected `obj"),
     "cell of an object": (
-        scoring(dataframe_records=[RECORD, RECORD | {"age": "a"}]),
+        write(dataframe_records=[RECORD, RECORD | {"age": "a"}]),
         "dataframe_records[1].age: Expected `float`, got `str`",
     ),
     "key twice": (
-        scoring(instances=[RECORD]).replace(b'"age"', b'"age": 1, "age"'),
+        write(instances=[RECORD]).replace(b'"age"', b'"age": 1, "age"'),
         "instances: Expected each key once",
     ),
-    "records": (scoring(dataframe_records=[RECORD] * 10_001), "at most 10000 rows"),
-    "feature missing": (scoring(inputs={"age": [1]}), "column 'repeat_purchases' is missing"),
-    "feature unknown": (scoring(inputs=BY_FEATURE | {"z": [1]}), "inputs: unknown field; the "),
+    "records": (write(dataframe_records=[RECORD] * 10_001), "at most 10000 rows"),
+    "feature missing": (write(inputs={"age": [1]}), "column 'repeat_purchases' is missing"),
+    "feature unknown": (write(inputs=BY_FEATURE | {"z": [1]}), "inputs: unknown field; the "),
     "feature ragged": (
-        scoring(inputs=BY_FEATURE | {"age": [1]}),
+        write(inputs=BY_FEATURE | {"age": [1]}),
         "'age': Expected 2 rows, got 1; column 'repeat_purchases' has 2",
     ),
     "feature nested": (
-        scoring(inputs=BY_FEATURE | {"age": [1, [2]]}),
+        write(inputs=BY_FEATURE | {"age": [1, [2]]}),
         "column 'age': data[1]: Expected `float`, got `array`",
     ),
-    "feature and input": (scoring(inputs=BY_FEATURE | {"features": [ROW]}), "unknown column"),
+    "feature and input": (write(inputs=BY_FEATURE | {"features": [ROW]}), "unknown column"),
     "input twice": (b'{"inputs": {"features": [], "features": []}}', "inputs: Expected each key"),
-    "split without data": (scoring(dataframe_split={"columns": COLUMNS}), "missing required"),
+    "split without data": (write(dataframe_split={"columns": COLUMNS}), "missing required"),
     "split missing": (
-        scoring(dataframe_split={"columns": COLUMNS[1:], "data": []}),
+        write(dataframe_split={"columns": COLUMNS[1:], "data": []}),
         "column 'repeat_purchases' is missing",
     ),
     "split unknown": (
-        scoring(dataframe_split=SPLIT | {"columns": [*COLUMNS, "x" * 999]}),
+        write(dataframe_split=SPLIT | {"columns": [*COLUMNS, "x" * 999]}),
         "unknown column 5; the model has: repeat_purchases, recency, age, mean_spend",
     ),
     "split twice": (
-        scoring(dataframe_split=SPLIT | {"columns": [*COLUMNS, "age"]}),
+        write(dataframe_split=SPLIT | {"columns": [*COLUMNS, "age"]}),
         "column 'age' is there twice",
     ),
     "split ragged": (
-        scoring(dataframe_split=SPLIT | {"data": [ROW, [1]]}),
+        write(dataframe_split=SPLIT | {"data": [ROW, [1]]}),
         "dataframe_split.data[1]: Expected `array` of length 4",
     ),
     "split null": (
-        scoring(dataframe_split=SPLIT | {"data": [[1, 2, 3, None]]}),
+        write(dataframe_split=SPLIT | {"data": [[1, 2, 3, None]]}),
         "dataframe_split.data[0][3]: Expected `float`, got `null`",
     ),
     "a million columns": (
-        scoring(dataframe_split=SPLIT | {"columns": ["a"] * 10**6}),
+        write(dataframe_split=SPLIT | {"columns": ["a"] * 10**6}),
         "column 'repeat_purchases' is missing",
     ),
 }
@@ -628,7 +617,7 @@ def test_what_does_not_fit_is_refused_in_few_words_and_spoils_nothing(
     assert response.status == (413 if "at most" in message else 400)
     assert message in error
     assert 0 < len(error) < 300
-    assert predictions(tiny, JSON, scoring(instances=[ROW]))
+    assert predictions(tiny, JSON, write(instances=[ROW]))
 
 
 @pytest.mark.parametrize(
@@ -660,10 +649,10 @@ PLANTED = "pass-word"
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
-        (JSON, scoring(instances=[RECORD | {PLANTED: 1}])),
-        (JSON, scoring(dataframe_records=[RECORD, RECORD | {PLANTED: 1}])),
-        (JSON, scoring(inputs={PLANTED: [1]})),
-        (JSON, scoring(dataframe_split={"columns": [*COLUMNS, PLANTED], "data": []})),
+        (JSON, write(instances=[RECORD | {PLANTED: 1}])),
+        (JSON, write(dataframe_records=[RECORD, RECORD | {PLANTED: 1}])),
+        (JSON, write(inputs={PLANTED: [1]})),
+        (JSON, write(dataframe_split={"columns": [*COLUMNS, PLANTED], "data": []})),
         (CSV, f"{HEADER},{PLANTED}\n".encode()),
     ],
 )
@@ -682,7 +671,7 @@ def test_of_many_known_names_some_are_said(load: Callable[..., Model]) -> None:
     tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 100], "features": features}
     model = load(identity("FP32", [None, 100]), inputs=[tensor])
 
-    response = ask(model, JSON, scoring(instances=[{"y": 1}]))
+    response = ask(model, JSON, write(instances=[{"y": 1}]))
 
     names = ", ".join(f"c{i}" for i in range(9))
     assert json.loads(response.body) == {
@@ -697,7 +686,7 @@ def test_no_value_is_in_an_error(tiny: Model, form: str, value: Any) -> None:
     if form == "dataframe_split":
         wrong = {"columns": COLUMNS, "data": [ROW, [1, 2, [value], 4]]}
 
-    response = ask(tiny, JSON, scoring(**{form: wrong}))
+    response = ask(tiny, JSON, write(**{form: wrong}))
 
     assert response.status == 400
     assert b"31337" not in response.body
@@ -809,21 +798,21 @@ def test_a_column_cannot_be_of_two_inputs(load: Callable[..., Model]) -> None:
     model = load(identities({"FP32": [None, 1], "INT64": [None, 1]}), inputs=tensors)
 
     assert b"column 'a' is there twice" in ask(model, CSV, b"a\n1").body
-    assert ask(model, JSON, scoring(inputs={"x_FP32": [[1]], "x_INT64": [[1]]})).status == 200
+    assert ask(model, JSON, write(inputs={"x_FP32": [[1]], "x_INT64": [[1]]})).status == 200
 
 
 def test_several_inputs_need_names(load: Callable[..., Model]) -> None:
     model = load(identities({"FP32": [None], "INT64": [None]}))
 
-    assert b"instances[0]: Expected `object`" in ask(model, JSON, scoring(instances=[[1, 2]])).body
-    assert b"inputs: Expected `object`" in ask(model, JSON, scoring(inputs=[[1, 2]])).body
+    assert b"instances[0]: Expected `object`" in ask(model, JSON, write(instances=[[1, 2]])).body
+    assert b"inputs: Expected `object`" in ask(model, JSON, write(inputs=[[1, 2]])).body
     assert b"needs a model with one input" in ask(model, NPY, npy(np.ones(2))).body
-    assert predictions(model, JSON, scoring(instances=[])) == []
+    assert predictions(model, JSON, write(instances=[])) == []
 
 
 def test_bfloat16_has_no_form_here(load: Callable[..., Model]) -> None:
     model = load(identity("BF16", [None]))
 
-    assert invocations.example_request(model) is None
+    assert scoring.example_request(model) is None
     with pytest.raises(RequestError, match="BF16 has no JSON form"):
-        invocations.invoke(model, scoring(inputs=[1]), {})
+        scoring.invoke(model, Request(write(inputs=[1])))

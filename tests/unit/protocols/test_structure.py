@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from serving import strict_json, structure, table
+from protocols import strict_json, structure, table
+from protocols.strict_json import count, count_all, count_values
+from protocols.table import Split
+from protocols.tensor_encodings import FEW, from_json
 from serving.errors import LimitError, RequestError
 from serving.manifest import Feature, Limits, Manifest, Tensor
 from serving.model import Model
-from serving.strict_json import count, count_all, count_values
-from serving.table import Split
-from serving.tensors import DATATYPES, FEW, from_json
+from serving.tensors import DATATYPES
 
 # Strings that look like the structure of JSON and CSV, and others.
 TEXT = st.text(st.sampled_from('",:[]{}\\/\n\r\t\0 a\u00e9\N{GRINNING FACE}'), max_size=6)
@@ -44,7 +45,7 @@ def _nothing_to_spare() -> Iterator[None]:
     with (
         patch.object(structure, "_BLOCK", 3),
         patch.multiple(strict_json, _BLOCK=3, _SHORT=1),
-        patch("serving.tensors.FEW", 0),
+        patch("protocols.tensor_encodings.FEW", 0),
         patch.object(table, "FEW", 0),
     ):
         yield
@@ -112,7 +113,7 @@ def model_of(columns: list[str], rows: int) -> Model:
     most = max(1, rows)
     limits = Limits(rows=most, elements=most * len(columns))
     digests = {"model.onnx": "0" * 64}
-    return Model(Manifest(1, "m", "1", digests, [tensor], [tensor], limits=limits), None, 0)
+    return Model(Manifest(1, "m", "1", digests, [tensor], [tensor], limits=limits), None)
 
 
 @st.composite
@@ -219,7 +220,7 @@ def test_many_elements_too_many_are_refused_before_they_are_read(name: str) -> N
 def test_a_few_too_many_are_read_to_say_where() -> None:
     data = json.dumps([[1.0, 2.0]] * 999 + [[1.0, 2.0, 3.0]]).encode()
 
-    with patch("serving.tensors.FEW", FEW), pytest.raises(RequestError) as refused:
+    with patch("protocols.tensor_encodings.FEW", FEW), pytest.raises(RequestError) as refused:
         from_json(data, DATATYPES["FP32"], [1000, 2])
 
     assert str(refused.value) == "data[999]: Expected 2 elements, got 3"

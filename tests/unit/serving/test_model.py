@@ -37,7 +37,7 @@ ROWS = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
 def test_predicts_what_the_graph_says(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logistic()))
 
-    scores = model.predict({"features": ROWS})["scores"]
+    scores = model.predict(model.check({"features": ROWS})).outputs["scores"]
 
     weighted = ROWS @ np.array([[0.1], [-0.2], [0.3], [0.05]], np.float32)
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-weighted)), rtol=1e-6)
@@ -172,21 +172,21 @@ def test_an_optional_input_keeps_the_graphs_value_unless_it_is_given(tmp_path: P
     model = load_model(package(tmp_path, quotient(), **fields))
 
     x, b = np.array([1.0], np.float32), np.array([2.0], np.float32)
-    assert model.predict({"x": x})["y"].tolist() == pytest.approx([0.1])
-    assert model.predict({"x": x, "b": b})["y"].tolist() == [0.5]
+    assert model.predict(model.check({"x": x})).outputs["y"].tolist() == pytest.approx([0.1])
+    assert model.predict(model.check({"x": x, "b": b})).outputs["y"].tolist() == [0.5]
 
 
 def test_no_wanted_outputs_are_all_of_them(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logistic()))
 
-    assert set(model.predict({"features": ROWS}, [])) == {"scores"}
+    assert set(model.predict(model.check({"features": ROWS}), []).outputs) == {"scores"}
 
 
 def test_an_empty_tensor_may_not_ask_for_a_huge_answer(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, identity("FP32", [None, None])))
 
     with pytest.raises(LimitError, match="elements"):
-        model.predict({"x": np.zeros((0, 10_000_000), np.float32)})
+        model.predict(model.check({"x": np.zeros((0, 10_000_000), np.float32)}))
 
 
 SECRET = 987654.25
@@ -261,7 +261,7 @@ def test_refuses_input_outside_the_contract(
     model = load_model(package(tmp_path, logistic()))
 
     with pytest.raises(RequestError, match=message):
-        model.predict(inputs)
+        model.predict(model.check(inputs))
 
 
 def test_refuses_more_rows_or_elements_than_the_limits_allow(tmp_path: Path) -> None:
@@ -269,19 +269,19 @@ def test_refuses_more_rows_or_elements_than_the_limits_allow(tmp_path: Path) -> 
     model = load_model(package(tmp_path, logistic(), limits=limits))
     square = load_model(package(tmp_path / "x", identity("FP32", [None, None]), limits=limits))
 
-    model.predict({"features": ROWS})
+    model.predict(model.check({"features": ROWS}))
     with pytest.raises(LimitError, match="at most 2 rows a request"):
-        model.predict({"features": np.zeros((3, 4), np.float32)})
+        model.predict(model.check({"features": np.zeros((3, 4), np.float32)}))
     with pytest.raises(LimitError, match="at most 8 elements a request"):
-        square.predict({"x": np.zeros((2, 5), np.float32)})
+        square.predict(square.check({"x": np.zeros((2, 5), np.float32)}))
 
 
 def test_returns_only_the_outputs_that_are_asked_for(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logistic()))
 
-    assert set(model.predict({"features": ROWS}, ["scores"])) == {"scores"}
+    assert set(model.predict(model.check({"features": ROWS}), ["scores"]).outputs) == {"scores"}
     with pytest.raises(RequestError, match="unknown output; the model has: scores"):
-        model.predict({"features": ROWS}, ["label"])
+        model.predict(model.check({"features": ROWS}), ["label"])
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0])
@@ -289,20 +289,20 @@ def test_an_answer_that_is_no_number_is_an_error(tmp_path: Path, value: float) -
     model = load_model(package(tmp_path, logarithm()))
 
     with pytest.raises(InferenceError, match="output 'y' holds NaN or infinity"):
-        model.predict({"x": np.array([1.0, value], np.float32)})
+        model.predict(model.check({"x": np.array([1.0, value], np.float32)}))
 
 
 def test_nan_that_comes_of_nan_is_the_callers_mistake(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logarithm()))
 
     with pytest.raises(RequestError, match="output 'y' holds NaN or infinity, as an input does"):
-        model.predict({"x": np.array([1.0, np.nan], np.float32)})
+        model.predict(model.check({"x": np.array([1.0, np.nan], np.float32)}))
 
 
 def test_nan_as_input_is_for_the_model_to_judge(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, is_nan()))
 
-    answer = model.predict({"x": np.array([np.nan], np.float32)})
+    answer, _ = model.predict(model.check({"x": np.array([np.nan], np.float32)}))
 
     assert answer["y"].tolist() == [True]
 
@@ -310,7 +310,7 @@ def test_nan_as_input_is_for_the_model_to_judge(tmp_path: Path) -> None:
 def test_a_model_may_let_its_answers_be_no_numbers(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logarithm(), non_finite_outputs="null"))
 
-    answer = model.predict({"x": np.array([1.0, -1.0], np.float32)})
+    answer, _ = model.predict(model.check({"x": np.array([1.0, -1.0], np.float32)}))
 
     assert np.isnan(answer["y"]).tolist() == [False, True]
 
@@ -319,7 +319,7 @@ def test_a_failure_inside_onnxruntime_is_an_inference_error(tmp_path: Path) -> N
     model = load_model(package(tmp_path, gather()))
 
     with pytest.raises(InferenceError, match="the model failed on this input"):
-        model.predict({"x": np.array([99])})
+        model.predict(model.check({"x": np.array([99])}))
 
 
 @pytest.mark.parametrize(("memory_mb", "threads"), [(512, 1), (1769, 1), (3538, 2), (10240, 6)])

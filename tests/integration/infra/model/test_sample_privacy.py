@@ -13,7 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from api.app import ROUTES, create_app
+from api.app import create_app
+from api.routes import ROUTES
 from infra.model.package import Added, Wishes, add
 from infra.run.announcement import sample_request
 from serving.model import load_model

@@ -435,7 +435,6 @@ class Trial:
                 Manifest,
             ),
             self.session,
-            0.0,
         )
 
     def fill(self, place: int, value: Any, dtype: np.dtype[Any]) -> dict[str, Any] | None:
@@ -460,7 +459,7 @@ class Trial:
     def refuses(self, inputs: dict[str, Any]) -> bool:
         """Ask our model whether it is the caller's mistake."""
         try:
-            self.model.predict(inputs)
+            self.model.predict(self.model.check(inputs))
         except RequestError as error:
             return "Expected " in str(error)
         except InferenceError:

@@ -1,4 +1,4 @@
-"""tensors.py: the JSON and binary forms of tensors and their errors."""
+"""tensor_encodings.py: the JSON and binary forms of tensors and their errors."""
 
 import json
 from typing import Any
@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from protocols.tensor_encodings import from_binary, from_json, to_binary, to_json
 from serving.errors import RequestError
-from serving.tensors import DATATYPES, from_binary, from_json, is_finite, to_binary, to_json
+from serving.tensors import DATATYPES, is_finite
 from tests.extremes import EXTREMES
 
 

@@ -1,4 +1,4 @@
-"""tensors.py for any value: what goes through a form comes back, and what cannot is refused."""
+"""tensor_encodings.py, for any value: it comes back from each form, or the form refuses it."""
 
 import contextlib
 import json
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from protocols.tensor_encodings import from_binary, from_json, to_binary, to_json
 from serving.errors import RequestError
-from serving.tensors import DATATYPES, from_binary, from_json, to_binary, to_json
+from serving.tensors import DATATYPES
 
 NUMERIC = [d for d in DATATYPES.values() if d.dtype.kind in "biuf"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)

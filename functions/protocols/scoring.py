@@ -16,12 +16,10 @@ import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import asdict
 
-from api import compression
-from api.responses import BINARY, JSON, Response, media_type
-from serving.errors import EncodingError, RequestError
-from serving.model import Model
-from serving.strict_json import decode, refuse_repeated_keys
-from serving.table import (
+from protocols import compression
+from protocols.messages import BINARY, JSON, Request, Response
+from protocols.strict_json import decode, refuse_repeated_keys
+from protocols.table import (
     Split,
     object_type,
     read_csv,
@@ -30,8 +28,10 @@ from serving.table import (
     read_split,
     read_tensor,
 )
-from serving.telemetry import timed
-from serving.tensors import DATATYPES, Array, Datatype, from_binary, from_json
+from protocols.tensor_encodings import from_binary, from_json
+from serving.errors import EncodingError, RequestError
+from serving.model import Inputs, Model
+from serving.tensors import DATATYPES, Array, Datatype
 
 MAX_NPY_HEADER = 256  # characters; numpy writes 118 for most arrays
 
@@ -53,30 +53,26 @@ class ScoringRequest(Struct):
     dataframe_split: Split | UnsetType = UNSET
 
 
-def ping(_: Model) -> Response:
-    """Tell that predictions are possible: the model is loaded before the first request."""
+def ping(_: Model, __: Request) -> Response:
+    """Confirm that predictions are possible: the model is loaded before the first request."""
     return Response(_encode({"status": "healthy"}))
 
 
-def invoke(model: Model, body: bytes, headers: Mapping[str, str]) -> Response:
-    """Predict for one scoring request; names of `headers` are lower-case.
+def invoke(model: Model, request: Request) -> Response:
+    """Predict for one scoring request.
 
     Raises EncodingError, RequestError, LimitError or InferenceError.
     """
-    measured: dict[str, float] = {}
-    with timed(measured, "RequestLatency"):
-        content_type = media_type(headers)
-        content_type = JSON if content_type is None else content_type
-        if content_type not in _READERS:
-            raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
-        body = compression.expand(body, headers, model.expanded_bytes)
-        inputs, by_row = _READERS[content_type](model, body)
-        measured["Rows"] = model.rows(inputs)
-        with timed(measured, "InferenceLatency"):
-            arrays = model.predict(inputs)
-        predictions = _predictions(arrays, model.rows(inputs) if by_row else None)
-        body, encoding = compression.compress(_encode({"predictions": predictions}), headers)
-        return Response(body, extra_headers=encoding, measured=measured)
+    content_type = JSON if request.media_type is None else request.media_type
+    if content_type not in _READERS:
+        raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
+    body = compression.expand(request.body, request.headers, model.expanded_bytes)
+    inputs, by_row = _READERS[content_type](model, body)
+    arrays, measured = model.predict(inputs)
+    predictions = _predictions(arrays, measured.rows if by_row else None)
+    body = _encode({"predictions": predictions})
+    body, encoding = compression.compress(body, request.headers)
+    return Response(body, extra_headers=encoding, measured=measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -86,7 +82,7 @@ def example_request(model: Model) -> dict[str, Any] | None:
     return {"inputs": {name: array.tolist() for name, array in model.example().items()}}
 
 
-def _read_json(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
+def _read_json(model: Model, body: bytes) -> tuple[Inputs, bool]:
     request = decode(body, ScoringRequest, "body")
     forms = _given(request)
     if len(forms) != 1:
@@ -102,19 +98,19 @@ def _read_json(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
         return read_records(model, data, form), form != "inputs"
     if form == "inputs" and (_OBJECT.match(data) or not only):
         return read_named(model, data, form), False
-    return {only: read_tensor(model, only, data)}, form == "instances"
+    return Inputs({only: read_tensor(model, only, data)}), form == "instances"
 
 
 def _given(members: Struct) -> dict[str, Any]:
     return {name: value for name, value in asdict(members).items() if value is not UNSET}
 
 
-def _read_csv(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
+def _read_csv(model: Model, body: bytes) -> tuple[Inputs, bool]:
     return read_csv(model, body), True
 
 
-def _read_npy(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
-    """Read numpy's own file format, of which nothing is ever unpickled."""
+def _read_npy(model: Model, body: bytes) -> tuple[Inputs, bool]:
+    """Read numpy's own file format; nothing is ever unpickled."""
     from numpy.lib import format as npy
 
     name = _only_input(model)
@@ -139,7 +135,7 @@ def _read_npy(model: Model, body: bytes) -> tuple[dict[str, Array], bool]:
         array = _fit(array.T if is_fortran else array, datatype)
     except RequestError as error:
         raise RequestError(f"input '{name}': {error}") from error
-    return {name: array}, False
+    return Inputs({name: array}), False
 
 
 def _read_npy_data(data: memoryview, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:

@@ -58,7 +58,7 @@ def count(text: JsonText, mark: bytes, most: int) -> int:
     found = count_all(text, mark) if len(text) > most else 0
     if found <= most:
         return found
-    from serving.structure import count_outside_strings
+    from protocols.structure import count_outside_strings
 
     return count_outside_strings(memoryview(text), mark)
 

@@ -1,4 +1,4 @@
-"""Open Inference Protocol V2 over HTTP: request bytes -> response bytes.
+"""Open Inference Protocol V2: request bytes -> response bytes.
 
 Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.md;
 triton-inference-server/server, docs/protocol/extension_binary_data.md.
@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api import compression
-from api.responses import BINARY, JSON, Response, media_type
+from protocols import compression
+from protocols.messages import BINARY, JSON, Request, Response
+from protocols.strict_json import count, count_all, decode, refuse_repeated_keys
+from protocols.tensor_encodings import from_binary, from_json, to_binary, to_json
 from serving.errors import EncodingError, LimitError, RequestError, UnknownModelError
 from serving.manifest import DYNAMIC, Tensor
-from serving.model import Model
-from serving.strict_json import count, count_all, decode, refuse_repeated_keys
-from serving.telemetry import FUNCTION_VERSION, logger, timed
-from serving.tensors import DATATYPES, Array, from_binary, from_json, to_binary, to_json
+from serving.model import Inputs, Model, Prediction
+from serving.tensors import DATATYPES, Array
 
 PLATFORM = "onnx_onnxv1"
 HEADER_LENGTH = "inference-header-content-length"
@@ -95,43 +95,47 @@ class InferResponse(Struct, kw_only=True, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def server_metadata(_: Model) -> Response:
-    """Tell what serves, and which extensions of the protocol it speaks."""
+def server_metadata(model: Model, _: Request) -> Response:
+    """Describe what serves, and which extensions of the protocol it speaks."""
     return Response(
         _encode(
             {
                 "name": "serverless-onnx",
-                "version": FUNCTION_VERSION,
+                "version": model.function_version,
                 "extensions": ["binary_tensor_data"],
             }
         )
     )
 
 
-def server_live(_: Model) -> Response:
-    """Tell that requests are answered."""
+def server_live(_: Model, __: Request) -> Response:
+    """Confirm that requests are answered."""
     return Response(_encode({"live": True}))
 
 
-def server_ready(_: Model) -> Response:
-    """Tell that inference is possible: the model is loaded before the first request."""
+def server_ready(_: Model, __: Request) -> Response:
+    """Confirm that inference is possible: the model is loaded before the first request."""
     return Response(_encode({"live": True, "ready": True}))  # clients differ in which they read
 
 
-def list_models(model: Model) -> Response:
+def list_models(model: Model, _: Request) -> Response:
     """List the one model that is served here (KServe's addition to the protocol)."""
     return Response(_encode({"models": [model.manifest.name]}))
 
 
-def repository_index(model: Model, **_: object) -> Response:
+def repository_index(model: Model, _: Request) -> Response:
     """List the one model and its state (the model repository extension's index)."""
     entry = {"name": model.manifest.name, "version": model.manifest.version, "state": "READY"}
     return Response(_encode([entry | {"reason": ""}]))
 
 
-def model_metadata(model: Model, name: str, version: str | None = None) -> Response:
-    """Tell the model's inputs, outputs and identity."""
-    _select(model, name, version)
+def model_metadata(model: Model, request: Request) -> Response:
+    """Describe the model: its inputs and outputs, its limits and its identity.
+
+    `parameters` is the protocol's object of plain values: what a request may hold at most, and
+    whether an answer of NaN or infinity is refused or null.
+    """
+    _select(model, request)
     manifest = model.manifest
     tensors = {
         field: [_describe(tensor) for tensor in getattr(manifest, field)]
@@ -142,48 +146,51 @@ def model_metadata(model: Model, name: str, version: str | None = None) -> Respo
         "versions": [manifest.version],
         "platform": PLATFORM,
         **tensors,
-        "properties": {"sha256": manifest.sha256, "function_version": FUNCTION_VERSION},
+        "properties": {"sha256": manifest.sha256, "function_version": model.function_version},
+        "parameters": {
+            "max_rows": manifest.limits.rows,
+            "max_elements": manifest.limits.elements,
+            "max_expanded_bytes": model.expanded_bytes,
+            "non_finite_outputs": manifest.non_finite_outputs,
+        },
     }
     return Response(_encode(body))
 
 
 def _describe(tensor: Tensor) -> dict[str, Any]:
-    described = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    described: dict[str, Any] = {
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": tensor.shape,
+    }
+    if tensor.features:
+        described["features"] = [feature.name for feature in tensor.features]
     for field in VALUES:
         if value := getattr(tensor, field):
             described[field] = value
     return described
 
 
-def model_ready(model: Model, name: str, version: str | None = None) -> Response:
-    """Tell that the model can predict."""
-    _select(model, name, version)
-    return Response(_encode({"name": name, "ready": True}))
+def model_ready(model: Model, request: Request) -> Response:
+    """Confirm that the model can predict."""
+    _select(model, request)
+    return Response(_encode({"name": model.manifest.name, "ready": True}))
 
 
-def infer(
-    model: Model, name: str, body: bytes, headers: Mapping[str, str], version: str | None = None
-) -> Response:
+def infer(model: Model, request: Request) -> Response:
     """Predict for one inference request.
-
-    Names of `headers` are lower-case.
 
     Raises UnknownModelError, EncodingError, RequestError, LimitError or InferenceError.
     """
-    measured: dict[str, float] = {}
-    with timed(measured, "RequestLatency"):
-        _select(model, name, version)
-        if media_type(headers) not in {None, JSON, BINARY}:  # tritonclient sends none
-            raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
-        body = compression.expand(body, headers, model.expanded_bytes)
-        request, binary = _decode(model, body, headers)
-        inputs = _read_inputs(model, request, binary)
-        outputs = None if request.outputs is None else [output.name for output in request.outputs]
-        measured["Rows"] = model.rows(inputs)
-        logger.debug("inputs", shapes={name: array.shape for name, array in inputs.items()})
-        with timed(measured, "InferenceLatency"):
-            arrays = model.predict(inputs, outputs)
-        return _respond(model, request, arrays, headers, measured)
+    _select(model, request)
+    if request.media_type not in {None, JSON, BINARY}:  # tritonclient sends none
+        raise EncodingError(f"content-type: expected {JSON} or {BINARY}")
+    body = compression.expand(request.body, request.headers, model.expanded_bytes)
+    asked, binary = _decode(model, body, request)
+    inputs = _read_inputs(model, asked, binary)
+    outputs = None if asked.outputs is None else [output.name for output in asked.outputs]
+    prediction = model.predict(inputs, outputs)
+    return _respond(model, asked, prediction, request.headers)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:
@@ -203,39 +210,37 @@ def example_request(model: Model) -> dict[str, Any] | None:
     }
 
 
-def _select(model: Model, name: str, version: str | None) -> None:
-    """Raise UnknownModelError unless `name` and `version` are those of the served model."""
-    manifest = model.manifest
-    if name != manifest.name or version not in {None, manifest.version}:
+def _select(model: Model, request: Request) -> None:
+    """Raise UnknownModelError unless the path names the served model, and no other version."""
+    manifest, path = model.manifest, request.parameters
+    if path["name"] != manifest.name or path.get("version", manifest.version) != manifest.version:
         raise UnknownModelError(
             f"unknown model or version; served here: '{manifest.name}' version '{manifest.version}'"
         )
 
 
-def _decode(
-    model: Model, body: bytes, headers: Mapping[str, str]
-) -> tuple[InferRequest, memoryview]:
-    """Split the body into the JSON and the binary tensors behind it."""
-    length = _header_length(headers, len(body))
+def _decode(model: Model, body: bytes, request: Request) -> tuple[InferRequest, memoryview]:
+    """Split the expanded body into the JSON and the binary tensors behind it."""
+    length = _header_length(request.headers, len(body))
     view = memoryview(body)
     if not body:
         raise RequestError("the body is empty")
     if length == 0:
-        if media_type(headers) == JSON:
+        if request.media_type == JSON:
             raise RequestError(f"{HEADER_LENGTH}: Expected the JSON's length, got 0")
         return _raw_request(model, body)
     text = body[:length]
     quotes = count_all(text, b'"')  # none of the objects that are made has less than two
     if quotes > 2 * MOST_OBJECTS and count(text, b"{", MOST_OBJECTS) > MOST_OBJECTS:
         raise LimitError(f"body: more than {MOST_OBJECTS} objects")
-    request: InferRequest = decode(text, InferRequest, "body")
-    if len(text) > MOST_BESIDES and len(text) > MOST_BESIDES + sum(map(len, _data(request))):
+    asked: InferRequest = decode(text, InferRequest, "body")
+    if len(text) > MOST_BESIDES and len(text) > MOST_BESIDES + sum(map(len, _data(asked))):
         raise LimitError(f"body: more than {MOST_BESIDES} bytes apart from the tensors' data")
-    keys = _count_keys(request)
-    values = 2 * keys["datatype"] + keys["id"] + len(request.outputs or ())  # that are strings
+    keys = _count_keys(asked)
+    values = 2 * keys["datatype"] + keys["id"] + len(asked.outputs or ())  # that are strings
     if quotes != 2 * (sum(keys.values()) + values):  # there is room for more keys
-        refuse_repeated_keys(text, keys, "body", _data(request))
-    return request, view[len(text) :]
+        refuse_repeated_keys(text, keys, "body", _data(asked))
+    return asked, view[len(text) :]
 
 
 def _data(request: InferRequest) -> list[msgspec.Raw]:
@@ -297,7 +302,7 @@ def _raw_request(model: Model, body: bytes) -> tuple[InferRequest, memoryview]:
     return request, memoryview(body)
 
 
-def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dict[str, Array]:
+def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> Inputs:
     arrays: dict[str, Array] = {}
     for i, tensor in enumerate(request.inputs):
         if tensor.name in arrays:
@@ -315,7 +320,7 @@ def _read_inputs(model: Model, request: InferRequest, binary: memoryview) -> dic
             raise RequestError(f"input '{tensor.name}': {error}") from error
     if binary:
         raise RequestError(f"{len(binary)} bytes of binary data belong to no input")
-    return arrays
+    return Inputs(arrays)
 
 
 def _read_shape(text: msgspec.Raw, place: str) -> list[int]:
@@ -342,11 +347,7 @@ def _read_input(
 
 
 def _respond(
-    model: Model,
-    request: InferRequest,
-    arrays: dict[str, Array],
-    headers: Mapping[str, str],
-    measured: dict[str, float],
+    model: Model, request: InferRequest, prediction: Prediction, headers: Mapping[str, str]
 ) -> Response:
     wanted = {
         output.name: output.parameters.binary_data
@@ -356,7 +357,7 @@ def _respond(
     is_binary = request.parameters is not None and bool(request.parameters.binary_data_output)
     outputs: list[ResponseOutput] = []
     parts: list[bytes] = []
-    for name, array in arrays.items():
+    for name, array in prediction.outputs.items():
         output = ResponseOutput(name, model.outputs[name].datatype, list(array.shape))
         if wanted.get(name, is_binary):
             part = to_binary(array)
@@ -376,4 +377,5 @@ def _respond(
     extra_headers = {HEADER_LENGTH: str(len(header))} if parts else {}
     body = b"".join([header, *parts])
     body, encoding = compression.compress(body, headers)
-    return Response(body, 200, BINARY if parts else JSON, extra_headers | encoding, measured)
+    content_type = BINARY if parts else JSON
+    return Response(body, 200, content_type, extra_headers | encoding, prediction.measured)

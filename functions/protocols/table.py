@@ -23,10 +23,7 @@ import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
-from serving.errors import LimitError, RequestError, unknown
-from serving.manifest import DYNAMIC, Tensor
-from serving.model import Model
-from serving.strict_json import (
+from protocols.strict_json import (
     EACH_KEY_ONCE,
     JsonText,
     count,
@@ -34,7 +31,11 @@ from serving.strict_json import (
     count_values,
     decode,
 )
-from serving.tensors import DATATYPES, FEW, NESTED, Array, Datatype, from_json
+from protocols.tensor_encodings import FEW, NESTED, from_json
+from serving.errors import LimitError, RequestError, unknown
+from serving.manifest import DYNAMIC, Tensor
+from serving.model import Inputs, Model
+from serving.tensors import DATATYPES, Array, Datatype
 
 LONGEST_NUMBER = 2**18  # characters, in a CSV
 
@@ -92,7 +93,7 @@ def read_tensor(model: Model, name: str, data: JsonText) -> Array:
     return _read(data if shape else _to_list([data]), datatype, shape, f"input '{name}'")
 
 
-def read_named(model: Model, data: JsonText, place: str) -> dict[str, Array]:
+def read_named(model: Model, data: JsonText, place: str) -> Inputs:
     """Read an object of whole inputs, and of features as lists."""
     given = _given(model, data, place)
     arrays = _assemble(model, _choose(model, list(given)), given)
@@ -100,7 +101,7 @@ def read_named(model: Model, data: JsonText, place: str) -> dict[str, Array]:
     return arrays
 
 
-def read_records(model: Model, data: JsonText, place: str) -> dict[str, Array]:
+def read_records(model: Model, data: JsonText, place: str) -> Inputs:
     """Read a list of objects, one a row, all of which have the names that the first has."""
     first = decode(data, _First, place).item
     names = _required(model) if first is UNSET else list(_given(model, first, f"{place}[0]"))
@@ -113,7 +114,7 @@ def read_records(model: Model, data: JsonText, place: str) -> dict[str, Array]:
     return arrays
 
 
-def read_split(model: Model, split: Split, place: str) -> dict[str, Array]:
+def read_split(model: Model, split: Split, place: str) -> Inputs:
     """Read a list of columns, and a list of rows that have a cell for each."""
     names = _read_names(model, split.columns, f"{place}.columns")
     choice = _choose(model, names)
@@ -123,7 +124,7 @@ def read_split(model: Model, split: Split, place: str) -> dict[str, Array]:
     return _assemble(model, choice, _transpose(model, names, rows))
 
 
-def read_csv(model: Model, data: bytes) -> dict[str, Array]:
+def read_csv(model: Model, data: bytes) -> Inputs:
     """Read comma-separated values with a header row (RFC 4180); `""` is the empty string.
 
     As Latin-1, in which no character takes more than a byte, and UTF-8 only where text is wanted.
@@ -254,7 +255,7 @@ def _cell(datatype: Datatype) -> Any:
 
 def _assemble(
     model: Model, choice: Mapping[str, Sequence[str]], table: Mapping[str, Any]
-) -> dict[str, Array]:
+) -> Inputs:
     """Make the inputs of a table whose columns are JSON lists, or sequences of cells."""
     arrays: dict[str, Array] = {}
     for name, columns in choice.items():
@@ -272,7 +273,7 @@ def _assemble(
             ],
             axis=1,
         )
-    return arrays
+    return Inputs(arrays)
 
 
 def _column(name: str, cells: Sequence[Any], datatype: Datatype, first: str, rows: int) -> Array:
