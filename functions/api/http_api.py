@@ -92,11 +92,13 @@ def _operate(
     """Answer the request in an event, and count what was measured if that is what a caller gets."""
     started = time.perf_counter()
     response = answer(lambda: operation(model, _read(event, parameters)))
-    if response.measured:
-        rows, milliseconds, shapes = response.measured
-        elapsed = (time.perf_counter() - started) * 1e3
-        metrics.record(Rows=rows, InferenceLatency=milliseconds, RequestLatency=elapsed)
-        logger.debug("inputs", shapes=shapes)
+    if measured := response.measured:
+        metrics.record(
+            Rows=measured.rows,
+            InferenceLatency=measured.milliseconds,
+            RequestLatency=(time.perf_counter() - started) * 1e3,
+        )
+        logger.debug("inputs", shapes=measured.shapes)
     elif response.error is NonFiniteError:
         metrics.record(NonFiniteOutputs=1)
     return response

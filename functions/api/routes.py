@@ -2,14 +2,15 @@
 
 import re
 from functools import cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from protocols import open_inference
 from protocols.messages import Operation, Request, Response
 from serving.model import Model
 
 
-class Route(NamedTuple):
+class Route(Struct, frozen=True):
     """A path may hold parameters, as in /v2/models/{name}."""
 
     method: str

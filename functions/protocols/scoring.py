@@ -68,11 +68,12 @@ def invoke(model: Model, request: Request) -> Response:
         raise EncodingError(f"content-type: expected {', '.join(_READERS)}")
     body = compression.expand(request.body, request.headers, model.expanded_bytes)
     inputs, by_row = _READERS[content_type](model, body)
-    arrays, measured = model.predict(inputs)
-    predictions = _predictions(arrays, measured.rows if by_row else None)
+    answered = model.predict(inputs)
+    rows = answered.measured.rows if by_row else None
+    predictions = _predictions(answered.outputs, rows)
     body = _encode({"predictions": predictions})
     body, encoding = compression.compress(body, request.headers)
-    return Response(body, extra_headers=encoding, measured=measured)
+    return Response(body, extra_headers=encoding, measured=answered.measured)
 
 
 def example_request(model: Model) -> dict[str, Any] | None:

@@ -17,9 +17,10 @@ from serving.errors import LimitError, RequestError, unknown
 JsonText = bytes | msgspec.Raw
 EACH_KEY_ONCE = "Expected each key once in an object"
 
-_NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
-_ESCAPED_ASCII = re.compile(rb"\\(u00[2-7]|/)")  # what no encoder need escape, to hide a key
-_BYTE = re.compile(r"byte (\d+)")
+# Compiled when first used, as a cold start has no use for them.
+_NO_NUMBER = rb"-?(NaN|Infinity)"
+_ESCAPED_ASCII = rb"\\(u00[2-7]|/)"  # what no encoder need escape, to hide a key
+_BYTE = r"byte (\d+)"
 # What is read a second time, at most. A value takes a third of a microsecond.
 _REREAD_BYTES, _REREAD_VALUES = 2**20, 2**14
 _BULK = 1000  # bytes
@@ -90,7 +91,7 @@ def refuse_repeated_keys(
         if len(value) > _BULK:  # and so is found nowhere else
             rest = rest.replace(value, b"0", 1)
     is_suspect = any(rest.count(b'"%b"' % key.encode()) > most[key] for key in most)
-    if not (is_suspect or _ESCAPED_ASCII.search(rest)):
+    if not (is_suspect or re.search(_ESCAPED_ASCII, rest)):
         return
     if len(rest) > _REREAD_BYTES or count_values(rest, _REREAD_VALUES) > _REREAD_VALUES:
         raise LimitError(
@@ -109,9 +110,9 @@ def refuse_repeated_keys(
 
 
 def _explain(error: Exception, data: JsonText) -> str:
-    """Name the commonest reason, of which the parser says no more than the place."""
-    place = _BYTE.search(str(error))
-    if place and _NO_NUMBER.match(data, int(place[1])):
+    """Name the commonest reason, where the parser gives only the offset."""
+    place = re.search(_BYTE, str(error))
+    if place and re.compile(_NO_NUMBER).match(data, int(place[1])):
         return f"NaN and Infinity are not JSON numbers ({place[0]})"
     return str(error)
 

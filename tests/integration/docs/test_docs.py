@@ -20,7 +20,7 @@ def test_every_parameter_of_the_template_is_explained(parameter: str) -> None:
 
 
 def test_every_route_is_listed() -> None:
-    for _, path, _ in ROUTES:
+    for path in (route.path for route in ROUTES):
         unversioned = path.replace("/versions/{version}", "").rstrip("/")
         with_version = unversioned.replace("{name}", "{name}[/versions/{version}]")
         assert f"{unversioned}`" in README or f"{with_version}`" in README, path

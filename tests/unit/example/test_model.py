@@ -132,7 +132,7 @@ def test_serving_loads_it(manifest: Manifest) -> None:
 
     # WHEN the serving core loads the folder and answers it
     model = load_model(LAYER)
-    outputs, _ = model.predict(model.check({"features": features}))
+    outputs = model.predict(model.check({"features": features})).outputs
 
     # THEN it answers as the contract says
     assert outputs["label"].tolist() == golden.outputs["label"]

@@ -302,7 +302,7 @@ def test_nan_that_comes_of_nan_is_the_callers_mistake(tmp_path: Path) -> None:
 def test_nan_as_input_is_for_the_model_to_judge(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, is_nan()))
 
-    answer, _ = model.predict(model.check({"x": np.array([np.nan], np.float32)}))
+    answer = model.predict(model.check({"x": np.array([np.nan], np.float32)})).outputs
 
     assert answer["y"].tolist() == [True]
 
@@ -310,7 +310,7 @@ def test_nan_as_input_is_for_the_model_to_judge(tmp_path: Path) -> None:
 def test_a_model_may_let_its_answers_be_no_numbers(tmp_path: Path) -> None:
     model = load_model(package(tmp_path, logarithm(), non_finite_outputs="null"))
 
-    answer, _ = model.predict(model.check({"x": np.array([1.0, -1.0], np.float32)}))
+    answer = model.predict(model.check({"x": np.array([1.0, -1.0], np.float32)})).outputs
 
     assert np.isnan(answer["y"]).tolist() == [False, True]
 

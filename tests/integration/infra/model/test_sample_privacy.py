@@ -84,7 +84,7 @@ async def test_nothing_that_is_shown_repeats_a_row(
     check_secret(personal, json.dumps(sample_request(contract)))
     # WHEN it is served
     app = create_app(load_model(tmp_path / "layer"))
-    paths = [path.format(name="customers", version="1") for _, path, _ in ROUTES]
+    paths = [route.path.format(name="customers", version="1") for route in ROUTES]
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://local") as client:
         answers = [await client.get(path) for path in ("/openapi.json", "/docs", *paths)]
