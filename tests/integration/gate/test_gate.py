@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +17,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from gate import handler as gate
-from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm
 from infra.local.metrics import read_emf
-from infra.local.stack import BuiltStack, read_stack
 from tests.example_model import CONTRACT, FOLDER
 from tests.lambda_versions import FUNCTION, CrashError, Event, Response, Versions
 from tests.onnx_models import (
@@ -33,7 +30,7 @@ from tests.onnx_models import (
     quotient,
     scaled,
 )
-from tests.sam_template import ROOT, SOURCE, parse, properties
+from tests.sam_template import ROOT, parse, properties
 
 LATE = "late"  # for `run`: the test says what CodeDeploy answers
 type Run = Callable[..., dict[str, Any]]
@@ -50,7 +47,6 @@ GOLDEN: dict[str, Any] = {
     "relative_tolerance": 1e-4,
 }
 AT_REST: dict[str, Any] = {"golden": [GOLDEN]}
-MINUTE = timedelta(minutes=1)
 REFUSALS = 18  # malformed requests, and one more for a model that takes rows
 PASSED = 1 + 1 + 1 + 1 + 1 + REFUSALS + 1 + 1  # start, identity, contract, golden, answers, ...
 
@@ -638,7 +634,7 @@ def test_missing_package_is_reported(
 ) -> None:
     # GIVEN an environment that has imported the handler and nothing else
     versions.publish(logistic(), **AT_REST)
-    names = [name for name in sys.modules if name.split(".")[0] in {"gate", "serving"}]
+    names = [name for name in sys.modules if name.split(".")[0] in {"gate", "telemetry"}]
     for name in names:
         if name not in {"gate", "gate.handler", "gate.errors"}:
             monkeypatch.delitem(sys.modules, name)
@@ -916,75 +912,53 @@ def test_report_is_tried_several_times_within_the_time_kept_for_it(
 # What customers and operators notice of the gate.
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> BuiltStack:
-    """The template as it would be built: somebody may be building while tests run."""
-    build = tmp_path / "build"
-    for folder in ("functions/api", "functions/gate", "layers/runtime", "layers/model"):
-        (build / folder).mkdir(parents=True)
-    for handler in ("api", "gate"):
-        (build / "functions" / handler / "handler.py").touch()
-    (build / "template.yaml").write_text(SOURCE)
-    # A busy machine may take its time over one request in a hundred, so latency is left out.
-    highest = str(parse()["Parameters"]["LatencyObjectiveMs"]["MaxValue"])
-    return read_stack(build, "shop", "eu-west-1", {"LatencyObjectiveMs": highest})
-
-
-def summarise(statistic: str, values: list[float]) -> float:
-    """Return a statistic of a minute; PR(:n) is the percentage of values up to n."""
-    if statistic.startswith("PR(:"):
-        return 100 * sum(value <= float(statistic[4:-1]) for value in values) / len(values)
-    return {"Sum": sum(values), "SampleCount": float(len(values))}[statistic]
-
-
-def ring(stack: BuiltStack, samples: list[tuple[str, float]]) -> set[str]:
-    """Return the alarms of version 2 that are off if every minute has these values by metric."""
-
-    def read(metrics: Mapping[str, Metric], start: datetime, end: datetime) -> Any:
-        minutes = [start + MINUTE * i for i in range(int((end - start) / MINUTE))]
-        series = {}
-        for key, metric in metrics.items():
-            values = [value for name, value in samples if name == metric.name]
-            series[key] = dict.fromkeys(minutes, summarise(metric.stat, values)) if values else {}
-        return series
-
-    return {
-        name
-        for name, alarm in stack.resources("AWS::CloudWatch::Alarm", "2").items()
-        if name.startswith("Release")
-        if evaluate(read_alarm(name, alarm), read, datetime.now(UTC)).state is State.ALARM
-    }
-
-
-def test_requests_of_the_gate_set_off_no_release_alarm(
-    versions: Versions, run: Run, stack: BuiltStack, capfd: pytest.CaptureFixture[str]
+def test_the_gate_counts_in_nothing_but_its_own_report(
+    versions: Versions,
+    run: Run,
+    http_event: Callable[..., Event],
+    lambda_context: Any,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # WHEN
+    # GIVEN two versions that have just started
     versions.publish(logistic(), **AT_REST)
     versions.publish(logistic(), **AT_REST)
+
+    # WHEN the gate asks them
     run("Succeeded")
 
-    # THEN what the new version reports of them would be no alarm even if it went on like that
-    samples = [
-        (sample.series.name, value)
-        for line in capfd.readouterr().out.splitlines()
-        for sample in read_emf(line) or []
-        if ("function_version", "2") in sample.series.dimensions
-        for value in sample.values
-    ]
-    assert ring(stack, samples) == set()
+    # THEN none of its requests, of which many are malformed, is in a metric; each leaves a line
+    printed = capfd.readouterr().out.splitlines()
+    assert not any(read_emf(line) for line in printed)
+    lines = [json.loads(line) for line in printed if '"lane"' in line]
+    assert len(lines) == len(versions.asked)
+    assert {line["lane"] for line in lines} == {"gate"}
+    statuses = [line["status"] for line in lines]
+    assert sum(400 <= status < 500 for status in statuses) > REFUSALS
+    assert max(statuses) < 500
 
-    # THEN it would be, were the malformed requests answered with 5xx
-    assert samples.count(("ClientErrors", 1)) == REFUSALS + 1
-    renamed = [(name.replace("ClientErrors", "ServerErrors"), value) for name, value in samples]
-    assert ring(stack, renamed) == {"ReleaseServerErrorsAlarm"}
+    # THEN a caller's next request is counted as if there had been no gate
+    handler = versions.versions["2"].handler
+    assert handler
+    assert handler(http_event("GET", "/v2"), lambda_context)["statusCode"] == 200
+    [record] = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert record["Requests"] == [1]
+    assert not {"ClientErrors", "ColdStart", "RequestLatency"} & record.keys()
 
-    # THEN Lambda's own errors count for the alias, through which the gate asks nothing
+
+def test_lambda_counts_the_gate_for_no_alias(versions: Versions, run: Run) -> None:
+    # GIVEN an alarm that watches what Lambda itself counts of the alias
     alarm = properties(parse(), "ReleaseFunctionErrorsAlarm")
     live = {"Name": "Resource", "Value": {"Fn::Sub": "${InferenceFunction}:live"}}
     series = [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
     assert series
     assert all(live in one["Dimensions"] for one in series)
+
+    # WHEN
+    versions.publish(logistic(), **AT_REST)
+    versions.publish(logistic(), **AT_REST)
+    run("Succeeded")
+
+    # THEN the gate asks nothing by it
     assert all(call["Qualifier"].isdigit() for call in versions.calls)
 
 

@@ -457,10 +457,19 @@ def functions(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("function", "package"), [("InferenceFunction", "api"), ("GateFunction", "gate")]
+    ("function", "package", "others"),
+    [
+        ("InferenceFunction", "api", {"protocols", "serving", "telemetry.py"}),
+        ("GateFunction", "gate", {"serving", "telemetry.py"}),
+    ],
 )
 def test_function_is_compiled_for_var_task(
-    run_make: RunMake, functions: Path, tmp_path: Path, function: str, package: str
+    run_make: RunMake,
+    functions: Path,
+    tmp_path: Path,
+    function: str,
+    package: str,
+    others: set[str],
 ) -> None:
     # WHEN
     make = run_make(functions, function, tmp_path / "built")
@@ -468,7 +477,8 @@ def test_function_is_compiled_for_var_task(
     # THEN
     assert make.returncode == 0, make.stderr
     modules = list((tmp_path / "built").rglob("*.py"))
-    assert {path.name for path in (tmp_path / "built").iterdir()} == {package, "serving"}
+    names = {path.name for path in (tmp_path / "built").iterdir()}
+    assert names == {package, *others, "__pycache__"}
     assert tmp_path / "built" / package / "handler.py" in modules
     for module in modules:
         bytecode = Path(importlib.util.cache_from_source(str(module))).read_bytes()

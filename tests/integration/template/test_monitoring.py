@@ -9,8 +9,8 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,7 +19,8 @@ from infra.cloudwatch.alarm_rule import is_met, list_alarms
 from infra.cloudwatch.logs import parse as parse_line
 from infra.cloudwatch.metric_math import calculate
 from infra.local.dependencies import order_around
-from tests.onnx_models import gather, logarithm, logistic
+from telemetry import LANES, METRICS
+from tests.emitted_records import read_records
 from tests.sam_template import (
     ARTIFACTS,
     ROOT,
@@ -31,12 +32,11 @@ from tests.sam_template import (
     translate,
 )
 
-type Event = Callable[..., dict[str, Any]]
-type Load = Callable[..., ModuleType]
 type Change = Callable[[Template], None]
 type Records = list[dict[str, Any]]
 
 VERSION = "7"
+SERVICE = "scoring-of-shop"
 ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
 RELEASE_ALARMS = {
     "ReleaseServerErrorsAlarm",
@@ -136,46 +136,35 @@ def expand(tmp_path: Path) -> Callable[..., Template]:
     return expand
 
 
-@pytest.fixture
-def emit(
-    load_handler: Load, http_event: Event, lambda_context: Any, capfd: pytest.CaptureFixture[str]
-) -> Callable[[], Records]:
-    """Run the handler through everything that it counts; return the records that it prints."""
-
-    def ask(handler: ModuleType, name: str, shape: list[int], datatype: str, data: Any) -> None:
-        tensor = {"name": name, "shape": shape, "datatype": datatype, "data": data}
-        body = json.dumps({"inputs": [tensor]})
-        handler.handler(http_event("POST", "/v2/models/tiny/infer", body), lambda_context)
-
-    def emit() -> Records:
-        good = load_handler(logistic())
-        ask(good, "features", [2, 4], "FP32", [[1, 2, 3, 4], [5, 6, 7, 8]])
-        ask(good, "misspelt", [1, 4], "FP32", [[1, 2, 3, 4]])
-        ask(load_handler(gather()), "x", [1], "INT64", [99])  # fails inside the model
-        ask(load_handler(logarithm()), "x", [1], "FP32", [-1])  # NaN
-        with pytest.raises(Exception, match="sha256"):
-            load_handler(logistic(), files={"model.onnx": "0" * 64})
-        lines = capfd.readouterr().out.splitlines()
-        return [json.loads(line) for line in lines if '"_aws"' in line]
-
-    return emit
+@cache
+def emit(functions: Path = ROOT / "functions", version: str = "$LATEST") -> Records:
+    """Return the records of the inference function, of all that it counts."""
+    variables = {"POWERTOOLS_SERVICE_NAME": SERVICE, "AWS_LAMBDA_FUNCTION_VERSION": version}
+    return read_records(functions, variables)
 
 
 def read_contract(records: Records) -> Contract:
     """Return what records in embedded metric format tell CloudWatch, and what AWS documents."""
     contract = dict(DOCUMENTED)
+    lanes: dict[tuple[str, str], set[frozenset[str]]] = {}  # the sets of lanes other than `api`
     for record in records:
         [directive] = record["_aws"]["CloudWatchMetrics"]
         sets = {frozenset(one) for one in directive["Dimensions"]}
         for metric in directive["Metrics"]:
             key = (directive["Namespace"], metric["Name"])
             single = isinstance(record[metric["Name"]], float) or len(record[metric["Name"]]) == 1
+            if "lane" in record:
+                lanes.setdefault(key, set()).update(sets)
+                continue
             known = contract.setdefault(key, Metric(metric["Unit"], sets, percentiles=True))
             contract[key] = Metric(
                 known.unit, known.dimension_sets & sets, known.percentiles and single
             )
             assert known.unit == metric["Unit"]
-    return contract
+    return {
+        key: metric._replace(dimension_sets=metric.dimension_sets | lanes.get(key, set()))
+        for key, metric in contract.items()
+    }
 
 
 def read_names(template: Template) -> dict[str, Any]:
@@ -287,6 +276,7 @@ def find_faults(template: Template, contract: Contract) -> list[str]:
     )
     values = {
         "service": function["Variables"]["POWERTOOLS_SERVICE_NAME"],
+        "lane": LANES,
         "function_version": VERSION,
         "FunctionName": "shop-fn",
         "Resource": f"shop-fn:{properties(template, 'InferenceFunctionAliaslive')['Name']}",
@@ -301,7 +291,7 @@ def find_faults(template: Template, contract: Contract) -> list[str]:
     ]
 
 
-def query_faults(query: Query, contract: Contract, values: Mapping[str, str]) -> Iterator[str]:
+def query_faults(query: Query, contract: Contract, values: Mapping[str, Any]) -> Iterator[str]:
     metric = contract.get((query.namespace, query.name))
     if metric is None:
         yield "nothing emits it"
@@ -309,7 +299,8 @@ def query_faults(query: Query, contract: Contract, values: Mapping[str, str]) ->
     if frozenset(query.dimensions) not in metric.dimension_sets:
         yield f"has not the dimensions {sorted(query.dimensions)}"
     for name, value in query.dimensions.items():
-        if value is not None and value != values.get(name):
+        known = values.get(name)
+        if value is not None and value not in (known if isinstance(known, tuple) else [known]):
             yield f"{name} is never {value}"
     if re.fullmatch(r"p\d\d(\.\d+)?|PR\(:\d+\)", query.stat):
         if not metric.percentiles or metric.unit != "Milliseconds":
@@ -321,9 +312,7 @@ def query_faults(query: Query, contract: Contract, values: Mapping[str, str]) ->
 # The contract.
 
 
-def test_every_alarm_and_widget_watches_what_exists(
-    expand: Callable[..., Template], emit: Callable[[], Records]
-) -> None:
+def test_every_alarm_and_widget_watches_what_exists(expand: Callable[..., Template]) -> None:
     # GIVEN everything that the template watches
     template = expand()
     queries = read_queries(template)
@@ -334,33 +323,36 @@ def test_every_alarm_and_widget_watches_what_exists(
     assert find_faults(template, read_contract(emit())) == []
 
 
-def test_the_code_emits_every_metric_that_it_declares_and_no_other(
-    emit: Callable[[], Records],
-) -> None:
+def test_the_code_emits_every_metric_that_it_declares_and_no_other() -> None:
     # WHEN
     contract = read_contract(emit())
 
     # THEN
-    from telemetry import METRICS
-
     emitted = {
         name: metric.unit for (space, name), metric in contract.items() if space == "ServerlessOnnx"
     }
     assert emitted == {name: str(unit.value) for name, unit in METRICS.items()}
 
 
-def test_dimensions_have_the_values_that_the_environment_gives(
-    emit: Callable[[], Records], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # GIVEN
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", VERSION)
+def test_dimensions_have_the_values_that_the_environment_gives() -> None:
+    records = emit(version=VERSION)
 
-    # WHEN
-    records = emit()
+    assert {record["service"] for record in records} == {SERVICE}
+    versions = {record["function_version"] for record in records if "lane" not in record}
+    assert versions == {VERSION}
 
-    # THEN the service is what POWERTOOLS_SERVICE_NAME says, here the name of the test's folder
-    assert {record["service"] for record in records} == {tmp_path.name}
-    assert {record["function_version"] for record in records} == {VERSION}
+
+def test_each_lane_but_the_gate_has_a_dimension_set_of_its_own() -> None:
+    sets = {
+        (record.get("lane"), *map(tuple, record["_aws"]["CloudWatchMetrics"][0]["Dimensions"]))
+        for record in emit()
+    }
+
+    others = {lane for lane in LANES if lane not in {"api", "gate"}}
+    assert sets == {
+        (None, ("service",), ("service", "function_version")),
+        *((lane, ("service", "lane")) for lane in others),
+    }
 
 
 WATCHED = [
@@ -378,21 +370,16 @@ WATCHED = [
 
 @pytest.mark.parametrize("name", WATCHED)
 def test_metric_renamed_in_the_code_is_found(
-    expand: Callable[..., Template],
-    emit: Callable[[], Records],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    name: str,
+    expand: Callable[..., Template], tmp_path: Path, name: str
 ) -> None:
     # GIVEN the code with another name for one metric
     renamed = tmp_path / "functions"
     shutil.copytree(ROOT / "functions", renamed, ignore=shutil.ignore_patterns("__pycache__"))
     for file in renamed.rglob("*.py"):
         file.write_text(re.sub(rf"\b{name}\b", f"{name}2", file.read_text("utf-8")), "utf-8")
-    monkeypatch.syspath_prepend(renamed)
 
     # WHEN / THEN
-    faults = find_faults(expand(), read_contract(emit()))
+    faults = find_faults(expand(), read_contract(emit(renamed)))
     assert faults
     assert all(fault.endswith(f"ServerlessOnnx {name}: nothing emits it") for fault in faults)
 
@@ -508,7 +495,7 @@ def change_dashboard(template: Template, old: str, new: str) -> None:
     ],
 )
 def test_fault_in_the_template_is_found(
-    expand: Callable[..., Template], emit: Callable[[], Records], change: Change, fault: str
+    expand: Callable[..., Template], change: Change, fault: str
 ) -> None:
     faults = find_faults(expand(change), read_contract(emit()))
     assert any(fault in one for one in faults), faults
@@ -635,7 +622,6 @@ def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Templa
 )
 def test_threshold_and_metric_have_one_unit(
     expand: Callable[..., Template],
-    emit: Callable[[], Records],
     threshold: str | int,
     unit: str,
 ) -> None:
@@ -772,7 +758,24 @@ def test_the_versions_alone_say_nothing_of_one_without_traffic(
 
 def test_crashes_count_as_failed_requests(expand: Callable[..., Template]) -> None:
     alarm = read_alarms(expand())["ErrorRateAlarm"]
-    assert calculate_percent(alarm, answered=1, unanswered=2, requests=12) == 25
+    # Two crashed before they could be counted as requests: there were twelve.
+    assert calculate_percent(alarm, answered=1, unanswered=2, requests=10) == 25
+
+
+def test_error_rate_is_not_diluted_by_the_requests_of_another_lane(
+    expand: Callable[..., Template],
+) -> None:
+    # GIVEN what the alarm divides by
+    watched = [query for query in read_queries(expand()) if query.where == "ErrorRateAlarm"]
+
+    # THEN it is nothing that Lambda counts for every lane, but the API's own requests and crashes
+    assert {(query.namespace, query.name) for query in watched} == {
+        ("ServerlessOnnx", "ServerErrors"),
+        ("ServerlessOnnx", "Requests"),
+        ("AWS/Lambda", "Errors"),
+    }
+    ours = [query.dimensions for query in watched if query.namespace == "ServerlessOnnx"]
+    assert all(dimensions.keys() == {"service"} for dimensions in ours)
 
 
 # The dashboard.
@@ -820,11 +823,20 @@ def test_cost_is_that_of_the_price_list(
     # and X-Ray 0.25 for a million requests, 0.0000166667 (arm64: 0.0000133334) for a second of a GB
     widget = read_widgets(expand(change))["USD for a million predictions"]["properties"]
     expressions = {"cost": widget["metrics"][0][0]["expression"]}
-    metrics = {"ms": {NOON: 25e6}, "requests": {NOON: 1e6}, "rows": {NOON: 1e6}}
+    metrics: dict[str, dict[datetime, float]] = {
+        "ms": {NOON: 25e6},
+        "requests": {NOON: 1e6},
+        "rows": {NOON: 1e6},
+        "batch": {},
+        "stream": {},
+    }
 
     # WHEN / THEN
     [cost] = calculate("cost", expressions, metrics, [NOON]).values()
     assert round(cost, 2) == usd
+    # AND rows of every lane share what Lambda charges for all of them
+    shared = metrics | {"batch": {NOON: 2e6}, "stream": {NOON: 1e6}}
+    assert calculate("cost", expressions, shared, [NOON]) == {NOON: cost / 4}
 
 
 def test_cost_is_that_of_the_functions_memory_and_processor() -> None:
