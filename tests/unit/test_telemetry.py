@@ -1,6 +1,8 @@
 """telemetry.py: whose metrics a request counts in, and no record that CloudWatch would not read."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -85,3 +87,16 @@ def test_the_gate_and_what_is_no_lane_count_nowhere_and_leave_a_line(
     [line] = read(capsys)
     assert not {"_aws", *METRICS} & line.keys()
     assert (line["lane"], line["status"]) == (lane, 500)
+
+
+def test_telemetry_imports_nothing_of_ours() -> None:
+    script = "import sys, telemetry; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": "functions"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = {"api", "gate", "infra", "protocols", "serving", "telemetry"}
+    assert ours & set(process.stdout.split()) == {"telemetry"}

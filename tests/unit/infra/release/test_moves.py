@@ -125,12 +125,19 @@ def add_versions(stub: Stubber, *numbers: str, **fields: Any) -> None:
     )
 
 
-def add_answer(stub: Stubber, version: str, body: Any, status: int = 200, **fields: Any) -> None:
+def add_answer(
+    stub: Stubber,
+    version: str,
+    body: Any,
+    status: int = 200,
+    asked: dict[str, Any] | None = None,
+    **fields: Any,
+) -> None:
     payload = json.dumps({"statusCode": status, "body": json.dumps(body)}).encode()
-    add_payload(stub, payload, {"Qualifier": version}, **fields)
+    add_payload(stub, payload, {"Qualifier": version, **(asked or {})}, **fields)
 
 
-def add_payload(stub: Stubber, payload: bytes, asked: dict[str, str], **fields: Any) -> None:
+def add_payload(stub: Stubber, payload: bytes, asked: dict[str, Any], **fields: Any) -> None:
     stream = StreamingBody(io.BytesIO(payload), len(payload))
     expected = {"FunctionName": "shop-fn", "Payload": ANY} | asked
     stub.add_response("invoke", {"StatusCode": 200, "Payload": stream, **fields}, expected)
@@ -796,6 +803,21 @@ def test_a_deploy_without_a_release_is_none(codedeploy: Any) -> None:
 
 
 # What versions and the gate say.
+
+
+class _OfTheGate:
+    """Equals every event of the lane that no metric counts."""
+
+    def __eq__(self, payload: object) -> bool:
+        return bool(json.loads(str(payload))["requestContext"].get("lane") == "gate")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_question_to_a_version_is_no_request_of_a_caller(functions: Any) -> None:
+    add_answer(functions[1], "5", {"ready": True}, asked={"Payload": _OfTheGate()})
+    check_ready(functions[0], "shop-fn", "5")
+    functions[1].assert_no_pending_responses()
 
 
 def test_a_version_tells_its_model(functions: Any) -> None:
