@@ -45,7 +45,7 @@ def answer_for(error: Exception) -> Response:
 
 
 def is_text(response: Response) -> bool:
-    """Tell whether the body can travel as a string of JSON; if not, it must be base64."""
+    """Return whether the body can travel as a string of JSON; if not, it must be base64."""
     return response.content_type != BINARY and "content-encoding" not in response.extra_headers
 
 

@@ -47,10 +47,10 @@ class Comparison(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """How much one output differs.
 
-    `flips` is the share of labels that are others, None where there is none, and `is_rare` tells
+    `flips` is the share of labels that are others, None where there is none, and `is_rare` is
     whether nearly all of the old ones were the same. Of numbers, `moves` is the share that moved
     far (`find_others`), `mean` and `largest` are absolute differences, and
-    `systematic` tells whether they moved as a whole (`is_systematic`). `psi` is the population
+    `systematic` is whether they moved as a whole (`is_systematic`). `psi` is the population
     stability index, None below PSI_ROWS rows: of so few, chance alone makes it large.
     """
 
@@ -85,19 +85,19 @@ class Change(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """Say it to people."""
-        return f"{self.requests}: output '{self.output}': {'; '.join(self._tell())}"
+        """Describe the change in one sentence."""
+        return f"{self.requests}: output '{self.output}': {'; '.join(self._describe())}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, colour and text as JSON has them."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return fields | {"colour": self.colour, "text": self.text}
 
-    def _tell(self) -> Iterator[str]:
+    def _describe(self) -> Iterator[str]:
         if self.flips is not None:
-            yield f"{self._tell_share(self.flips, 'labels')} change"
+            yield f"{self._format_share(self.flips, 'labels')} change"
         if self.moves is not None and (self.flips is None or self.is_rare):
-            yield f"{self._tell_share(self.moves, 'numbers')} move far"
+            yield f"{self._format_share(self.moves, 'numbers')} move far"
         if self.largest:
             yield f"numbers differ by {self.mean:.2g} on average, {self.largest:.2g} at most"
         if self.systematic:
@@ -105,7 +105,7 @@ class Change(Struct, frozen=True):
         if self.psi is not None:
             yield f"population stability index {self.psi:.2f}"
 
-    def _tell_share(self, share: float, what: str) -> str:
+    def _format_share(self, share: float, what: str) -> str:
         return f"{round(share * self.rows):,} of {self.rows:,} {what} ({100 * share:.3g} %)"
 
 
@@ -154,7 +154,7 @@ def _compare(comparison: Comparison, name: str) -> Change:
 
 
 def _is_rare(labels: Array) -> bool:
-    """Tell whether nearly all labels, of rows enough to tell, are the same."""
+    """Return whether nearly all labels, of enough rows to judge by, are the same."""
     _, counts = np.unique(labels, return_counts=True)
     return labels.size >= PSI_ROWS and bool(counts.max() >= (1 - RARE) * labels.size)
 
@@ -166,7 +166,7 @@ def _read(answer: InferResponse, name: str, rows: int) -> Array:
 
 
 def _are_probabilities(array: Array) -> bool:
-    """Tell whether the last dimension has a probability for each of several classes."""
+    """Return whether the last dimension has a probability for each of several classes."""
     return (
         array.ndim > 1
         and array.shape[-1] > 1

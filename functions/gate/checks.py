@@ -37,32 +37,32 @@ class Limits(NamedTuple):
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """What `GET /v2/models` tells."""
+    """What `GET /v2/models` answers."""
 
     models: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
-def check(  # noqa: PLR0913, PLR0917 who is asked, by which measure, and who is told
+def check(  # noqa: PLR0913, PLR0917 who is asked, by which measure, and who hears of it
     manifest: Manifest, new: Version, old: Version, limits: Limits, skip: Skip, find: Find
 ) -> Iterator[None]:
     """Yield after each check that `new`, which serves `manifest`'s model, has passed.
 
-    `skip` is told what is not checked, and `find` how the answers differ from those of `old`.
+    `skip` is called with what is not checked, and `find` with each change of the answers.
     Raises RefusedError at the first check that it fails.
     """
     golden = golden_requests(manifest)
     yield from _check_start(new)
     yield from _check_identity(new, manifest)
-    # Else it is the first release, or a way back, which nothing may bar.
+    # If it is not, this is the first release or a way back, which nothing may bar.
     is_newer = int(new.number) > int(old.number)
-    told = None
+    known = None
     if is_newer:
-        told = yield from _check_contract(old, manifest, limits, skip)
+        known = yield from _check_contract(old, manifest, limits, skip)
     else:
         skip(f"no comparison: it replaces no older version, but {old.number}")
     yield from _check_golden(new, manifest, golden, skip)
-    if told:
-        yield from _check_answers(Both(new, old, manifest, told), golden, limits, skip, find)
+    if known:
+        yield from _check_answers(Both(new, old, manifest, known), golden, limits, skip, find)
     yield from _check_refusals(new, manifest)
     if is_newer and golden:
         yield from _check_latency(new, old, golden[:MEASURED], limits, skip)
@@ -77,14 +77,14 @@ def _check_start(new: Version) -> Iterator[None]:
 
 def _check_identity(new: Version, manifest: Manifest) -> Iterator[None]:
     path = f"/v2/models/{manifest.name}"
-    told = new.ask(get(path)).read(ModelMetadata, f"GET {path}")
-    for name, found, expected in (
-        ("sha256", told.properties.get("sha256"), manifest.sha256),
-        ("model version", ", ".join(told.versions), manifest.version),
-        ("function_version", told.properties.get("function_version"), new.number),
+    found = new.ask(get(path)).read(ModelMetadata, f"GET {path}")
+    for name, actual, expected in (
+        ("sha256", found.properties.get("sha256"), manifest.sha256),
+        ("model version", ", ".join(found.versions), manifest.version),
+        ("function_version", found.properties.get("function_version"), new.number),
     ):
-        if found != expected:
-            raise RefusedError(f"GET {path}: {name} is {found}, expected {expected}")
+        if actual != expected:
+            raise RefusedError(f"GET {path}: {name} is {actual}, expected {expected}")
     yield
 
 
@@ -95,8 +95,8 @@ def _check_contract(
     try:
         listed = old.ask(get("/v2/models")).read(ModelList, "GET /v2/models")
         path = f"/v2/models/{listed.models[0]}"
-        told = old.ask(get(path)).read(ModelMetadata, f"GET {path}")
-        breaks = [*find_breaks(told, manifest), *_find_newly_required(old, told, manifest)]
+        known = old.ask(get(path)).read(ModelMetadata, f"GET {path}")
+        breaks = [*find_breaks(known, manifest), *_find_newly_required(old, known, manifest)]
     except RefusedError as error:  # what is wrong with the old version must not bar its fix
         skip(f"no comparison with the contract of version {old.number}: {error}")
         return None
@@ -109,16 +109,16 @@ def _check_contract(
             f"it would break callers of version {old.number}: {'; '.join(breaks)} "
             f"({RELEASE.format('AllowContractChange=true')})"
         )
-    return told
+    return known
 
 
-def _find_newly_required(old: Version, told: ModelMetadata, manifest: Manifest) -> Iterator[str]:
+def _find_newly_required(old: Version, known: ModelMetadata, manifest: Manifest) -> Iterator[str]:
     """Ask the old version whether it does without an input that must be there now."""
     required = {tensor.name for tensor in manifest.inputs if not tensor.optional}
-    known = {tensor.name for tensor in told.inputs}
+    taken = {tensor.name for tensor in known.inputs}
     for request in golden_requests(manifest)[:1]:
         inputs = golden_inputs(manifest, request.golden)
-        for name in sorted(required & known):
+        for name in sorted(required & taken):
             others = [tensor for tensor in inputs if tensor["name"] != name]
             if old.ask(infer(manifest, others)).status == OK:
                 yield f"input '{name}' was optional"

@@ -8,7 +8,7 @@ from serving.manifest import DYNAMIC, Categories, Manifest, Range, Tensor
 
 
 class TensorMetadata(Struct, frozen=True):
-    """An input or output, as a version tells it."""
+    """An input or output, as a version describes it."""
 
     name: str
     datatype: str
@@ -20,7 +20,7 @@ class TensorMetadata(Struct, frozen=True):
 
 
 class ModelMetadata(Struct, frozen=True):
-    """What `GET /v2/models/{name}` tells."""
+    """What `GET /v2/models/{name}` answers."""
 
     name: str
     versions: list[str]
@@ -100,14 +100,14 @@ def _name(tensor: Tensor, column: int | None) -> str:
 
 
 def _takes(new: list[int], old: list[int]) -> bool:
-    """Tell whether an input of shape `new` takes all that one of shape `old` did."""
+    """Return whether an input of shape `new` takes all that one of shape `old` did."""
     return len(new) == len(old) and all(
         now in {DYNAMIC, before} for now, before in zip(new, old, strict=True)
     )
 
 
 def _resembles(new: list[int], old: list[int]) -> bool:
-    """Tell whether an output can have both shapes: exporters know more or less of the same one."""
+    """Return whether an output can have both shapes: exporters know more or less of them."""
     return len(new) == len(old) and all(
         DYNAMIC in pair or pair[0] == pair[1] for pair in zip(new, old, strict=True)
     )

@@ -27,11 +27,11 @@ class Deployment:
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether nobody waits for the gate any more."""
+        """Return whether nobody waits for the gate any more."""
         return self.status in ENDED
 
     def takes_back(self, own: str) -> bool:
-        """Tell whether this takes back the release of `own`, the version that came with this gate.
+        """Return whether this takes back the release of `own`, the version that has this gate.
 
         It then leads to what was served before. Where a person's own deployment leads, nobody
         knows.

@@ -15,7 +15,7 @@ RELATIVE, ABSOLUTE = 1e-5, 1e-6  # by which equal numbers may differ, as in gold
 
 
 def exceeds(count: float, rows: int, share: float) -> bool:
-    """Tell whether `count` changed rows are more than `share` of all of them, beyond chance.
+    """Return whether `count` changed rows are more than `share` of all of them, beyond chance.
 
     The upper tail of the binomial distribution: if each row changed with probability `share`, as
     many as these would change in less than one of a hundred such comparisons.
@@ -37,7 +37,7 @@ def exceeds(count: float, rows: int, share: float) -> bool:
 
 
 def find_others(before: Array, now: Array) -> Array:
-    """Tell of each number whether it is another: no longer a number, or far from the old one.
+    """Return of each number whether it is another: no longer a number, or far from the old one.
 
     Far is FAR of the interquartile range of the old numbers of its column, which a few extremes do
     not widen. Where most of them are the same number it is their standard deviation, and in a
@@ -56,7 +56,7 @@ def find_others(before: Array, now: Array) -> Array:
 
 
 def is_systematic(before: Array, now: Array) -> bool:
-    """Tell whether most columns moved as a whole: one way, or with every number in its old order.
+    """Return whether most columns moved as a whole: one way, or with every number in its old order.
 
     A model that is trained again moves some numbers up and others down, and changes their order.
     """

@@ -61,7 +61,7 @@ class GoldenRequest(NamedTuple):
         try:
             found = np.array(output.data, _dtype(datatype)).reshape(output.shape)
         except (TypeError, ValueError, OverflowError) as error:
-            raise RefusedError(f"{what} is no {datatype} of the shape it tells") from error
+            raise RefusedError(f"{what} is no {datatype} of the shape that it declares") from error
         expected = np.array(values, found.dtype)
         if found.shape != expected.shape and (found.size or expected.size):
             raise RefusedError(

@@ -47,7 +47,7 @@ class Outcome:
 
 
 def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
-    """Examine the version in INFERENCE_VERSION, tell CodeDeploy if it asked, and return the same.
+    """Examine the version in INFERENCE_VERSION; report to CodeDeploy, if it asked, and return that.
 
     A rollback passes at once. Raises what the call to CodeDeploy raises while its deployment waits;
     Lambda then runs the hook again.
@@ -55,7 +55,7 @@ def handler(event: Mapping[str, str], context: Any) -> dict[str, Any]:
     outcome = Outcome()
     deployment = _identify(event, outcome)
     if deployment and deployment.has_ended:
-        outcome.status, outcome.reason = "Skipped", _tell_end(deployment)
+        outcome.status, outcome.reason = "Skipped", _describe_end(deployment)
     else:
         _examine(deployment, outcome, context.get_remaining_time_in_millis() / 1e3 - RESERVE)
     _log(outcome)
@@ -95,7 +95,7 @@ def _examine(deployment: Deployment | None, outcome: Outcome, seconds: float) ->
 
 
 def _takes_back(deployment: Deployment, function: str, outcome: Outcome) -> bool:
-    """Tell whether the deployment is a way back, which nothing may bar.
+    """Return whether the deployment is a way back, which nothing may bar.
 
     Raises RefusedError if it is about a version that came without this gate, and so with another
     model.json.
@@ -174,7 +174,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _explain(error: BaseException) -> str:
-    """Tell what happened; not in the words of what is unforeseen, which may quote a sample."""
+    """Say what happened; an unforeseen error may quote a sample, so not in its own words."""
     kind = type(error)
     if isinstance(error, ImportError) or kind.__module__.startswith(SPEAKING):
         return str(error)
@@ -229,8 +229,8 @@ def _explain_lateness(client: Any, deployment_id: str, error: Exception) -> str:
         deployment = read_deployment(client, deployment_id)
     except Exception:  # it decides as if the deployment waited
         return ""
-    return f"{_tell_end(deployment)}, and was told nothing more" if deployment.has_ended else ""
+    return f"{_describe_end(deployment)}, and was told nothing more" if deployment.has_ended else ""
 
 
-def _tell_end(deployment: Deployment) -> str:
+def _describe_end(deployment: Deployment) -> str:
     return f"deployment {deployment.id} has ended as {deployment.status}"

@@ -78,14 +78,14 @@ class Version(msgspec.Struct, frozen=True):
 
 
 def _explain(payload: bytes, event: dict[str, Any]) -> str:
-    """Tell how a function failed: in its own words only if these cannot quote a sample."""
+    """Say how a function failed, in its own words only if these cannot quote a sample."""
     try:
         error = msgspec.json.decode(payload, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "the invocation failed"
     kind = str(error.get("errorType", "the invocation failed"))[:LONGEST]
     if "body" in event:
-        return f"{kind}; its log tells more"
+        return f"{kind}; see its log"
     return f"{kind}: {error.get('errorMessage', '')}"[: LONGEST + len(kind)]
 
 

@@ -21,12 +21,12 @@ QUICK = 0.1  # seconds for both answers, after which the next request has more r
 
 
 class Both(NamedTuple):
-    """Two versions: `manifest` is the new one's contract, `told` what the old one says of its."""
+    """Two versions: `manifest` is the new one's contract, `known` what the old one says of its."""
 
     new: Version
     old: Version
     manifest: Manifest
-    told: ModelMetadata
+    known: ModelMetadata
 
     def ask_golden(self, golden: list[GoldenRequest]) -> Iterator[Pair]:
         """Ask both the golden requests; raise as `_ask` does."""
@@ -65,11 +65,11 @@ class Both(NamedTuple):
         RefusedError if the new one does not answer what the old one does.
         """
         outputs = self._find_outputs()
-        known = {tensor.name for tensor in self.told.inputs}
-        inputs = [tensor for tensor in inputs if tensor["name"] in known]
+        taken = {tensor.name for tensor in self.known.inputs}
+        inputs = [tensor for tensor in inputs if tensor["name"] in taken]
         body = json.dumps({"inputs": inputs, "outputs": outputs})
         try:
-            answer = self.old.ask(post(f"/v2/models/{self.told.name}/infer", body))
+            answer = self.old.ask(post(f"/v2/models/{self.known.name}/infer", body))
             before = _read(answer, what)
         except RefusedError as error:
             raise IncomparableError(str(error)) from error
@@ -80,11 +80,11 @@ class Both(NamedTuple):
             raise RefusedError(f"{error}; version {self.old.number} answers it") from error
 
     def _find_outputs(self) -> list[dict[str, str]]:
-        known = {tensor.name for tensor in self.told.inputs}
+        taken = {tensor.name for tensor in self.known.inputs}
         for tensor in self.manifest.inputs:
-            if not tensor.optional and tensor.name not in known:
+            if not tensor.optional and tensor.name not in taken:
                 raise IncomparableError(f"version {self.old.number} has no input '{tensor.name}'")
-        before = {(tensor.name, tensor.datatype) for tensor in self.told.outputs}
+        before = {(tensor.name, tensor.datatype) for tensor in self.known.outputs}
         names = [
             tensor.name
             for tensor in self.manifest.outputs
@@ -104,7 +104,8 @@ def _read(answer: Answer, what: str) -> InferResponse:
             output.read()
         except (TypeError, ValueError, OverflowError) as error:
             raise RefusedError(
-                f"{what}: output '{output.name}' is no {output.datatype} of the shape it tells"
+                f"{what}: output '{output.name}' is no {output.datatype} of the shape that it "
+                "declares"
             ) from error
     return response
 

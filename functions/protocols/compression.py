@@ -20,7 +20,7 @@ def expand(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     API Gateway hands a body of type application/json over as text, which a compressed one is not.
 
     Raises EncodingError for an unknown one, RequestError for a broken body, and LimitError when it
-    would be larger than `limit` bytes, of which no more than that is ever expanded.
+    would be larger than `limit` bytes: no more than that is ever expanded.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":

@@ -76,7 +76,7 @@ def refuse(error: Exception) -> Response:
 def describe(error: Exception) -> str:
     """Say what went wrong, but in our own words alone: any other error may quote the request."""
     is_ours = isinstance(error, ServingError)
-    return str(error) if is_ours else "internal error; the function's log tells more"
+    return str(error) if is_ours else "internal error; see the function's log"
 
 
 def error_response(status: int, message: str, error: type[Exception] | None = None) -> Response:

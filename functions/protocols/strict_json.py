@@ -31,7 +31,7 @@ _SHORT = 2**13  # bytes: below, numpy's calls take longer than counting
 def decode(data: JsonText, form: Any, place: str) -> Any:
     """Decode `data` as the type `form`.
 
-    Raises RequestError, which tells where in `place` it is something else: `data[1]: Expected ...`.
+    Raises RequestError, which says where in `place` it is something else: `data[1]: Expected ...`.
     """
     try:
         return _decoder(form).decode(data)

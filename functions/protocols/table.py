@@ -83,7 +83,7 @@ def object_type(fields: tuple[tuple[str, Any], ...], *, optional: bool = False) 
 
 
 def read_tensor(model: Model, name: str, data: JsonText) -> Array:
-    """Read a whole input from a nested list, whose first items tell the dynamic dimensions."""
+    """Read a whole input from a nested list, whose first items give the dynamic dimensions."""
     tensor = model.inputs[name]
     if DYNAMIC in tensor.shape:
         _refuse_excess(model, data, [tensor], f"input '{name}'")
@@ -229,7 +229,7 @@ def _names(model: Model) -> tuple[str, ...]:
 
 
 def _read_names(model: Model, data: JsonText, place: str) -> list[str]:
-    """Read a list of columns, of which one more than the model knows is enough to refuse it."""
+    """Read a list of columns, up to one more than the model knows: enough to refuse it."""
     names: Sequence[str | UnsetType] = astuple(
         decode(data, _names_type(len(_names(model)) + 1), place)
     )
@@ -239,7 +239,7 @@ def _read_names(model: Model, data: JsonText, place: str) -> list[str]:
 def _cells(
     model: Model, choice: Mapping[str, Sequence[str]], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Tell what a cell of each of the columns `names` must be, in msgspec's terms."""
+    """Return what a cell of each of the columns `names` must be, in msgspec's terms."""
     cells = {
         column: Raw if column == name else _cell(DATATYPES[model.inputs[name].datatype])
         for name, columns in choice.items()
@@ -249,7 +249,7 @@ def _cells(
 
 
 def _cell(datatype: Datatype) -> Any:
-    # from_json tells that there is no JSON form, and checks what msgspec's bounds cannot.
+    # from_json raises where there is no JSON form, and checks what msgspec's bounds cannot.
     return Raw if datatype.name in {"BF16", "UINT64"} else datatype.json
 
 

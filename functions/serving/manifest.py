@@ -227,12 +227,12 @@ class Manifest(_Strict, frozen=True):
             names = {tensor.name for tensor in tensors}
             if len(names) != len(tensors):
                 raise ValueError(f"`{field}` names a tensor twice")
-            told = {
+            named = {
                 f"golden[{i}].{field}": getattr(one, field) for i, one in enumerate(self.golden)
             }
             if field == "inputs":
-                told["example"] = self.example
-            for place, values in told.items():
+                named["example"] = self.example
+            for place, values in named.items():
                 unknown = set(values) - names
                 if unknown:
                     raise ValueError(f"`{place}` names no tensor: {sorted(unknown)}")

@@ -215,7 +215,7 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU, function_version: 
     """Verify, load and warm up the model that `directory`/model.json describes.
 
     `memory_mb` is the function's memory, which decides how many threads it can use;
-    `function_version` is what callers are told of who serves it. Raises ManifestError or
+    `function_version` names what serves it, for callers who ask. Raises ManifestError or
     ModelLoadError.
     """
     started = time.perf_counter()
@@ -310,7 +310,7 @@ def _check_servable(manifest: Manifest) -> None:
 
 
 def _options(memory_mb: int) -> Any:
-    """Threads for the vCPUs that Lambda gives for the memory, none of which spins while it waits.
+    """Threads for the vCPUs that Lambda gives for the memory, and none spins while it waits.
 
     Spinning burns billed time, and a frozen environment freezes its threads in mid-spin. Both
     counts are set because onnxruntime pins threads to processors when it chooses by itself, which
@@ -409,12 +409,12 @@ def _compare(field: str, tensors: list[Tensor], required: list[Any], optional: l
         raise ManifestError(f"model.json: {field}: the graph's '{min(missing)}' is missing")
 
 
-def _agree(inferred: list[int], told: list[int]) -> bool:
-    """Compare shapes of an output, of which the exporter may know more than onnxruntime.
+def _agree(inferred: list[int], shape: list[int]) -> bool:
+    """Compare shapes of an output: the exporter may know more of it than onnxruntime.
 
     onnxruntime gives [] for a rank that it could not infer.
     """
     return not inferred or (
-        len(inferred) == len(told)
-        and all(DYNAMIC in pair or pair[0] == pair[1] for pair in zip(inferred, told, strict=True))
+        len(inferred) == len(shape)
+        and all(DYNAMIC in pair or pair[0] == pair[1] for pair in zip(inferred, shape, strict=True))
     )

@@ -60,7 +60,7 @@ def part(array: Array, column: int | None) -> Array:
 
 
 def is_finite(array: Array) -> bool:
-    """Tell whether no element is NaN or infinity."""
+    """Return whether no element is NaN or infinity."""
     if array.dtype == DATATYPES["BF16"].dtype:
         exponents = array.view(np.uint16) & _BF16_EXPONENT
         return not (exponents == _BF16_EXPONENT).any()

@@ -543,7 +543,7 @@ def test_an_unforeseen_error_is_a_500_in_the_protocols_form(
 
     # THEN it is answered, counted and logged
     assert answer["statusCode"] == 500
-    assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
+    assert json.loads(answer["body"]) == {"error": "internal error; see the function's log"}
     printed = capfd.readouterr().out
     assert emf(printed)["ServerErrors"] == [1.0]
     assert '"exception_name":"AttributeError"' in printed
@@ -562,7 +562,7 @@ def test_an_error_of_the_application_itself_is_answered_too(
     # WHEN it is asked for, THEN the answer has the protocol's form
     answer = api.handler(http_event("GET", "/openapi.json"), lambda_context)
     assert answer["statusCode"] == 500
-    assert json.loads(answer["body"]) == {"error": "internal error; the function's log tells more"}
+    assert json.loads(answer["body"]) == {"error": "internal error; see the function's log"}
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_tolerances_are_those_of_the_sample() -> None:
     [
         (respond("FP32", [1.0], [1], name="z"), "the answer has no FP32 output 'y'"),
         (respond("FP64", [1.0], [1]), "the answer has no FP32 output 'y'"),
-        (respond("FP32", [1.0], [2]), "output 'y' is no FP32 of the shape it tells"),
-        (respond("FP32", ["one"], [1]), "output 'y' is no FP32 of the shape it tells"),
+        (respond("FP32", [1.0], [2]), "output 'y' is no FP32 of the shape that it declares"),
+        (respond("FP32", ["one"], [1]), "output 'y' is no FP32 of the shape that it declares"),
         (respond("FP32", [1.0, 2.0], [2]), r"output 'y' has the shape \[2\], expected \[1\]"),
         (Answer(200, b"<html>", None), "the answer is not of the protocol's form"),
         (Answer(200, b"\xff", None), "the answer is not of the protocol's form"),

@@ -57,7 +57,7 @@ def test_refuses_what_is_no_http_response(payload: Any) -> None:
     ("payload", "event", "reason"),
     [
         ({"errorType": "Kind", "errorMessage": "why"}, {}, "version 7 gave no answer: Kind: why$"),
-        ({"errorType": "Kind", "errorMessage": "4.5"}, {"body": "4.5"}, "Kind; its log tells more"),
+        ({"errorType": "Kind", "errorMessage": "4.5"}, {"body": "4.5"}, "Kind; see its log"),
         ({"errorMessage": "Task timed out"}, {}, "the invocation failed: Task timed out"),
         (b"", {}, "version 7 gave no answer: the invocation failed$"),
     ],
