@@ -233,7 +233,7 @@ def test_a_slow_model_is_asked_about_one_row_at_a_time_while_there_is_time(
 ) -> None:
     # GIVEN a model that takes longer than what is quick, and little time
     monkeypatch.setattr(pairs, "QUICK", 0)
-    monkeypatch.setattr(checks, "SECONDS", 0.3)
+    monkeypatch.setattr(checks, "SECONDS", 0.05)
     versions.publish(logistic(), **TABLE)
 
     verdict = examine(versions.publish(logistic(), **TABLE))
