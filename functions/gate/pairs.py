@@ -38,7 +38,7 @@ class Both(NamedTuple):
         """Ask both about rows that are drawn; raise as `_ask` does, and if there are none.
 
         The first request has one row, and each has twice as many as the one before while that is
-        answered quickly: the release's latency alarm counts these requests, too.
+        answered quickly, so that no request of a slow model takes long.
         """
         rows = draw_rows(self.manifest.inputs, ROWS)
         if not rows:
