@@ -30,8 +30,9 @@ METRICS = {
 }
 LATENCIES = ("InferenceLatency", "RequestLatency")
 
-API, GATE = "api", "gate"
-LANES = (API, "batch", "stream", "watch", GATE)
+API = "api"
+COUNTED = (API, "batch", "stream", "watch")
+LANES = (*COUNTED, "gate")
 
 MOST_VALUES = 100  # of a metric in one record (Amazon CloudWatch, "Embedded metric format")
 
@@ -60,14 +61,14 @@ class Metrics:
         a lane that is not counted, the gate or an unknown one, only the properties are written.
         """
         values, self._values = self._values, {}
-        sets = self._api_sets
+        first, *others = self._api_sets
         if lane != API:
-            sets = [{**self._service, "lane": lane}]
+            first, others = {**self._service, "lane": lane}, []
             values = {name: held for name, held in values.items() if name not in LATENCIES}
-        if lane not in LANES or lane == GATE:
-            _write({"level": "INFO", **sets[0], **properties})
+        if lane not in COUNTED:
+            _write({"level": "INFO", **first, **properties})
             return
-        self._emf.dimension_sets = sets[1:]
+        self._emf.dimension_sets = others
         for start in range(0, max(map(len, values.values()), default=0), MOST_VALUES):
             # All at once: metric by metric, Powertools would take three times as long.
             metrics = {
@@ -75,7 +76,7 @@ class Metrics:
                 for name, held in values.items()
                 if (part := held[start : start + MOST_VALUES])
             }
-            _write(self._emf.serialize_metric_set(metrics, sets[0], properties))
+            _write(self._emf.serialize_metric_set(metrics, first, properties))
 
 
 def _write(line: object) -> None:
