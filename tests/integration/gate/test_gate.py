@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from tests.onnx_models import (
     quotient,
     scaled,
 )
-from tests.sam_template import ROOT, SOURCE, parse, properties
+from tests.sam_template import MONITORING, ROOT, SOURCE, parse, properties
 
 LATE = "late"  # for `run`: the test says what CodeDeploy answers
 type Run = Callable[..., dict[str, Any]]
@@ -924,7 +925,11 @@ def stack(tmp_path: Path) -> BuiltStack:
         (build / folder).mkdir(parents=True)
     for handler in ("api", "gate"):
         (build / "functions" / handler / "handler.py").touch()
-    (build / "template.yaml").write_text(SOURCE)
+    nested = build / "Monitoring/template.yaml"
+    nested.parent.mkdir()
+    shutil.copy(ROOT / MONITORING, nested)
+    source = SOURCE.replace(MONITORING, str(nested.relative_to(build)))
+    (build / "template.yaml").write_text(source)
     # A busy machine may take its time over one request in a hundred, so latency is left out.
     highest = str(parse()["Parameters"]["LatencyObjectiveMs"]["MaxValue"])
     return read_stack(build, "shop", "eu-west-1", {"LatencyObjectiveMs": highest})
