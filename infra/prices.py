@@ -8,7 +8,7 @@ units.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 type Processor = Literal["x86_64", "arm64"]
@@ -90,18 +90,16 @@ def price_traces(requests: float, seconds: float) -> float:
     return TRACE * (first + TRACED_SHARE * (requests - first))
 
 
-def price_standing_month(template: Mapping[str, Any]) -> dict[str, float]:
-    """Return USD a month for what a template watches with, by what it is for, used or not.
+def price_standing_month(templates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return USD a month for what a service watches itself with, by purpose, used or not.
 
-    The traces are those of the first request of each second, the most that they can be; the share
-    of the others is in the price of a request.
+    `templates` are the service's and those of the stacks nested in it. The traces are those of the
+    first request of each second, the most that they can be; the share of the others is in the price
+    of a request.
     """
-    kinds = [resource["Type"] for resource in template["Resources"].values()]
-    alarms = [
-        resource["Properties"]
-        for resource in template["Resources"].values()
-        if resource["Type"] == "AWS::CloudWatch::Alarm"
-    ]
+    resources = [one for template in templates for one in template["Resources"].values()]
+    kinds = [resource["Type"] for resource in resources]
+    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
     read = sum(_count_metrics(alarm) for alarm in alarms)
     composite = kinds.count("AWS::CloudWatch::CompositeAlarm")
     return {

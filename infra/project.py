@@ -45,6 +45,11 @@ class Project:
         return self.root / "template.yaml"
 
     @property
+    def nested_template(self) -> Path:
+        """The template of the stack that the stack's template nests."""
+        return self.root / "infra" / "stacks" / "monitoring.yaml"
+
+    @property
     def samconfig(self) -> Path:
         """The settings of SAM CLI, by environment."""
         return self.root / "samconfig.toml"

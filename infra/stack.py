@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from infra.local.control.access_key import AccessKey
 
+NESTED_STACK = "AWS::CloudFormation::Stack"
+
 
 class DeploymentError(OperatorError):
     """Raise when the stack is not there, or AWS does not answer; one line for a person."""
@@ -103,14 +105,22 @@ def describe(cloudformation: "CloudFormationClient", name: str) -> Description |
 
 
 def list_resources(cloudformation: "CloudFormationClient", stack: str, kind: str) -> list[str]:
-    """Return the names of a stack's resources of a type such as AWS::CloudWatch::Dashboard."""
+    """Return the names of a stack's resources of a type such as AWS::CloudWatch::Dashboard.
+
+    Those of the stacks nested in it are among them.
+    """
+    names = []
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
-    return [
-        resource["PhysicalResourceId"]
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceType"] == kind
-    ]
+    for page in pages:
+        for resource in page["StackResourceSummaries"]:
+            name = resource.get("PhysicalResourceId")
+            if not name:  # it is not created yet
+                continue
+            if resource["ResourceType"] == kind:
+                names.append(name)
+            elif resource["ResourceType"] == NESTED_STACK:
+                names += list_resources(cloudformation, name, kind)
+    return names
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""template.yaml, and what the SAM translator makes of it."""
+"""template.yaml, what the SAM translator makes of it, and the stack that is nested in it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from infra.project import Project
 ROOT = Path(__file__).parents[1]
 PROJECT = Project(ROOT)
 SOURCE = (ROOT / "template.yaml").read_text("utf-8")
+MONITORING = "infra/stacks/monitoring.yaml"
 VERSIONED = {
     "InferenceFunction": "CodeUri",
     "RuntimeLayer": "ContentUri",
@@ -33,6 +34,11 @@ class NoPolicies:
 def parse(source: str = SOURCE) -> Template:
     template: Template = yaml_parse(source)
     return template
+
+
+def parse_monitoring() -> Template:
+    """Read the template of the nested stack, which has no transform."""
+    return parse((ROOT / MONITORING).read_text("utf-8"))
 
 
 def translate(

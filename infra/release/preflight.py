@@ -113,7 +113,8 @@ def _read_number(value: str) -> float | None:
 def inspect_sources(project: Project) -> Iterator[Finding]:
     """Yield that the build is out of date, if a source was written after it."""
     built = (project.build / "template.yaml").stat().st_mtime
-    sources = [project.template, *project.functions.rglob("*"), *project.layers.rglob("*")]
+    templates = [project.template, project.nested_template]
+    sources = [*templates, *project.functions.rglob("*"), *project.layers.rglob("*")]
     newer = [
         path
         for path in sources

@@ -12,6 +12,7 @@ from tests.benchmarks.spread import Spread
 
 MEMORY_MB = (512, 1024, 1769, 3008)
 ROOT = Path(__file__).parents[2]
+TEMPLATES = ("template.yaml", "infra/stacks/monitoring.yaml")
 MB_PER_VCPU = 1769  # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 COLD_SHARE = 0.01  # of the requests
 
@@ -86,8 +87,9 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
 
 
 def read_standing() -> dict[str, float]:
-    """Return what the template's alarms, metrics, dashboard, key and traces cost a month."""
-    return prices.price_standing_month(yaml_parse((ROOT / "template.yaml").read_text("utf-8")))
+    """Return what the service's alarms, metrics, dashboard, key and traces cost a month."""
+    templates = [yaml_parse((ROOT / path).read_text("utf-8")) for path in TEMPLATES]
+    return prices.price_standing_month(templates)
 
 
 def _slow_down(milliseconds: float, memory_mb: int) -> float:

@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from onnx import ModelProto, parser
 from infra.cloudwatch.alarms import Metric, State, evaluate, read_alarm, read_data
 from infra.local.functions import managed_runtime
 from infra.local.platform import Platform, serve
-from infra.local.stack import Function, read_stack
+from infra.local.stack import BuiltStack, Function, read_stack
 from tests import local_aws
 from tests.local_run import LocalRun
 from tests.onnx_models import package
@@ -89,6 +89,13 @@ def fallible() -> ModelProto:
     return model
 
 
+def list_alarms(stack: BuiltStack, version: str) -> dict[str, Mapping[str, Any]]:
+    """Return the properties of the stack's alarms and of the nested one's, by logical id."""
+    kind = "AWS::CloudWatch::Alarm"
+    nested = stack.nested(version)["Monitoring"]
+    return {**stack.resources(kind, version), **nested.resources(kind)}
+
+
 class Clock:
     """The time of the metrics, which stands still until a test moves it."""
 
@@ -131,8 +138,7 @@ class Service:
     def ringing(self, version: str = "1", **parameters: str) -> set[str]:
         """Return the alarms that ring now, if `version` is the one that was deployed last."""
         read = partial(read_data, self.local.cloudwatch)
-        stack = read_stack(BUILD, NAME, REGION, parameters)
-        alarms = stack.resources("AWS::CloudWatch::Alarm", version)
+        alarms = list_alarms(read_stack(BUILD, NAME, REGION, parameters), version)
         assert alarms.keys() == ALARMS
         return {
             name
@@ -388,8 +394,7 @@ def test_aws_tools_see_the_alarms_of_the_local_run(local_run: LocalRun) -> None:
 
     [page] = cloudwatch.get_paginator("describe_alarms").paginate()
 
-    stack = read_stack(BUILD, NAME, REGION)
     assert {alarm["AlarmName"] for alarm in page["MetricAlarms"]} == {
-        properties.get("AlarmName", f"{NAME}-{name}")
-        for name, properties in stack.resources("AWS::CloudWatch::Alarm", "1").items()
+        properties["AlarmName"]
+        for properties in list_alarms(read_stack(BUILD, NAME, REGION), "1").values()
     }

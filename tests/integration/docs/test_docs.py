@@ -8,6 +8,7 @@ from samcli.yamlhelper import yaml_parse
 
 from api.routes import ROUTES
 from infra.prices import price_standing_month
+from tests.sam_template import parse_monitoring
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,6 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 
 def test_what_stands_costs_what_the_readme_says() -> None:
-    costs = price_standing_month(TEMPLATE)
+    costs = price_standing_month([TEMPLATE, parse_monitoring()])
     [told] = re.findall(r"(\d+) USD a month are due", README)
     assert int(told) == round(sum(costs.values()) - costs["traces, up to"])

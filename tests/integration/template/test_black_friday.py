@@ -22,7 +22,8 @@ TEMPLATE = parse((ROOT / "infra/stacks/black-friday.yaml").read_text("utf-8"))
 CURVE = read_curve("black-friday")
 SERVICE = Service(10, 1000, throttle_rate=5000, throttle_burst=5000)
 FUNCTION = "serverless-onnx-InferenceFunction-XyzAbc123"
-GIVEN = {
+GIVEN = {  # by the service's outputs
+    "ServiceStack": "serverless-onnx",
     "FunctionName": FUNCTION,
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:serverless-onnx-AlarmTopic-Abc",
 }
@@ -190,6 +191,15 @@ def test_times_are_of_the_time_zone() -> None:
     assert read_time(begin) == datetime(2026, 11, 27, 4, 30, tzinfo=UTC)
 
 
+def test_what_it_must_know_of_the_service_is_an_output_of_the_service() -> None:
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    [of_service] = [one["Parameters"] for one in groups if one["Label"]["default"] == "The service"]
+    assert set(of_service) == GIVEN.keys()
+    assert set(of_service) <= parse()["Outputs"].keys()
+    # AND nothing is assumed: with another stack's name its alarms would notify nobody
+    assert not any("Default" in TEMPLATE["Parameters"][name] for name in of_service)
+
+
 @pytest.mark.parametrize("alarm", ["SpilloverAlarm", "UtilizationAlarm"])
 def test_alarms_may_publish_to_the_topic_of_the_service(alarm: str) -> None:
     # GIVEN which alarms the service's topic and key take
@@ -198,7 +208,7 @@ def test_alarms_may_publish_to_the_topic_of_the_service(alarm: str) -> None:
         "AWS::Partition": "aws",
         "AWS::Region": "eu-west-1",
         "AWS::AccountId": "123456789012",
-        "AWS::StackName": TEMPLATE["Parameters"]["ServiceStack"]["Default"],
+        "AWS::StackName": GIVEN["ServiceStack"],
     }
     taken = resolve(statement["Condition"]["ArnLike"]["aws:SourceArn"], values)
     # THEN

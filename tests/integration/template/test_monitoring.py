@@ -28,11 +28,12 @@ from tests.sam_template import (
     find,
     find_version,
     parse,
+    parse_monitoring,
     properties,
     translate,
 )
 
-type Change = Callable[[Template], None]
+type Change = Callable[[Templates], None]
 type Records = list[dict[str, Any]]
 
 VERSION = "7"
@@ -51,6 +52,13 @@ OPERATION_ALARMS = {
     "ConcurrencyAlarm",
     "ModelLoadFailuresAlarm",
 }
+
+
+class Templates(NamedTuple):
+    """The service's template, expanded, and that of the monitoring stack nested in it."""
+
+    service: Template
+    monitoring: Template
 
 
 class Metric(NamedTuple):
@@ -124,14 +132,15 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def expand(tmp_path: Path) -> Callable[..., Template]:
-    """Translate the template, after a change."""
+def expand(tmp_path: Path) -> Callable[..., Templates]:
+    """Translate the templates, after a change."""
 
-    def expand(change: Change | None = None) -> Template:
-        template = parse()
+    def expand(change: Change | None = None) -> Templates:
+        templates = Templates(parse(), parse_monitoring())
         if change:
-            change(template)
-        return translate(template, dict.fromkeys(ARTIFACTS, tmp_path))
+            change(templates)
+        translated = translate(templates.service, dict.fromkeys(ARTIFACTS, tmp_path))
+        return templates._replace(service=translated)
 
     return expand
 
@@ -181,7 +190,21 @@ def read_names(template: Template) -> dict[str, Any]:
         "InferenceFunction": "shop-fn",
         "Api": "api",
         "AlarmTopic": "topic",
-        "IsArm": resolve(template["Conditions"]["IsArm"], {}),
+    }
+
+
+def read_nested_names(templates: Templates) -> dict[str, Any]:
+    """Return what each name stands for in the monitoring stack, whose own name is another."""
+    nested = properties(templates.service, "Monitoring")
+    parameters = resolve(nested["Parameters"], read_names(templates.service))
+    assert parameters.keys() == templates.monitoring["Parameters"].keys()
+    alarms = find(templates.monitoring, ALARM)
+    return {
+        **parameters,
+        **{f"{name}.Arn": f"arn:{name}" for name in alarms},
+        "AWS::StackName": "shop-Monitoring-1A2B3C",
+        "AWS::Region": "eu-west-1",
+        "IsArm": resolve(templates.monitoring["Conditions"]["IsArm"], parameters),
     }
 
 
@@ -207,28 +230,37 @@ def resolve(node: Any, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911 one fo
     return node
 
 
-def read_alarms(template: Template) -> dict[str, dict[str, Any]]:
-    names = read_names(template)
+def read_alarms(templates: Templates) -> dict[str, dict[str, Any]]:
     return {
         name: resolve(resource["Properties"], names)
+        for template, names in (
+            (templates.service, read_names(templates.service)),
+            (templates.monitoring, read_nested_names(templates)),
+        )
         for name, resource in find(template, ALARM).items()
     }
 
 
-def read_widgets(template: Template) -> dict[str, dict[str, Any]]:
+def read_dashboard(templates: Templates) -> dict[str, Any]:
+    dashboard = properties(templates.monitoring, "Dashboard")
+    resolved: dict[str, Any] = resolve(dashboard, read_nested_names(templates))
+    return resolved
+
+
+def read_widgets(templates: Templates) -> dict[str, dict[str, Any]]:
     """Return the widgets of the dashboard by their titles."""
-    body = resolve(properties(template, "Dashboard")["DashboardBody"], read_names(template))
-    return {widget["properties"]["title"]: widget for widget in json.loads(body)["widgets"]}
+    body = json.loads(read_dashboard(templates)["DashboardBody"])
+    return {widget["properties"]["title"]: widget for widget in body["widgets"]}
 
 
-def read_queries(template: Template) -> list[Query]:
-    """Return every metric that the template names: in alarms, in widgets, in metric math."""
+def read_queries(templates: Templates) -> list[Query]:
+    """Return every metric that the templates name: in alarms, in widgets, in metric math."""
     queries = [
         query
-        for name, alarm in read_alarms(template).items()
+        for name, alarm in read_alarms(templates).items()
         for query in alarm_queries(name, alarm)
     ]
-    for title, widget in read_widgets(template).items():
+    for title, widget in read_widgets(templates).items():
         if widget["type"] == "metric":
             queries += widget_queries(title, widget["properties"])
     return queries
@@ -269,8 +301,9 @@ def search_query(title: str, expression: str) -> Query:
     return Query(title, namespace, name, {**dict.fromkeys(names), **values}, search[3])
 
 
-def find_faults(template: Template, contract: Contract) -> list[str]:
-    """Return what is wrong with each query of a template."""
+def find_faults(templates: Templates, contract: Contract) -> list[str]:
+    """Return what is wrong with each query of the templates."""
+    template = templates.service
     function = resolve(
         properties(template, "InferenceFunction")["Environment"], read_names(template)
     )
@@ -286,7 +319,7 @@ def find_faults(template: Template, contract: Contract) -> list[str]:
     }
     return [
         f"{query.where}: {query.namespace} {query.name}: {fault}"
-        for query in read_queries(template)
+        for query in read_queries(templates)
         for fault in query_faults(query, contract, values)
     ]
 
@@ -312,15 +345,15 @@ def query_faults(query: Query, contract: Contract, values: Mapping[str, Any]) ->
 # The contract.
 
 
-def test_every_alarm_and_widget_watches_what_exists(expand: Callable[..., Template]) -> None:
-    # GIVEN everything that the template watches
-    template = expand()
-    queries = read_queries(template)
+def test_every_alarm_and_widget_watches_what_exists(expand: Callable[..., Templates]) -> None:
+    # GIVEN everything that the templates watch
+    templates = expand()
+    queries = read_queries(templates)
     assert {query.where for query in queries} >= RELEASE_ALARMS | OPERATION_ALARMS
-    assert len({query.where for query in queries}) == len(find(template, ALARM)) + 9
+    assert len({query.where for query in queries}) == len(read_alarms(templates)) + 9
 
     # WHEN compared with what the handler prints and AWS documents, THEN nothing is missing
-    assert find_faults(template, read_contract(emit())) == []
+    assert find_faults(templates, read_contract(emit())) == []
 
 
 def test_the_code_emits_every_metric_that_it_declares_and_no_other() -> None:
@@ -370,7 +403,9 @@ WATCHED = [
 
 @pytest.mark.parametrize("name", WATCHED)
 def test_metric_renamed_in_the_code_is_found(
-    expand: Callable[..., Template], tmp_path: Path, name: str
+    expand: Callable[..., Templates],
+    tmp_path: Path,
+    name: str,
 ) -> None:
     # GIVEN the code with another name for one metric
     renamed = tmp_path / "functions"
@@ -384,13 +419,13 @@ def test_metric_renamed_in_the_code_is_found(
     assert all(fault.endswith(f"ServerlessOnnx {name}: nothing emits it") for fault in faults)
 
 
-def test_every_watched_metric_of_ours_is_renamed_above(expand: Callable[..., Template]) -> None:
+def test_every_watched_metric_of_ours_is_renamed_above(expand: Callable[..., Templates]) -> None:
     queries = read_queries(expand())
     assert {query.name for query in queries if query.namespace == "ServerlessOnnx"} == {*WATCHED}
 
 
-def rename_version_dimension(template: Template) -> None:
-    dimensions(template, "ReleaseServerErrorsAlarm", "bad")[1]["Name"] = "version"
+def rename_version_dimension(templates: Templates) -> None:
+    dimensions(templates.service, "ReleaseServerErrorsAlarm", "bad")[1]["Name"] = "version"
 
 
 def dimensions(template: Template, alarm: str, query: str) -> list[dict[str, Any]]:
@@ -401,77 +436,76 @@ def dimensions(template: Template, alarm: str, query: str) -> list[dict[str, Any
     return listed
 
 
-def drop_service_dimension(template: Template) -> None:
-    del dimensions(template, "ReleaseLatencyAlarm", "within")[0]
+def drop_service_dimension(templates: Templates) -> None:
+    del dimensions(templates.service, "ReleaseLatencyAlarm", "within")[0]
 
 
-def watch_all_versions_of_the_function(template: Template) -> None:
-    del dimensions(template, "ReleaseFunctionErrorsAlarm", "bad")[0]
+def watch_all_versions_of_the_function(templates: Templates) -> None:
+    del dimensions(templates.service, "ReleaseFunctionErrorsAlarm", "bad")[0]
 
 
-def watch_another_alias(template: Template) -> None:
-    dimension = dimensions(template, "ReleaseFunctionErrorsAlarm", "bad")[1]
+def watch_another_alias(templates: Templates) -> None:
+    dimension = dimensions(templates.service, "ReleaseFunctionErrorsAlarm", "bad")[1]
     dimension["Value"] = {"Fn::Sub": "${InferenceFunction}:prod"}
 
 
-def watch_the_alias_by_its_arn(template: Template) -> None:
-    dimension = dimensions(template, "ReleaseFunctionErrorsAlarm", "all_bad")[1]
+def watch_the_alias_by_its_arn(templates: Templates) -> None:
+    dimension = dimensions(templates.service, "ReleaseFunctionErrorsAlarm", "all_bad")[1]
     dimension["Value"] = "arn:aws:lambda:eu-west-1:123456789012:function:shop-fn:live"
 
 
-def rename_service(template: Template) -> None:
-    variables = properties(template, "InferenceFunction")["Environment"]["Variables"]
+def rename_service(templates: Templates) -> None:
+    variables = properties(templates.service, "InferenceFunction")["Environment"]["Variables"]
     variables["POWERTOOLS_SERVICE_NAME"] = "scoring"
 
 
-def misspell_metric(template: Template) -> None:
-    properties(template, "ModelLoadFailuresAlarm")["MetricName"] = "ModelLoadFailure"
+def misspell_metric(templates: Templates) -> None:
+    properties(templates.monitoring, "ModelLoadFailuresAlarm")["MetricName"] = "ModelLoadFailure"
 
 
-def use_the_name_of_rest_apis(template: Template) -> None:
-    change_dashboard(template, '"5xx"', '"5XXError"')
+def use_the_name_of_rest_apis(templates: Templates) -> None:
+    change_dashboard(templates, '"5xx"', '"5XXError"')
 
 
-def watch_another_namespace(template: Template) -> None:
-    properties(template, "ThrottlesAlarm")["Namespace"] = "AWS/Lambdas"
+def watch_another_namespace(templates: Templates) -> None:
+    properties(templates.monitoring, "ThrottlesAlarm")["Namespace"] = "AWS/Lambdas"
 
 
-def take_a_percentile_of_a_count(template: Template) -> None:
-    alarm = properties(template, "ModelLoadFailuresAlarm")
+def take_a_percentile_of_a_count(templates: Templates) -> None:
+    alarm = properties(templates.monitoring, "ModelLoadFailuresAlarm")
     del alarm["Statistic"]
     alarm["ExtendedStatistic"] = "p99"
 
 
-def rank_a_count(template: Template) -> None:
-    metrics = properties(template, "ReleaseLatencyAlarm")["Metrics"]
+def rank_a_count(templates: Templates) -> None:
+    metrics = properties(templates.service, "ReleaseLatencyAlarm")["Metrics"]
     [within] = [one["MetricStat"] for one in metrics if one["Id"] == "within"]
     within["Metric"]["MetricName"] = "Requests"
 
 
-def sum_concurrency(template: Template) -> None:
-    properties(template, "ConcurrencyAlarm")["Metrics"][1]["MetricStat"]["Stat"] = "Sum"
+def sum_concurrency(templates: Templates) -> None:
+    alarm = properties(templates.monitoring, "ConcurrencyAlarm")
+    alarm["Metrics"][1]["MetricStat"]["Stat"] = "Sum"
 
 
-def search_in_another_dimension_set(template: Template) -> None:
-    change_dashboard(template, "{ServerlessOnnx,service,", "{ServerlessOnnx,model,service,")
+def search_in_another_dimension_set(templates: Templates) -> None:
+    change_dashboard(templates, "{ServerlessOnnx,service,", "{ServerlessOnnx,model,service,")
 
 
-def search_another_name(template: Template) -> None:
-    change_dashboard(template, 'MetricName=\\"Errors\\"', 'MetricName=\\"Error\\"')
+def search_another_name(templates: Templates) -> None:
+    change_dashboard(templates, 'MetricName=\\"Errors\\"', 'MetricName=\\"Error\\"')
 
 
-def show_a_metric_without_its_dimension(template: Template) -> None:
-    change_dashboard(template, '"Rows", "service", "${Service}"', '"Rows"')
+def show_a_metric_without_its_dimension(templates: Templates) -> None:
+    change_dashboard(templates, '"Rows", "service", "${ServiceStack}"', '"Rows"')
 
 
-def change_dashboard(template: Template, old: str, new: str) -> None:
-    dashboard = properties(template, "Dashboard")
-    text = json.dumps(dashboard)
+def change_dashboard(templates: Templates, old: str, new: str) -> None:
+    dashboard = templates.monitoring["Resources"]["Dashboard"]
+    text = json.dumps(dashboard["Properties"])
     escaped = json.dumps(old)[1:-1]
     assert escaped in text
-    template["Resources"]["Dashboard"]["Properties"] = json.loads(
-        text.replace(escaped, json.dumps(new)[1:-1])
-    )
+    dashboard["Properties"] = json.loads(text.replace(escaped, json.dumps(new)[1:-1]))
 
 
 @pytest.mark.parametrize(
@@ -495,7 +529,7 @@ def change_dashboard(template: Template, old: str, new: str) -> None:
     ],
 )
 def test_fault_in_the_template_is_found(
-    expand: Callable[..., Template], change: Change, fault: str
+    expand: Callable[..., Templates], change: Change, fault: str
 ) -> None:
     faults = find_faults(expand(change), read_contract(emit()))
     assert any(fault in one for one in faults), faults
@@ -505,7 +539,7 @@ def test_fault_in_the_template_is_found(
 
 
 def test_no_alarm_goes_off_for_want_of_data_and_all_tell_the_topic(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
 ) -> None:
     for alarm in read_alarms(expand()).values():
         assert alarm["TreatMissingData"] == "notBreaching"
@@ -526,21 +560,22 @@ LOG_LINES = {
 }
 
 
-def test_alarms_name_lines_that_are_in_the_log(expand: Callable[..., Template]) -> None:
+def test_alarms_name_lines_that_are_in_the_log(expand: Callable[..., Templates]) -> None:
     # GIVEN the lines that alarms quote
-    template = expand()
-    texts = [alarm["AlarmDescription"] for alarm in read_alarms(template).values()]
+    templates = expand()
+    texts = [alarm["AlarmDescription"] for alarm in read_alarms(templates).values()]
     quoted = {line for text in texts for line in re.findall(r'"([^"]+)"', text)}
 
     # THEN they are those of the log format, and `infra logs --errors` shows them
-    assert properties(template, "InferenceFunction")["LoggingConfig"]["LogFormat"] == "Text"
+    function = properties(templates.service, "InferenceFunction")
+    assert function["LoggingConfig"]["LogFormat"] == "Text"
     assert quoted == LOG_LINES.keys()
     assert not any("platform." in text for text in texts)
     assert {parse_line(line).level for line in LOG_LINES.values()} == {"ERROR"}
 
 
 def test_a_model_that_does_not_load_is_no_reason_to_roll_back_what_has_no_traffic(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
 ) -> None:
     text = read_alarms(expand())["ModelLoadFailuresAlarm"]["AlarmDescription"]
 
@@ -550,7 +585,7 @@ def test_a_model_that_does_not_load_is_no_reason_to_roll_back_what_has_no_traffi
 
 
 def test_release_alarms_compare_the_new_version_with_all_versions(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
 ) -> None:
     # GIVEN what each alarm counts of the new version, and of all (searches find every version)
     of_one: dict[str, set[tuple[str, ...]]] = {}
@@ -571,7 +606,7 @@ def test_release_alarms_compare_the_new_version_with_all_versions(
         assert of_one[name] == of_all[name]
 
 
-def test_metric_math_is_within_the_limits_of_an_alarm(expand: Callable[..., Template]) -> None:
+def test_metric_math_is_within_the_limits_of_an_alarm(expand: Callable[..., Templates]) -> None:
     # Amazon CloudWatch API Reference, PutMetricAlarm and MetricDataQuery
     for alarm in read_alarms(expand()).values():
         queries = alarm.get("Metrics", [])
@@ -585,10 +620,10 @@ def test_metric_math_is_within_the_limits_of_an_alarm(expand: Callable[..., Temp
 
 
 def test_the_dashboards_release_alarm_is_the_newest_before_the_alias_moves(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
 ) -> None:
     # GIVEN what CloudFormation changes before the alias moves, and after
-    template = expand()
+    template = expand().service
     before, after = order_around(template["Resources"], "InferenceFunctionAliaslive")
 
     # THEN the alarm that the dashboard shows is of constant name, and has the new alarms before
@@ -599,21 +634,20 @@ def test_the_dashboards_release_alarm_is_the_newest_before_the_alias_moves(
     assert is_met(rule, {"shop-ReleaseLatencyAlarm": "ALARM"})
     assert not is_met(rule, {"shop-ErrorRateAlarm": "ALARM"})
     assert before.index("ReleaseAlarm") > max(map(before.index, RELEASE_ALARMS))
-    # AND the dashboard, which comes after, is the same for each version
-    assert "Dashboard" in after
-    body = json.dumps(properties(template, "Dashboard"))
-    assert "InferenceFunction.Version" not in body
-    assert not any(name in body for name in RELEASE_ALARMS)
+    # AND the dashboard, which comes after, is the same for each version: so is what it is told
+    assert "Monitoring" in after
+    told = json.dumps(properties(template, "Monitoring"))
+    assert find_version(template) not in told
+    assert not any(name in told for name in RELEASE_ALARMS)
     # AND nobody is told twice
     assert not {"AlarmActions", "OKActions", "InsufficientDataActions"} & composite.keys()
 
 
-def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Template]) -> None:
+def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Templates]) -> None:
     # A changed alarm keeps its state, a renamed one is replaced by a new one: see PutMetricAlarm
     alarms = read_alarms(expand())
-    names = {name: alarm["AlarmName"] for name, alarm in alarms.items() if "AlarmName" in alarm}
-    assert names.keys() == RELEASE_ALARMS
-    assert all(name.endswith(f"-v{VERSION}") for name in names.values())
+    names = {name for name, alarm in alarms.items() if alarm["AlarmName"].endswith(f"-v{VERSION}")}
+    assert names == RELEASE_ALARMS
 
 
 @pytest.mark.parametrize(
@@ -621,15 +655,16 @@ def test_each_release_has_release_alarms_of_its_own(expand: Callable[..., Templa
     [("LatencyObjectiveMs", "Milliseconds"), ("MaxErrorPercent", "Percent"), (1, "Percent")],
 )
 def test_threshold_and_metric_have_one_unit(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
     threshold: str | int,
     unit: str,
 ) -> None:
     # GIVEN the alarms with this threshold
-    template, contract = expand(), read_contract(emit())
+    templates, contract = expand(), read_contract(emit())
     wanted = {"Ref": threshold} if isinstance(threshold, str) else threshold
     alarms = {
         name: alarm["Properties"]
+        for template in templates
         for name, alarm in find(template, ALARM).items()
         if alarm["Properties"]["Threshold"] == wanted
     }
@@ -675,14 +710,14 @@ def calculate_percent(alarm: Mapping[str, Any], **values: float | None) -> float
     ],
 )
 def test_error_rate_needs_two_failures_or_nothing_but_failures(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
     failed: float | None,
     requests: float | None,
     percent: float | None,
 ) -> None:
     alarms = read_alarms(expand())
 
-    assert calculate_percent(alarms["ErrorRateAlarm"], answered=failed, requests=requests) == (
+    assert calculate_percent(alarms["ErrorRateAlarm"], failed=failed, answered=requests) == (
         percent
     )
     # AND so it is for a version that is alone
@@ -712,7 +747,7 @@ def test_error_rate_needs_two_failures_or_nothing_but_failures(
     ],
 )
 def test_a_version_is_judged_by_the_others(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
     alarm: str,
     bad: float | None,
     requests: float,
@@ -738,7 +773,7 @@ def test_a_version_is_judged_by_the_others(
     ],
 )
 def test_latency_is_judged_by_the_share_of_slow_requests(
-    expand: Callable[..., Template], within: float | None, all_within: float, percent: float
+    expand: Callable[..., Templates], within: float | None, all_within: float, percent: float
 ) -> None:
     counts = {"requests": 100, "all_requests": 1000}
     alarm = read_alarms(expand())["ReleaseLatencyAlarm"]
@@ -749,39 +784,54 @@ def test_latency_is_judged_by_the_share_of_slow_requests(
 
 
 def test_the_versions_alone_say_nothing_of_one_without_traffic(
-    expand: Callable[..., Template],
+    expand: Callable[..., Templates],
 ) -> None:
     alarm = read_alarms(expand())["ReleaseServerErrorsAlarm"]
 
     assert not calculate_percent(alarm, all_bad=500, all_requests=1000)
 
 
-def test_crashes_count_as_failed_requests(expand: Callable[..., Template]) -> None:
+def test_crashes_count_as_failed_requests(expand: Callable[..., Templates]) -> None:
     alarm = read_alarms(expand())["ErrorRateAlarm"]
-    # Two crashed before they could be counted as requests: there were twelve.
-    assert calculate_percent(alarm, answered=1, unanswered=2, requests=10) == 25
+    assert calculate_percent(alarm, failed=1, unanswered=2, answered=10) == 25
 
 
-def test_error_rate_is_not_diluted_by_the_requests_of_another_lane(
-    expand: Callable[..., Template],
+def test_other_lanes_and_the_gate_hide_no_failure_of_the_api(
+    expand: Callable[..., Templates],
 ) -> None:
-    # GIVEN what the alarm divides by
-    watched = [query for query in read_queries(expand()) if query.where == "ErrorRateAlarm"]
+    # GIVEN what the error rate is made of
+    alarm = read_alarms(expand())["ErrorRateAlarm"]
+    counted = {(query.namespace, query.name) for query in alarm_queries("", alarm)}
 
-    # THEN it is nothing that Lambda counts for every lane, but the API's own requests and crashes
-    assert {(query.namespace, query.name) for query in watched} == {
-        ("ServerlessOnnx", "ServerErrors"),
-        ("ServerlessOnnx", "Requests"),
-        ("AWS/Lambda", "Errors"),
+    # THEN Lambda's own count of requests, which has every lane's, is no part of it
+    assert ("ServerlessOnnx", "Requests") in counted
+    assert ("AWS/Lambda", "Invocations") not in counted
+
+
+def test_alarms_and_dashboard_are_named_after_the_service(
+    expand: Callable[..., Templates],
+) -> None:
+    # GIVEN a nested stack, whose name goes on with letters of CloudFormation's choice
+    templates = expand()
+
+    # THEN no name has them
+    names = {alarm["AlarmName"] for alarm in read_alarms(templates).values()}
+    assert {name for name in names if not name.startswith("shop-release-")} == {
+        "shop-error-rate",
+        "shop-latency",
+        "shop-throttles",
+        "shop-concurrency",
+        "shop-model-load-failures",
     }
-    ours = [query.dimensions for query in watched if query.namespace == "ServerlessOnnx"]
-    assert all(dimensions.keys() == {"service"} for dimensions in ours)
+    assert read_dashboard(templates)["DashboardName"] == "shop"
+    url = resolve(parse()["Outputs"]["DashboardUrl"]["Value"], read_names(templates.service))
+    assert url.endswith("?region=eu-west-1#dashboards:name=shop")
 
 
 # The dashboard.
 
 
-def test_dashboard_is_of_the_form_that_cloudwatch_takes(expand: Callable[..., Template]) -> None:
+def test_dashboard_is_of_the_form_that_cloudwatch_takes(expand: Callable[..., Templates]) -> None:
     # Amazon CloudWatch API Reference, "Dashboard body structure and syntax"
     widgets = read_widgets(expand()).values()
     assert sum(widget["width"] for widget in widgets) % 24 == 0
@@ -802,22 +852,23 @@ def test_dashboard_is_of_the_form_that_cloudwatch_takes(expand: Callable[..., Te
                 assert set(re.findall(r"[a-z]\w*", one["expression"])) == ids
 
 
-def test_dashboard_shows_every_alarm(expand: Callable[..., Template]) -> None:
-    template = expand()
-    shown = read_widgets(template)["Alarms"]["properties"]["alarms"]
+def test_dashboard_shows_every_alarm(expand: Callable[..., Templates]) -> None:
+    templates = expand()
+    shown = read_widgets(templates)["Alarms"]["properties"]["alarms"]
     # The release alarms by the one that is made of them
     assert sorted(shown) == sorted(f"arn:{name}" for name in {"ReleaseAlarm", *OPERATION_ALARMS})
-    assert find(template, ALARM).keys() == RELEASE_ALARMS | OPERATION_ALARMS
+    assert find(templates.service, ALARM).keys() == RELEASE_ALARMS
+    assert find(templates.monitoring, ALARM).keys() == OPERATION_ALARMS
 
 
-def serve_on_arm(template: Template) -> None:
-    properties(template, "InferenceFunction")["Architectures"] = ["arm64"]
-    template["Conditions"]["IsArm"]["Fn::Equals"][0] = "arm64"
+def serve_on_arm(templates: Templates) -> None:
+    properties(templates.service, "InferenceFunction")["Architectures"] = ["arm64"]
+    properties(templates.service, "Monitoring")["Parameters"]["Architecture"] = "arm64"
 
 
 @pytest.mark.parametrize(("change", "usd"), [(None, 2.86), (serve_on_arm, 2.72)])
 def test_cost_is_that_of_the_price_list(
-    expand: Callable[..., Template], change: Change | None, usd: float
+    expand: Callable[..., Templates], change: Change | None, usd: float
 ) -> None:
     # GIVEN a million requests of 25 ms and one row; Lambda 0.20 USD, the HTTP API 1.00, logs 0.69
     # and X-Ray 0.25 for a million requests, 0.0000166667 (arm64: 0.0000133334) for a second of a GB
@@ -841,8 +892,6 @@ def test_cost_is_that_of_the_price_list(
 
 def test_cost_is_that_of_the_functions_memory_and_processor() -> None:
     template = parse()
-    memory = properties(template, "InferenceFunction")["MemorySize"]
-    variables = properties(template, "Dashboard")["DashboardBody"]["Fn::Sub"][1]
-    assert variables["Gb"] == f"{memory} / 1024"
-    [architecture] = template["Globals"]["Function"]["Architectures"]
-    assert template["Conditions"]["IsArm"] == {"Fn::Equals": [architecture, "arm64"]}
+    told = properties(template, "Monitoring")["Parameters"]
+    assert told["MemorySize"] == properties(template, "InferenceFunction")["MemorySize"]
+    assert [told["Architecture"]] == template["Globals"]["Function"]["Architectures"]

@@ -21,14 +21,14 @@ from infra.prices import (
 )
 from telemetry import METRICS
 from tests.example_model import INFER, write_build
-from tests.sam_template import parse, properties, translate
+from tests.sam_template import parse, parse_monitoring, properties, translate
 
 UNIT = 1e10  # the dashboard has prices of a million, in USD / 10000
 
 
 def test_dashboard_has_the_prices_of_the_table() -> None:
     # GIVEN what the dashboard's expression of cost is filled with
-    _, variables = properties(parse(), "Dashboard")["DashboardBody"]["Fn::Sub"]
+    _, variables = properties(parse_monitoring(), "Dashboard")["DashboardBody"]["Fn::Sub"]
     # THEN both processors and a request are as in the table
     condition, arm, x86 = variables["GbSecond"]["Fn::If"]
     assert condition == "IsArm"
@@ -94,13 +94,6 @@ def test_what_stands_is_the_same_before_and_after_the_transform(
     built: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    costs = price_standing_month(translate(parse(), built))
-    assert costs == price_standing_month(parse())
+    costs = price_standing_month([translate(parse(), built), parse_monitoring()])
+    assert costs == price_standing_month([parse(), parse_monitoring()])
     assert costs["alarms"] > 0
-
-
-def test_dashboard_has_the_memory_of_the_function() -> None:
-    template = parse()
-    memory = properties(template, "InferenceFunction")["MemorySize"]
-    _, variables = properties(template, "Dashboard")["DashboardBody"]["Fn::Sub"]
-    assert variables["Gb"] == f"{memory} / 1024"

@@ -16,6 +16,7 @@ from infra.local.dependencies import order_around
 from infra.local.errors import TemplateError
 from layers.runtime.build import MACHINES, PYTHON
 from tests.sam_template import (
+    MONITORING,
     ROOT,
     SOURCE,
     VERSIONED,
@@ -23,12 +24,15 @@ from tests.sam_template import (
     find,
     find_version,
     parse,
+    parse_monitoring,
     properties,
     translate,
     walk,
 )
 
 type Change = Callable[[Template], None]
+
+STACKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "infra/stacks").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -520,11 +524,20 @@ def test_only_the_alarms_may_publish_to_the_encrypted_topic(built: dict[str, Pat
     assert properties(translated, "AlarmTopic")["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
 
 
-def test_every_alarm_has_a_name_that_topic_and_key_accept(built: dict[str, Path]) -> None:
-    # CloudFormation, too, begins the names that it makes with the name of the stack
-    for alarm in find(translate(parse(), built), "AWS::CloudWatch::Alarm").values():
-        name = alarm["Properties"].get("AlarmName", {"Fn::Sub": "${AWS::StackName}-"})
-        assert name["Fn::Sub"].startswith("${AWS::StackName}-")
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [("template.yaml", "AWS::StackName"), *((path, "ServiceStack") for path in STACKS)],
+)
+def test_every_alarm_has_a_name_that_topic_and_key_accept(path: str, service: str) -> None:
+    # The name of a nested stack goes on with letters of CloudFormation's choice, so no alarm has it
+    template = parse((ROOT / path).read_text("utf-8"))
+    alarms = [
+        *find(template, "AWS::CloudWatch::Alarm").values(),
+        *find(template, "AWS::CloudWatch::CompositeAlarm").values(),
+    ]
+    assert alarms
+    for alarm in alarms:
+        assert alarm["Properties"]["AlarmName"]["Fn::Sub"].startswith(f"${{{service}}}-")
 
 
 def test_only_managed_policies_are_those_of_x_ray_and_codedeploy(built: dict[str, Path]) -> None:
@@ -723,6 +736,61 @@ def test_outputs_are_described_and_complete() -> None:
     assert all(output["Description"] for output in outputs.values())
 
 
+# The stacks beside the service's and in it.
+
+
+def test_a_lane_is_told_by_outputs_what_it_needs() -> None:
+    # A lane invokes the alias, names its alarms after the service, and has them tell the topic
+    outputs = parse()["Outputs"]
+    assert {
+        "ServiceStack": {"Ref": "AWS::StackName"},
+        "FunctionName": {"Ref": "InferenceFunction"},
+        "AliasArn": {"Ref": "InferenceFunction.Alias"},
+        "AlarmTopicArn": {"Ref": "AlarmTopic"},
+        "AlarmKeyArn": {"Fn::GetAtt": ["AlarmKey", "Arn"]},
+        "LogGroupName": {"Ref": "InferenceLogGroup"},
+    }.items() <= {name: output["Value"] for name, output in outputs.items()}.items()
+    service = properties(parse(), "InferenceFunction")["Environment"]["Variables"]
+    assert service["POWERTOOLS_SERVICE_NAME"] == outputs["ServiceStack"]["Value"]
+
+
+@pytest.mark.parametrize("path", ["template.yaml", *STACKS])
+def test_no_stack_exports_or_imports(path: str) -> None:
+    # What is exported and in use elsewhere could neither change nor go
+    template = parse((ROOT / path).read_text("utf-8"))
+    assert not [node for node in walk(template) if "Export" in node or "Fn::ImportValue" in node]
+
+
+@pytest.mark.parametrize("path", STACKS)
+def test_parameters_of_a_stack_are_described_and_grouped(path: str) -> None:
+    template = parse((ROOT / path).read_text("utf-8"))
+    assert all(one["Description"].endswith(".") for one in template["Parameters"].values())
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_nested_stack_is_given_every_parameter() -> None:
+    # A default there would be a second home of what samconfig.toml sets
+    template = parse_monitoring()
+    assert template["Parameters"].keys() == properties(parse(), "Monitoring")["Parameters"].keys()
+    assert not any("Default" in one for one in template["Parameters"].values())
+
+
+def test_nested_stack_is_built_with_the_service() -> None:
+    # `sam build` puts its template beside the service's, and `sam deploy` uploads it from there
+    assert properties(parse(), "Monitoring")["TemplateURL"] == MONITORING
+    built = parse((ROOT / ".aws-sam/build/template.yaml").read_text("utf-8"))
+    url = properties(built, "Monitoring")["TemplateURL"]
+    nested = parse((ROOT / ".aws-sam/build" / url).read_text("utf-8"))
+    assert nested == parse_monitoring()
+
+
+def test_every_template_is_linted() -> None:
+    # Neither cfn-lint nor `sam validate` looks into a nested template
+    assert "cfn-lint template.yaml infra/stacks/*.yaml" in (ROOT / "Makefile").read_text("utf-8")
+
+
 @pytest.mark.parametrize("environment", ["default", "prod"])
 def test_deploy_settings_fit_the_parameters(environment: str) -> None:
     # GIVEN
@@ -735,7 +803,7 @@ def test_deploy_settings_fit_the_parameters(environment: str) -> None:
     assert overrides
     for name, value in overrides.items():
         assert is_within_bounds(parameters[name], value)
-    assert deploy["capabilities"] == "CAPABILITY_IAM"
+    assert deploy["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
 
 
 def find_architectures(template: Template) -> list[str]:

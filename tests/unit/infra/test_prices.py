@@ -76,7 +76,7 @@ def test_what_stands_is_counted_in_the_template() -> None:
         "K": {"Type": "AWS::KMS::Key"},
         "L": {"Type": "AWS::KMS::Key"},
     }
-    assert price_standing_month({"Resources": resources}) == pytest.approx(
+    assert price_standing_month([{"Resources": resources}]) == pytest.approx(
         {"alarms": 0.3 + 0.5, "metrics": 6, "dashboard": 0, "key": 2, "traces, up to": 13.14}
     )
 

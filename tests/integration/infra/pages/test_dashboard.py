@@ -197,6 +197,29 @@ def test_says_what_is_missing(cloud: Cloud, deploy: Callable[..., Deployment]) -
         make_page(deployment, 0.5, NOW)
 
 
+def test_finds_the_dashboard_of_a_nested_stack(
+    cloud: Cloud, deploy: Callable[..., Deployment]
+) -> None:
+    # GIVEN a stack that has its dashboard in one nested in it
+    put(cloud, "Requests", "2", {5: [1] * 30})
+    body = json.dumps({"widgets": [chart("Requests", search("Requests"))]})
+    dashboard = {
+        "Type": "AWS::CloudWatch::Dashboard",
+        "Properties": {"DashboardName": "shop", "DashboardBody": body},
+    }
+    s3: Any = boto3.client("s3")
+    s3.create_bucket(Bucket="art", CreateBucketConfiguration={"LocationConstraint": REGION})
+    template = json.dumps({"Resources": {"Dashboard": dashboard}})
+    s3.put_object(Bucket="art", Key="monitoring.template", Body=template)
+    url = "https://art.s3.amazonaws.com/monitoring.template"
+    nested = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+    # WHEN
+    page = make_page(deploy(resources={"Monitoring": nested}), 3, NOW)
+    # THEN
+    assert read_legends(page) == {"Requests": {"version 2": ["30", "30", "30"]}}
+    assert "<h1>shop</h1>" in page
+
+
 def test_says_that_there_is_no_dashboard(deploy: Callable[..., Deployment]) -> None:
     with pytest.raises(DashboardError, match="stack shop has no dashboard"):
         make_page(deploy(resources={}), 3, NOW)

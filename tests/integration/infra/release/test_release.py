@@ -478,6 +478,18 @@ def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
     assert "nothing was deployed" in str(result.exception)
 
 
+def test_a_build_older_than_its_nested_template_is_told(aws: Aws, build: Path) -> None:
+    assert aws
+    path = Path("infra/stacks/monitoring.yaml")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    built = (build / "template.yaml").stat().st_mtime
+    os.utime(path, (built + 1, built + 1))
+    # WHEN / THEN
+    text = f"sources are newer than {Path('.aws-sam/build')} ({path})"
+    assert f"Warning: {text}: `make build` first" in infra("deploy", "--yes").stderr
+
+
 def test_who_interrupts_a_deploy_is_told_that_it_goes_on(
     aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
