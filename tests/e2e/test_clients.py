@@ -82,7 +82,12 @@ def test_tritonclient_reads_health_metadata_and_repository(client: Any) -> None:
     assert not client.is_model_ready(NAME, "2")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     assert client.get_model_metadata(NAME)["inputs"] == [
-        {"name": "features", "datatype": "FP32", "shape": [-1, 4]}
+        {
+            "name": "features",
+            "datatype": "FP32",
+            "shape": [-1, 4],
+            "features": ["repeat_purchases", "recency", "age", "mean_spend"],
+        }
     ]
     assert client.get_model_repository_index() == [
         {"name": NAME, "version": "1", "state": "READY", "reason": ""}
