@@ -72,7 +72,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedMove:
     """What will be done to an alias, in words and as a move; None: nothing needs to be."""
 
     text: str
@@ -80,7 +80,7 @@ class Plan:
     move: Move | None
 
 
-def tell_time(now: datetime) -> str:
+def format_time(now: datetime) -> str:
     """Write a time as records have it: UTC, to the second."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -109,7 +109,7 @@ def read_alias(functions: "LambdaClient", function: str, name: str) -> Alias:
     )
 
 
-def tell_transition(alias: Alias) -> str:
+def describe_transition(alias: Alias) -> str:
     """Say to where an alias is on its way, and what to do; empty if it is not."""
     if not alias.transition:
         return ""
@@ -131,7 +131,7 @@ def tell_transition(alias: Alias) -> str:
 def refuse_in_transition(alias: Alias) -> None:
     """Raise ReleaseError while the alias' weights are Lambda's own."""
     if alias.transition:
-        raise ReleaseError(tell_transition(alias))
+        raise ReleaseError(describe_transition(alias))
 
 
 def move_alias(functions: "LambdaClient", alias: Alias, move: Move) -> None:

@@ -55,7 +55,7 @@ class CodeDeployment:
         """Tell whether it ended with the alias where it began."""
         return self.status in {"Stopped", "Failed"}
 
-    def tell_end(self) -> str:
+    def describe_end(self) -> str:
         """Say how it ended, and why if it did not succeed."""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return f"Deployment {self.id} of {self.subject} ended as {self.status}{why}."

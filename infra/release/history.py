@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from infra.release.alias import Alias
 from infra.release.deployments import CodeDeployment, list_ids, read_deployments
 from infra.release.target import Target
-from infra.release.version import Version, list_versions
+from infra.release.version import PublishedVersion, list_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
@@ -47,7 +47,10 @@ def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None
 
 
 def guess_previous(
-    codedeploy: "CodeDeployClient", target: Target, alias: Alias, versions: Iterable[Version]
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    alias: Alias,
+    versions: Iterable[PublishedVersion],
 ) -> str | None:
     """Return the version that most likely served before, where no history tells; None without any.
 
@@ -59,5 +62,5 @@ def guess_previous(
     return next((number for number in reversed(older) if number not in bad), None)
 
 
-def _publication(versions: Iterable[Version], number: str) -> Version | None:
+def _publication(versions: Iterable[PublishedVersion], number: str) -> PublishedVersion | None:
     return next((version for version in versions if version.number == number), None)

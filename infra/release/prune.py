@@ -8,7 +8,7 @@ from infra.release.deployments import refuse_while_running
 from infra.release.errors import ReleaseError
 from infra.release.history import find_previous, guess_previous, read_history
 from infra.release.target import Target
-from infra.release.version import Version, list_versions
+from infra.release.version import PublishedVersion, list_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
@@ -69,11 +69,11 @@ def _list_needed(
     functions: "LambdaClient",
     codedeploy: "CodeDeployClient",
     target: Target,
-    versions: list[Version],
+    versions: list[PublishedVersion],
 ) -> dict[str, str]:
     """Return the versions that something refers to, each with what does."""
     alias = read_alias(functions, target.function, target.alias)
-    needed = {target.believed: "CloudFormation believes in it"}
+    needed = {target.stack_version: "CloudFormation has the alias on it"}
     needed |= _find_way_back(functions, codedeploy, target, alias, versions)
     pages = functions.get_paginator("list_aliases").paginate(FunctionName=target.function)
     for page in pages:
@@ -91,7 +91,7 @@ def _find_way_back(
     codedeploy: "CodeDeployClient",
     target: Target,
     alias: Alias,
-    versions: list[Version],
+    versions: list[PublishedVersion],
 ) -> dict[str, str]:
     """Return the version to which a rollback would go, or would have to where no history tells."""
     previous = find_previous(alias, read_history(functions, codedeploy, target, alias.version))
@@ -103,7 +103,10 @@ def _find_way_back(
 
 
 def _list_unused(
-    functions: "LambdaClient", function: str, gone: list[Version], stay: list[Version]
+    functions: "LambdaClient",
+    function: str,
+    gone: list[PublishedVersion],
+    stay: list[PublishedVersion],
 ) -> tuple[str, ...]:
     """Return the layers of the versions that go which no other version uses, nor the next one."""
     latest = functions.get_function_configuration(FunctionName=function)

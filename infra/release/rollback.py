@@ -10,10 +10,10 @@ from infra.release.alias import (
     Alias,
     Move,
     Record,
+    describe_transition,
+    format_time,
     move_alias,
     read_alias,
-    tell_time,
-    tell_transition,
 )
 from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
@@ -67,15 +67,15 @@ def plan_rollback(
     if to is None:
         history = read_history(functions, codedeploy, target, alias.version)
         to = find_previous(alias, history)
-        done = _tell_done(alias, history, to)
+        done = _describe_done(alias, history, to)
         if done:
             return Rollback(done, alias.version, alias)
         to = to or _refuse_to_guess(functions, codedeploy, target, alias, history)
     if to == alias.version and (alias.transition or not alias.weights):
-        done = tell_transition(alias) or f"Version {to} has all traffic already."
+        done = describe_transition(alias) or f"Version {to} has all traffic already."
         return Rollback(done, to, alias)
     check_ready(functions, target.function, to)
-    record = Record("rolled back", alias.version, to, tell_time(now))
+    record = Record("rolled back", alias.version, to, format_time(now))
     text = f"Version {to} will get all traffic at once, version {alias.version} none."
     if to == alias.version:
         return Rollback(text.split(",", maxsplit=1)[0] + ".", to, alias, move=Move(to))
@@ -155,14 +155,14 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     return Rollback(text, current, alias, running=running)
 
 
-def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:
+def _describe_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:
     """Say that the last release is taken back already, empty if it is not.
 
     Who rolls back twice in a hurry must not lose the version that works.
     """
     record = alias.record
     further = f" To go further back: `infra rollback --to {previous}`" if previous else ""
-    where = tell_transition(alias) or f"Version {alias.version} has all traffic:"
+    where = describe_transition(alias) or f"Version {alias.version} has all traffic:"
     if record and record.verb == "rolled back" and record.target == alias.version:
         return f"{where} {record}.{further}"
     if history and history[0].was_taken_back and history[0].current == alias.version:

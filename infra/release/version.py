@@ -17,7 +17,7 @@ MAX_ERROR = 200  # characters of what a crashed version says
 
 
 @dataclass(frozen=True)
-class Version:
+class PublishedVersion:
     """A published version; `layers` are the ARNs of its layers' versions."""
 
     number: str
@@ -36,11 +36,11 @@ class Identity:
     error: str = ""
 
 
-def list_versions(functions: "LambdaClient", function: str) -> list[Version]:
+def list_versions(functions: "LambdaClient", function: str) -> list[PublishedVersion]:
     """Return the published versions of a function, the oldest first."""
     pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
     versions = [
-        Version(
+        PublishedVersion(
             number=one["Version"],
             published=datetime.fromisoformat(one["LastModified"]),
             layers=tuple(layer["Arn"] for layer in one.get("Layers", [])),
@@ -72,7 +72,7 @@ def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
         raise ReleaseError(f"version {version} is not ready: {_see_log(version)}")
 
 
-def tell_failure(payload: bytes) -> str:
+def describe_failure(payload: bytes) -> str:
     """Say how an invocation failed: what Lambda answers then has a stack trace, too."""
     try:
         error = json.loads(payload)
@@ -117,7 +117,7 @@ def _get(functions: "LambdaClient", function: str, version: str, path: str) -> M
             f"version {version} cannot be asked: {error} ({_see_log(version)})"
         ) from error
     if "FunctionError" in answer:
-        why = f"{tell_failure(payload)} ({_see_log(version)})"
+        why = f"{describe_failure(payload)} ({_see_log(version)})"
         raise ReleaseError(f"version {version} does not answer: {why}")
     try:
         response = json.loads(payload)

@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,34 +14,29 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
-from infra.cloudwatch.logs import Event
+from infra.account.account import StackChange
+from infra.account.errors import AccountError
+from infra.account.local import LocalAccount
+from infra.cloudwatch.logs import LogEvent
+from infra.project import Project
 from infra.release.alias import (
     Alias,
     Move,
-    Plan,
+    PlannedMove,
     Record,
+    describe_transition,
     move_alias,
     read_alias,
-    tell_transition,
-)
-from infra.release.deploy import (
-    GATE_SECONDS,
-    Outcome,
-    connect_to_gate,
-    explain,
-    follow,
-    judge,
-    read_gate,
-    smoke_test,
-    take_back,
-    update_stack,
 )
 from infra.release.errors import ReleaseError
+from infra.release.follow import read_news
+from infra.release.gate import GATE_SECONDS, connect_to_gate, read_gate, smoke_test
 from infra.release.prune import plan_pruning, prune
-from infra.release.resync import plan_resync
+from infra.release.resync import plan_resync, take_back
 from infra.release.rollback import plan_rollback, roll_back
 from infra.release.shift import plan_promotion, plan_shift
 from infra.release.target import Target
+from infra.release.verdict import Verdict, explain, judge
 from infra.release.version import check_ready, identify
 from tests.sam_template import parse, properties
 
@@ -200,7 +197,7 @@ def since(version: str) -> dict[str, Any]:
     return {"createTimeRange": {"start": start}}
 
 
-def shift(functions: Any, codedeploy: Any, percent: float, to: str | None = None) -> Plan:
+def shift(functions: Any, codedeploy: Any, percent: float, to: str | None = None) -> PlannedMove:
     return plan_shift(functions[0], codedeploy[0], TARGET, percent, to)
 
 
@@ -371,7 +368,7 @@ def test_each_step_of_a_release_is_told_once(functions: Any, codedeploy: Any) ->
             add_deployment(codedeploy[1], "d-1", "InProgress", "5", "6", creator=creator)
             add_alias(functions[1], "5", weights)
     # WHEN it is looked at THEN what is new is told
-    news = follow(functions[0], codedeploy[0], TARGET, "Canary10Percent10Minutes", lambda: NOW)
+    news = read_news(functions[0], codedeploy[0], TARGET, "Canary10Percent10Minutes", lambda: NOW)
     assert [next(news) for _ in looks] == [
         "",
         "Deployment d-1 of version 6: the gate tries it first.",
@@ -380,11 +377,16 @@ def test_each_step_of_a_release_is_told_once(functions: Any, codedeploy: Any) ->
     ]
 
 
-def test_what_cloudformation_refuses_is_told_in_its_own_words(stubs: Any) -> None:
+def test_what_cloudformation_refuses_is_told_in_its_own_words(stubs: Any, tmp_path: Path) -> None:
     client, stub = stubs("cloudformation")
     stub.add_client_error("update_stack", "ValidationError", "Rate must be a number")
-    with pytest.raises(ReleaseError) as raised:
-        update_stack(client, "shop", "{}", [], tell=print, news=iter(()))
+    session: Any = SimpleNamespace(client=lambda _: client)
+    template = tmp_path / "template.yaml"
+    template.write_text("{}")
+    with pytest.raises(AccountError) as raised:
+        LocalAccount(Project(tmp_path), "default", session).apply(
+            StackChange("shop", template, {}, declared=(), deployed=())
+        )
     assert str(raised.value).startswith("CloudFormation refuses the update: Rate must be a number")
 
 
@@ -566,7 +568,7 @@ def test_a_resync_in_transition_is_done(functions: Any, codedeploy: Any) -> None
 
 def test_a_failure_to_provision_is_told_with_the_way_out() -> None:
     alias = Alias("shop-fn", "live", "5", {"4": 1.0}, "", "r1", "FAILED")
-    assert tell_transition(alias) == (
+    assert describe_transition(alias) == (
         "live is in transition to version 5 (provisioned concurrency: FAILED), and until its "
         "environments are ready version 4 has 100 %. They cannot start: `infra rollback`, or "
         "`aws lambda delete-provisioned-concurrency-config --function-name shop-fn "
@@ -738,18 +740,18 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
 
 
 @pytest.mark.parametrize(
-    ("state", "believed", "exit_status", "outcome"),
+    ("state", "stack_version", "exit_status", "verdict"),
     [
-        ("Succeeded", "6", 0, Outcome("promoted", "6", "d-2", status="Succeeded")),
+        ("Succeeded", "6", 0, Verdict("promoted", "6", "d-2", status="Succeeded")),
         # only SAM CLI was interrupted
-        ("Succeeded", "6", 1, Outcome("promoted", "6", "d-2", status="Succeeded")),
-        ("Failed", "5", 1, Outcome("rolled back", "5", "d-2", status="Failed")),
-        ("Stopped", "5", 1, Outcome("rolled back", "5", "d-2", status="Stopped")),
+        ("Succeeded", "6", 1, Verdict("promoted", "6", "d-2", status="Succeeded")),
+        ("Failed", "5", 1, Verdict("rolled back", "5", "d-2", status="Failed")),
+        ("Stopped", "5", 1, Verdict("rolled back", "5", "d-2", status="Stopped")),
         (
             "Succeeded",
             "5",
             1,
-            Outcome(
+            Verdict(
                 "rolled back",
                 "5",
                 "d-2",
@@ -760,7 +762,7 @@ def test_a_resync_is_not_undone_while_codedeploy_works(functions: Any, codedeplo
     ],
 )
 def test_a_deploy_is_judged_by_its_deployment_and_the_stack(
-    codedeploy: Any, state: str, believed: str, exit_status: int, outcome: Outcome
+    codedeploy: Any, state: str, stack_version: str, exit_status: int, verdict: Verdict
 ) -> None:
     # GIVEN a release since the deploy began, whose way back is newer
     add_ids(codedeploy[1], "d-1", "d-2", "d-3")
@@ -770,8 +772,8 @@ def test_a_deploy_is_judged_by_its_deployment_and_the_stack(
     ):
         add_deployment(codedeploy[1], identity, status, "5", "6", creator=creator, age=age)
     # WHEN / THEN
-    target = replace(TARGET, believed=believed)
-    assert judge(codedeploy[0], target, ["d-1"], exit_status) == outcome
+    target = replace(TARGET, stack_version=stack_version)
+    assert judge(codedeploy[0], target, ["d-1"], exit_status) == verdict
 
 
 def test_a_deploy_that_stops_watching_does_not_say_how_it_ended(codedeploy: Any) -> None:
@@ -786,8 +788,8 @@ def test_a_deploy_that_stops_watching_does_not_say_how_it_ended(codedeploy: Any)
 )
 def test_only_a_deployment_that_failed_ended_by_the_gate(status: str, reason: str) -> None:
     """A gate that is still at work when a person stops the release speaks too late."""
-    outcome = Outcome("rolled back", "5", "d-2", "an alarm", status)
-    assert explain(outcome, "version 6 refused: wrong sha256").reason == reason
+    verdict = Verdict("rolled back", "5", "d-2", "an alarm", status)
+    assert explain(verdict, "version 6 refused: wrong sha256").reason == reason
 
 
 def test_a_failed_deploy_of_unknown_versions_says_so(codedeploy: Any) -> None:
@@ -799,7 +801,7 @@ def test_a_failed_deploy_of_unknown_versions_says_so(codedeploy: Any) -> None:
 
 def test_a_deploy_without_a_release_is_none(codedeploy: Any) -> None:
     add_ids(codedeploy[1], "d-1")
-    assert judge(codedeploy[0], TARGET, ["d-1"], 0) == Outcome("unchanged", "5")
+    assert judge(codedeploy[0], TARGET, ["d-1"], 0) == Verdict("unchanged", "5")
 
 
 # What versions and the gate say.
@@ -895,21 +897,23 @@ def test_what_the_gate_said_is_waited_for(
     # GIVEN a log that is late
     pauses: list[float] = []
     found = iter(looks)
-    monkeypatch.setattr("infra.release.deploy.list_gate_logs", lambda *_: ["/aws/lambda/a-gate"])
-    monkeypatch.setattr("infra.release.deploy.time.sleep", pauses.append)
+    monkeypatch.setattr("infra.release.gate.list_gate_logs", lambda *_: ["/aws/lambda/a-gate"])
+    monkeypatch.setattr("infra.release.gate.time.sleep", pauses.append)
     monkeypatch.setattr(
-        "infra.release.deploy.read",
-        lambda *_: [Event(str(i), 0, "", json.dumps(line)) for i, line in enumerate(next(found))],
+        "infra.release.gate.read",
+        lambda *_: [
+            LogEvent(str(i), 0, "", json.dumps(line)) for i, line in enumerate(next(found))
+        ],
     )
-    nothing: Any = None
-    assert read_gate(nothing, nothing, "shop", NOW, levels) == said
+    stack: Any = SimpleNamespace(session=SimpleNamespace(client=lambda _: None))
+    assert read_gate(stack, NOW, levels) == said
     assert len(pauses) == waits
 
 
 def test_a_stack_without_a_gate_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.release.deploy.list_gate_logs", lambda *_: [])
-    nothing: Any = None
-    assert read_gate(nothing, nothing, "shop", NOW, {"ERROR"}) == ""
+    monkeypatch.setattr("infra.release.gate.list_gate_logs", lambda *_: [])
+    stack: Any = SimpleNamespace(session=SimpleNamespace(client=lambda _: None))
+    assert read_gate(stack, NOW, {"ERROR"}) == ""
 
 
 def test_a_smoke_test_waits_as_long_as_the_gate_may_take() -> None:
