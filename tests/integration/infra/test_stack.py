@@ -217,6 +217,7 @@ def test_says_that_the_local_run_has_no_such_region(project: Project, cloud: str
         find(project, "shop", "mars-1")
 
 
+@pytest.mark.usefixtures("key")
 def test_an_environment_must_be_in_samconfig_on_the_local_run_too(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
