@@ -4,7 +4,11 @@ from typing import ClassVar
 
 
 class OperatorError(Exception):
-    """Raise when a person can correct what is wrong; the command prints it and ends."""
+    """Raise when a person can correct what is wrong; the command prints it and ends.
+
+    A class whose errors are about the value of an option or argument has exit code 2, as has an
+    option that does not exist; all others have 1.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -12,9 +16,3 @@ class OperatorError(Exception):
     def lines(self) -> tuple[str, ...]:
         """The lines that a command prints; by default the message, as one."""
         return (" ".join(str(self).split()),)
-
-
-class OptionError(OperatorError):
-    """Raise for the value of an option or argument that is wrong whatever else there is."""
-
-    exit_code: ClassVar[int] = 2  # as for an option that does not exist

@@ -23,6 +23,8 @@ class ModelError(OperatorError):
 class WishError(ModelError):
     """What the user says of a model is no name, or does not go with the model."""
 
+    exit_code = 2
+
 
 class AnswerError(ModelError):
     """A request was answered with an error; the next one may not be."""
