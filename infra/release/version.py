@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
 
+from infra.local.triggers.event import Request, to_direct_event
 from infra.release.errors import ReleaseError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 MAX_ERROR = 200  # characters of what a crashed version says
+HEADERS = {"host": "infra", "user-agent": "infra"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class PublishedVersion:
 
 @dataclass(frozen=True)
 class Identity:
-    """The model that a version serves; or, in `error`, why it does not tell."""
+    """The model that a version serves or, in `error`, why that is unknown."""
 
     model: str = ""
     model_version: str = ""
@@ -57,8 +59,8 @@ def identify(functions: "LambdaClient", function: str, version: str) -> Identity
     """Ask a version which model it serves."""
     try:
         [name] = _get(functions, function, version, "/v2/models")["models"]
-        told = _get(functions, function, version, f"/v2/models/{name}")
-        [model_version], sha256 = told["versions"], told["properties"]["sha256"]
+        metadata = _get(functions, function, version, f"/v2/models/{name}")
+        [model_version], sha256 = metadata["versions"], metadata["properties"]["sha256"]
     except ReleaseError as error:
         return Identity(error=str(error))
     except (KeyError, TypeError, ValueError):
@@ -73,7 +75,7 @@ def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
 
 
 def describe_failure(payload: bytes) -> str:
-    """Say how an invocation failed: what Lambda answers then has a stack trace, too."""
+    """Say how an invocation failed, without the stack trace in Lambda's answer."""
     try:
         error = json.loads(payload)
         text = f"{error['errorType']}: {error.get('errorMessage', '')}"
@@ -83,25 +85,8 @@ def describe_failure(payload: bytes) -> str:
 
 
 def _get(functions: "LambdaClient", function: str, version: str, path: str) -> Mapping[str, Any]:
-    """Send a version a GET request past alias and API; raise ReleaseError if it gives no 200.
-
-    The form of the event: docs.aws.amazon.com/apigateway/latest/developerguide/
-    http-api-develop-integrations-lambda.html, payload 2.0.
-    """
-    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1"}
-    event = {
-        "version": "2.0",
-        "routeKey": "ANY /{proxy+}",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"host": "infra", "user-agent": "infra"},
-        "requestContext": {
-            "http": {**http, "sourceIp": "127.0.0.1", "userAgent": "infra"},
-            "stage": "$default",
-            "lane": "gate",  # like the gate's own questions, in no metric of the service
-        },
-        "isBase64Encoded": False,
-    }
+    """Send a version a GET request past alias and API; raise ReleaseError unless it answers 200."""
+    event = to_direct_event(Request("GET", path, HEADERS.items(), b"", "127.0.0.1"))
     try:
         answer = functions.invoke(
             FunctionName=function, Qualifier=version, Payload=json.dumps(event)
