@@ -50,6 +50,11 @@ def is_local() -> bool:
     return parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 
+def read_local_region() -> str:
+    """Return the Region in which a local run is started, and in which its stack is found."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+
+
 def _open_session(attempts: int, **options: str | None) -> "boto3.Session":
     import boto3
     import botocore.session
@@ -63,11 +68,10 @@ def _open_session(attempts: int, **options: str | None) -> "boto3.Session":
 
 
 def _open_local_session(region: str | None) -> "boto3.Session":
-    started_in = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     key = _read_local_key()
     session = _open_session(
         attempts=1,
-        region_name=region or started_in,
+        region_name=region or read_local_region(),
         aws_access_key_id=key.id,
         aws_secret_access_key=key.secret,
     )

@@ -21,7 +21,7 @@ ROLLBACKS = {"codeDeployRollback", "CloudFormationRollback"}  # who creates one
 class CodeDeployment:
     """One deployment: from the version `current` to the version `target`.
 
-    Where these cannot be read both are None, and `problem` says why. `reason` is why the deployment
+    If these cannot be read, both are None and `problem` says why. `reason` is why the deployment
     did not succeed, in CodeDeploy's words.
     """
 

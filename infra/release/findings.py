@@ -65,7 +65,7 @@ def judge_values(template: BuiltTemplate, given: Mapping[str, str]) -> Iterator[
 
 
 def _judge_number(key: str, value: str, declared: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield that a value is no number, or is out of its parameter's range."""
+    """Yield that a value is not a number, or is out of its parameter's range."""
     number = _read_number(value)
     least, most = declared.get("MinValue", -math.inf), declared.get("MaxValue", math.inf)
     if number is None:

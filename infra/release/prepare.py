@@ -95,13 +95,18 @@ def prepare(
     numbers = [one.number for one in list_versions(functions, target.function)]
     parameters = complete(template, parameters, numbers, target.stack_version, publishes=differs)
     if request.resync and not agrees(read_alias(functions, target.function, target.alias), target):
-        # The version to replace is known to be bad: no canary beside it, and its answers are no
-        # measure.
-        chosen = dict(INSTEAD_OF_BAD)
-        if "MaxAnswerChange" in request.parameters:
-            chosen["MaxAnswerChange"] = request.parameters["MaxAnswerChange"]
-        declared = template.parameters
-        parameters |= {key: value for key, value in chosen.items() if key in declared}
+        parameters |= _replace_bad(template, request)
     return PreparedDeploy(
         project, account, name, template, parameters, request.resync, stack, differs
     )
+
+
+def _replace_bad(template: BuiltTemplate, request: DeployRequest) -> dict[str, str]:
+    """Return the parameters with which a version replaces one that is known to be bad.
+
+    It takes over at once, and its answers are not compared, unless a person asks for that.
+    """
+    chosen = INSTEAD_OF_BAD | {
+        key: value for key, value in request.parameters.items() if key == "MaxAnswerChange"
+    }
+    return {key: value for key, value in chosen.items() if key in template.parameters}

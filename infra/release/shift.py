@@ -80,7 +80,7 @@ def plan_promotion(
 
 
 def _warn(alias: Alias, version: str, history: Iterable[CodeDeployment]) -> str:
-    """Say that a version was found bad before, empty if it was not."""
+    """Warn of a version that was found bad before; empty if it was not."""
     record = alias.record
     if record and record.verb == "rolled back" and record.source == version:
         return f" WARNING: version {version} was taken back at {record.at}."

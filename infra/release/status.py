@@ -43,9 +43,9 @@ class Status:
 
 
 def read_status(stack: DeployedStack, target: Target, *, minutes: int, now: datetime) -> Status:
-    """Read it all; a version in release is listed before it gets any traffic.
+    """Read the status; a version that is being released is listed before it gets any traffic.
 
-    The metrics come first: each version is then asked twice, which its own metrics count.
+    The metrics are read first: each version is then asked twice, which its own metrics count.
     """
     functions = stack.session.client("lambda")
     codedeploy = stack.session.client("codedeploy")

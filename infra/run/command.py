@@ -82,12 +82,12 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
 
 
 def _reserve(port: int) -> socket.socket:
-    """Bind the port before the build: that takes too long to learn only then that it is busy."""
+    """Bind the port before the build: afterwards is late to learn that it is in use."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-        listener.listen()  # two can bind a port to which nobody listens yet
+        listener.listen()  # until it listens, another can bind the same port
     except OSError as error:
         listener.close()
         raise LocalRunError(
