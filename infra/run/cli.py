@@ -29,10 +29,11 @@ def run(
     ] = DELAY_SECONDS,
 ) -> None:
     """Build the stack and serve it on this machine."""
+    from infra.run.command import RunOptions
     from infra.run.command import run as run_stack
 
-    project = current_project()
-    asyncio.run(run_stack(project, port, aws_port, model, concurrency, metric_delay, Terminal()))
+    options = RunOptions(port, aws_port, model, concurrency, metric_delay)
+    asyncio.run(run_stack(current_project(), options, Terminal()))
 
 
 def prepare() -> None:
