@@ -44,7 +44,7 @@ def is_local() -> bool:
         is_url = False
     if not is_url:
         raise AccountError(
-            f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}, expected what `make run` prints, such "
+            f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}, expected what `infra run` prints, such "
             "as http://127.0.0.1:5000"
         )
     return parts.hostname in {"127.0.0.1", "::1", "localhost"}
@@ -89,7 +89,7 @@ def _read_local_key() -> "AccessKey":
         raise AccountError(
             "AWS_ENDPOINT_URL is that of a local run, but AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY are not: paste the whole line `export AWS_ENDPOINT_URL=...` "
-            "that `make run` printed"
+            "that `infra run` printed"
         )
     return AccessKey(key_id, secret)
 
@@ -103,5 +103,5 @@ def _check_region(session: "boto3.Session") -> None:
     ):
         raise AccountError(
             f"the local run has no Region {session.region_name}: it has only the one in which "
-            "`make run` was started"
+            "`infra run` was started"
         )

@@ -25,18 +25,18 @@ def explained(unreachable: str = "") -> Iterator[None]:
     except exceptions.NoCredentialsError as error:
         raise AccountError(
             "there are no AWS credentials; for the local run paste the whole line "
-            "`export AWS_ENDPOINT_URL=...` that `make run` printed"
+            "`export AWS_ENDPOINT_URL=...` that `infra run` printed"
         ) from error
     except exceptions.NoRegionError as error:
         raise AccountError(
             "there is no AWS Region (give --region or AWS_REGION); for the local run paste the "
-            "whole line `export AWS_ENDPOINT_URL=...` that `make run` printed"
+            "whole line `export AWS_ENDPOINT_URL=...` that `infra run` printed"
         ) from error
     except ResponseParserError as error:  # not a BotoCoreError
         where = os.environ.get("AWS_ENDPOINT_URL") or "the endpoint"
         raise AccountError(
             f"{where} does not answer as AWS does: AWS_ENDPOINT_URL must be the one that "
-            "`make run` prints for AWS's own APIs, not the API's"
+            "`infra run` prints for AWS's own APIs, not the API's"
         ) from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise AccountError(f"{error}{unreachable}") from error

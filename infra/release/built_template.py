@@ -43,7 +43,7 @@ def read_built_template(directory: Path) -> BuiltTemplate:
     try:
         return BuiltTemplate(directory, yaml_parse(path.read_text("utf-8")))
     except OSError as error:
-        raise ReleaseError(f"{path} is missing: run `make build`") from error
+        raise ReleaseError(f"{path} is missing: run `sam build`") from error
 
 
 def publishes(template: BuiltTemplate, deployed: Mapping[str, Any]) -> bool | None:

@@ -95,7 +95,7 @@ def judge_sources(project: Project) -> Iterator[Finding]:
         others = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
         yield Finding(
             Level.WARNING,
-            f"sources are newer than {project.build} ({newer[0]}{others}): `make build` first",
+            f"sources are newer than {project.build} ({newer[0]}{others}): `sam build` first",
         )
 
 
@@ -144,7 +144,7 @@ def judge_resync(*, resync: bool, publishes: bool | None) -> Iterator[Finding]:
         yield Finding(
             Level.ERROR,
             "the build is what is deployed, and a resync would bring back the version that "
-            "was rolled back: fix the model, then `make build && infra deploy --resync`",
+            "was rolled back: fix the model, then `sam build && infra deploy --resync`",
         )
 
 

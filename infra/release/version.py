@@ -87,6 +87,7 @@ def describe_failure(payload: bytes) -> str:
 def _get(functions: "LambdaClient", function: str, version: str, path: str) -> Mapping[str, Any]:
     """Send a version a GET request past alias and API; raise ReleaseError unless it answers 200."""
     event = to_direct_event(Request("GET", path, HEADERS.items(), b"", "127.0.0.1"))
+    event["requestContext"]["lane"] = "gate"  # as the gate's own questions, in no metric
     try:
         answer = functions.invoke(
             FunctionName=function, Qualifier=version, Payload=json.dumps(event)

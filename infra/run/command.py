@@ -98,7 +98,9 @@ async def _start(
         return await exits.enter_async_context(serving)
     except FunctionError as error:
         is_broken = error.kind == "Runtime.ImportModuleError"
-        advice = " (after an interrupted build, `make clean` repairs it)" if is_broken else ""
+        advice = (
+            " (after an interrupted build, delete .aws-sam and build again)" if is_broken else ""
+        )
         raise LocalRunError(f"the function does not start: {error}{advice}") from error
     except OSError as error:
         raise LocalRunError(f"cannot serve: {error}") from error
@@ -120,6 +122,6 @@ def _reserve(port: int) -> socket.socket:
         listener.close()
         raise LocalRunError(
             f"port {port} of 127.0.0.1 cannot be used ({error.strerror}): "
-            f"stop what holds it, or choose another: make run PORT={port + 1}"
+            f"stop what holds it, or choose another: --port {port + 1} (make run PORT={port + 1})"
         ) from error
     return listener

@@ -142,7 +142,7 @@ def test_of_several_functions_with_an_alias_the_stacks_output_names_the_released
 
 
 def test_without_a_build_it_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="run `make build`"):
+    with pytest.raises(ReleaseError, match="run `sam build`"):
         read_built_template(tmp_path)
 
 
