@@ -21,7 +21,11 @@ class SamDeploy:
     process: Popen[bytes]
 
     def follow(self, _report: Report, _news: Iterator[str]) -> int:
-        """Wait for its exit status; end it where the wait is interrupted."""
+        """Wait for its end and return its exit status."""
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its exit status; kill it if the wait is interrupted."""
         with self.process:
             try:
                 return self.process.wait()
@@ -52,9 +56,7 @@ class AwsAccount:
         """Let SAM CLI upload all and plan the change, which the deploy itself then finds done."""
         report("Uploading, while nothing changes yet:")
         arguments = [*self.list_arguments(change), "--no-execute-changeset"]
-        with self._start(arguments, change).process as process:
-            status = process.wait()
-        if status:
+        if self._start(arguments, change).wait():
             raise AccountError(
                 "nothing was changed: what SAM CLI says is above; then `infra deploy --resync`"
             )

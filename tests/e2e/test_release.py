@@ -60,14 +60,16 @@ class Shop:
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start the command without a terminal."""
+        tools = Path(sys.executable).parent
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # messages then say `infra`
         return await asyncio.create_subprocess_exec(
-            Path(sys.executable).parent / "infra",
+            tools / "infra",
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.checkout,
-            env=os.environ | dict(self.local.cloud.variables()),
+            env=os.environ | dict(self.local.cloud.variables()) | {"PATH": path},
         )
 
     def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> BuiltStack:

@@ -521,8 +521,7 @@ class Sam:
         self.calls.append(command[4:])
         self.aliases.append(self.aws.alias()[0])
         process = MagicMock()
-        process.__enter__.return_value.wait.return_value = self.statuses.pop(0)
-        process.wait = process.__enter__.return_value.wait
+        process.wait.return_value = self.statuses.pop(0)
         return process
 
 
