@@ -55,6 +55,13 @@ class CodeDeployment:
         """Tell whether it ended with the alias where it began."""
         return self.status in {"Stopped", "Failed"}
 
+    def describe_progress(self) -> str:
+        """Say that it is in progress, and what to do about it."""
+        return (
+            f"deployment {self.id} of {self.subject} is in progress ({self.status}): wait for it, "
+            "or stop it with `infra rollback`"
+        )
+
     def describe_end(self) -> str:
         """Say how it ended, and why if it did not succeed."""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
@@ -85,10 +92,7 @@ def refuse_while_running(codedeploy: "CodeDeployClient", target: Target) -> None
     """Raise ReleaseError while a release is in progress: only CodeDeploy may move the alias."""
     running = find_running(codedeploy, target)
     if running:
-        raise ReleaseError(
-            f"deployment {running.id} of {running.subject} is in progress "
-            f"({running.status}): wait for it, or stop it with `infra rollback`"
-        )
+        raise ReleaseError(running.describe_progress())
 
 
 def stop(codedeploy: "CodeDeployClient", deployment: CodeDeployment) -> None:

@@ -168,11 +168,7 @@ def judge_state(stack: str, status: str) -> Iterator[Finding]:
 
 def judge_running(running: CodeDeployment) -> Finding:
     """Say that a release is in progress."""
-    return Finding(
-        Level.ERROR,
-        f"deployment {running.id} of {running.subject} is in progress ({running.status}): "
-        "wait for it, or stop it with `infra rollback`",
-    )
+    return Finding(Level.ERROR, running.describe_progress())
 
 
 def judge_alias(
