@@ -36,7 +36,7 @@ def status(
 ) -> None:
     """Show which versions serve, how well, and what is going on.
 
-    Each version is asked which model it serves, so its own count of requests rises by two.
+    Each version is asked which model it serves, which none of the numbers counts.
     """
     from infra.release.status import read_status
 

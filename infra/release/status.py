@@ -45,7 +45,7 @@ class Status:
 def read_status(stack: DeployedStack, target: Target, *, minutes: int, now: datetime) -> Status:
     """Read the status; a version that is being released is listed before it gets any traffic.
 
-    The metrics are read first: each version is then asked twice, which its own metrics count.
+    The metrics are read first: a version that crashes when it is asked is counted by Lambda.
     """
     functions = stack.session.client("lambda")
     codedeploy = stack.session.client("codedeploy")

@@ -656,6 +656,12 @@ def test_a_deploy_without_a_release_is_none(shop: Shop) -> None:
 # What versions and the gate say.
 
 
+def test_a_question_to_a_version_is_no_request_of_a_caller(shop: Shop) -> None:
+    shop.publish("5")
+    check_ready(shop.functions, "shop-fn", "5")
+    assert shop.lanes == {"gate"}  # that no metric counts
+
+
 def test_a_version_tells_its_model(shop: Shop) -> None:
     shop.publish("5")
     shop.answers["5", "/v2/models"] = (200, {"models": ["propensity"]})
