@@ -27,10 +27,10 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MODEL=path/to/any.onnx)
-	@exec infra run "--port=$$PORT" $${MODEL:+"--model=$$MODEL"}
+	@exec .venv/bin/infra run "--port=$$PORT" $${MODEL:+"--model=$$MODEL"}
 
 rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv, TARGET=column)
-	@exec infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} $${TARGET:+"--target=$$TARGET"} -- "$${MODEL:-layers/model/model.onnx}"
+	@exec .venv/bin/infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} $${TARGET:+"--target=$$TARGET"} -- "$${MODEL:-layers/model/model.onnx}"
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1
@@ -60,7 +60,7 @@ bench: build $(WHEELS) ## Measure start, requests, hostile bodies, size, load an
 	python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $${CHART:+"--chart=$$CHART"}
 
 deploy: build ## Check, deploy to AWS as samconfig.toml says, and say how the release ended (ENV=prod)
-	infra deploy $${ENV:+"--env=$$ENV"}
+	.venv/bin/infra deploy $${ENV:+"--env=$$ENV"}
 
 lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files
 	$(COMPILE) --group dev --universal -o requirements-dev.txt

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from infra.errors import OperatorError
+
 MB = 2**20
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: code and layers, unzipped.
 LIMIT = 250 * MB
@@ -17,7 +19,7 @@ BUDGET = 245 * MB
 PROCESSORS = {62: "x86_64", 183: "arm64"}
 
 
-class ArtifactError(Exception):
+class ArtifactError(OperatorError):
     """Raise when what was built is missing, or Lambda would refuse it or fail to load it."""
 
 

@@ -20,7 +20,7 @@ SHOWN_LOG_LINES = 20
 
 
 def check_machine(runtime: str, architecture: str) -> None:
-    """Raise LocalRunError unless a function for these runs here."""
+    """Raise LocalRunError unless a function for this runtime and processor runs here."""
     machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if (runtime, architecture) != (python, machine):

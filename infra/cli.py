@@ -1,28 +1,28 @@
-"""The `infra` command: parsing, printing and exit codes only."""
+"""The `infra` command: its parts, and the exit codes of what goes wrong."""
 
-import asyncio
 import contextlib
 import heapq
 import sys
 import time
 import traceback
-import webbrowser
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.table import Table
 from typer import rich_utils
 
-from infra.command import add_command, current_project
-from infra.local.metrics import DELAY_SECONDS
+from infra.command import add_command, current_project, open_stack
+from infra.errors import OperatorError
+from infra.local.errors import LocalRunError
 from infra.model import cli as model
-from infra.options import Page, Region, StackName
+from infra.options import Region, StackName
+from infra.pages.dashboard.cli import dashboard
 from infra.rehearsal.cli import rehearse
 from infra.release import cli as release
+from infra.release.deploy import deploy
+from infra.run import cli as run
 from infra.simulation.cli import simulate
 from infra.terminal import Terminal, escape, print_json, say
 
@@ -39,7 +39,9 @@ LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "FA
 
 command = partial(add_command, app)
 app.add_typer(model.app, name="model")
-command("infra deploy --env prod --parameter MaxSlowdown=5")(release.deploy)
+command("infra run --port 0 --model path/to/your.onnx")(run.run)
+command("infra prepare")(run.prepare)
+command("infra deploy --env prod --parameter MaxSlowdown=5")(deploy)
 command("infra status --minutes 15 --json")(release.status)
 command("infra shift 10 --to 7")(release.shift)
 command("infra promote --yes")(release.promote)
@@ -47,6 +49,7 @@ command("infra rollback --to 4 --yes")(release.rollback)
 command("infra resync --yes")(release.resync)
 command("infra prune --keep 3")(release.prune)
 command("infra rehearse candidate.onnx --samples rows.csv --type AllAtOnce")(rehearse)
+command("infra dashboard --hours 12 --open")(dashboard)
 command("infra simulate --curve sale.csv --warm-ms 12 --cold-ms 900")(simulate)
 
 
@@ -67,39 +70,6 @@ def infra(
     ] = False,
 ) -> None:
     """Operate Serverless ONNX."""
-
-
-@command("infra run --port 0 --model path/to/your.onnx")
-def run(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0: any free one.")
-    ] = 8000,
-    aws_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of AWS's own APIs; 0: any free one.")
-    ] = 0,
-    model: Annotated[
-        Path | None, typer.Option(help="Serve this ONNX file instead of the built model.")
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Executions at a time; more are throttled.")
-    ] = 10,
-    metric_delay: Annotated[
-        float, typer.Option(min=0, help="Seconds until metrics are seen; on AWS 60 to 120.")
-    ] = DELAY_SECONDS,
-) -> None:
-    """Build the stack and serve it on this machine."""
-    from infra.run.command import run as run_stack
-
-    project = current_project()
-    asyncio.run(run_stack(project, port, aws_port, model, concurrency, metric_delay, Terminal()))
-
-
-@command("infra prepare")
-def prepare() -> None:
-    """Make the managed runtime's stand-in, which the local run and its tests use."""
-    from infra.local.functions import managed_runtime
-
-    asyncio.run(managed_runtime.prepare(current_project().managed_runtime))
 
 
 @command("infra size --json")
@@ -130,28 +100,6 @@ def size(
         check(build)
 
 
-@command("infra dashboard --hours 12 --open")
-def dashboard(
-    *,
-    output: Page = Path("build/dashboard.html"),
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    hours: Annotated[float, typer.Option(min=0.25, max=24, help="How far back.")] = 3,
-    stack_name: StackName = None,
-    region: Region = None,
-) -> None:
-    """Draw the stack's dashboard: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
-    from infra.pages.dashboard.make import make_page
-    from infra.stack import explained, find
-
-    deployment = find(current_project(), stack_name, region)
-    with explained():
-        page = make_page(deployment, hours, datetime.now(UTC))
-    output.write_text(page, "utf-8")
-    say(f"Wrote {output}")
-    if open_:
-        webbrowser.open(output.resolve().as_uri())
-
-
 @command("infra logs --errors --version 2 --since 2h")
 def logs(  # noqa: PLR0913 each is an option of the command
     *,
@@ -166,27 +114,22 @@ def logs(  # noqa: PLR0913 each is an option of the command
 ) -> None:
     """Show the function's log: on AWS, or of the local run (AWS_ENDPOINT_URL)."""
     from infra.cloudwatch import logs as log
-    from infra.release.deploy import list_gate_logs
-    from infra.stack import explained, find
+    from infra.release.gate import list_gate_logs
 
     try:
         start = int((time.time() - log.parse_age(since)) * 1e3)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
-    deployment = find(current_project(), stack_name, region)
-    client = deployment.session.client("logs")
-    groups = [deployment.output("LogGroupName")]
     console = Terminal()
-    with explained(), contextlib.suppress(KeyboardInterrupt):
+    with open_stack(stack_name, region) as stack, contextlib.suppress(KeyboardInterrupt):
+        client, groups = stack.session.client("logs"), [stack.output("LogGroupName")]
         if follow:
             events = log.follow(
                 client, groups[0], start, lambda: time.sleep(POLL_SECONDS), errors=errors
             )
         else:
             if errors:  # of the gate, too: why it refused a release
-                groups += list_gate_logs(
-                    deployment.session.client("cloudformation"), deployment.name
-                )
+                groups += list_gate_logs(stack)
             events = heapq.merge(
                 *(log.read(client, group, start, errors=errors) for group in groups),
                 key=lambda event: event.time,
@@ -197,32 +140,19 @@ def logs(  # noqa: PLR0913 each is an option of the command
                 say(event.line)
             else:
                 style = LEVEL_STYLES.get(entry.level, "")
-                console.print(log.tell(event, entry), style=style, soft_wrap=True)
+                console.print(log.format_event(event, entry), style=style, soft_wrap=True)
         if entry is None:
             hint = "" if errors or metrics else " (--metrics shows measurements too)"
             say(f"Nothing to show since {since} ago{hint}", error=True)
 
 
 def main() -> None:
-    """Run the command; an error that a person can correct is one line and exit code 1."""
-    from infra.artifacts import ArtifactError
-    from infra.local.errors import LocalRunError
-    from infra.model.errors import ModelError
-    from infra.pages.dashboard.body import DashboardError
-    from infra.project import ProjectError
-    from infra.stack import DeploymentError
-
+    """Run the command; what a person can correct is printed, and ends it with exit code 1 or 2."""
     try:
         status = app(standalone_mode=False)
-    except ModelError as error:
-        _fail(*(f"Error: {problem}" for problem in error.problems))
-    except (
-        ArtifactError,
-        DashboardError,
-        DeploymentError,
-        LocalRunError,
-        ProjectError,
-    ) as error:
+    except OperatorError as error:
+        _fail(*(f"Error: {line}" for line in error.lines), exit_code=error.exit_code)
+    except LocalRunError as error:  # infra.local stands alone, and so do its errors
         _fail(f"Error: {' '.join(str(error).split())}")
     except typer.Abort:
         _fail("Aborted.")
@@ -235,6 +165,6 @@ def main() -> None:
     sys.exit(status)
 
 
-def _fail(*lines: str) -> NoReturn:
+def _fail(*lines: str, exit_code: int = 1) -> NoReturn:
     say(*lines, error=True)
-    sys.exit(1)
+    sys.exit(exit_code)

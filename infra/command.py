@@ -1,9 +1,11 @@
-"""A command of `infra`, and the project in which it was typed."""
+"""A command of `infra`: the project and the stack that it works on, and what it asks and says."""
 
 import contextlib
 import re
 import shlex
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,16 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from infra.project import Project, ProjectError
-from infra.stack import DeploymentError, name_stack
+from infra.account.connect import connect
+from infra.account.errors import explained
+from infra.errors import OperatorError
+from infra.project import Project
+from infra.stack import DeployedStack, find_stack
+from infra.terminal import say
 
 # Commands that take --stack-name and --region, as messages name them.
 ON_A_STACK = re.compile(r"\binfra (deploy|status|shift|promote|rollback|resync|prune|logs)\b[^`&]*")
+PROGRAM = re.compile(r"(?<![\w./-])infra(?= )")
 
 _typed: ContextVar[typer.Context] = ContextVar("typed")
 
@@ -32,12 +39,20 @@ class ProjectCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; the commands that an error names are of the same stack."""
+        """Run the command; the commands that an error names can be pasted."""
         current_project()
         try:
             return super().invoke(ctx)
-        except DeploymentError as error:
-            raise type(error)(name_stack_in(str(error))) from error
+        except OperatorError as error:
+            error.args = tuple(complete_commands(str(one)) for one in error.args)
+            raise
+
+
+def add_command[**P, T](
+    app: typer.Typer, example: str
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return the decorator that adds a command with an example at the end of its help."""
+    return app.command(cls=ProjectCommand, epilog=f"Example: {example}")
 
 
 def current_project() -> Project:
@@ -49,11 +64,39 @@ def current_project() -> Project:
     return project
 
 
-def add_command[**P, T](
-    app: typer.Typer, example: str
-) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return the decorator that adds a command with an example at the end of its help."""
-    return app.command(cls=ProjectCommand, epilog=f"Example: {example}")
+@contextlib.contextmanager
+def open_stack(name: str | None, region: str | None) -> Iterator[DeployedStack]:
+    """Find the stack that was typed, by default the local run's or samconfig.toml's.
+
+    What AWS refuses meanwhile becomes an AccountError. Raises StackError and ProjectError, too.
+    """
+    account = connect(current_project(), region)
+    stack = find_stack(account, name or account.name_stack())
+    with explained(account.unreachable):
+        yield stack
+
+
+def confirm(text: str, *, yes: bool) -> None:
+    """Say what will happen and ask for it; end with exit code 1 if the answer is no.
+
+    Raises OperatorError where nobody could answer. Standard output is left to the result.
+    """
+    say(text, error=True)
+    if yes:
+        return
+    if not has_terminal():
+        again = retype("--yes")
+        raise OperatorError(f"there is no terminal to confirm on: `{again}` does it without asking")
+    sys.stderr.write("Go on? [y/N]: ")  # click's own prompt puts a blank on stdout
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        say("Nothing was changed.", error=True)
+        raise typer.Exit(1)
+
+
+def has_terminal() -> bool:
+    """Tell whether a person could answer."""
+    return sys.stdin.isatty()
 
 
 def is_typed(context: typer.Context, parameter: str | None) -> bool:
@@ -65,15 +108,23 @@ def is_typed(context: typer.Context, parameter: str | None) -> bool:
 def retype(*more: str) -> str:
     """Return the command that runs as it was typed, with more options, ready for a shell."""
     context = _typed.get()
-    words = ["infra", *context.command_path.split()[1:]]
+    words = context.command_path.split()[1:]
     for parameter in context.command.params:
         if is_typed(context, parameter.name):
             words += _retype(parameter, context.params[str(parameter.name)])
-    return shlex.join([*words, *(one for one in more if one not in words)])
+    return f"{name_program()} {shlex.join([*words, *(one for one in more if one not in words)])}"
 
 
-def name_stack_in(text: str) -> str:
-    """Let each command that a text names work on the stack and in the Region that were typed."""
+def name_program() -> str:
+    """Return the words with which a shell starts `infra` again as the person did."""
+    typed = sys.argv[0]
+    if Path(typed).name != "infra" or typed == shutil.which("infra"):
+        return "infra"
+    return shlex.quote(typed)
+
+
+def complete_commands(text: str) -> str:
+    """Let each command in a text start as the person's did, on the same stack and Region."""
     context = _typed.get()
     given = {
         str(one.name): _retype(one, context.params[str(one.name)])
@@ -81,18 +132,21 @@ def name_stack_in(text: str) -> str:
         if is_typed(context, one.name)
     }
 
-    def complete(found: re.Match[str]) -> str:
+    def add_options(found: re.Match[str]) -> str:
         wanted = ["stack_name", "region", *(["env"] if found[1] == "deploy" else [])]
         words = [word for name in wanted for word in given.get(name, [])]
         if found[1] != "deploy" and "env" in given and "stack_name" not in given:
-            with contextlib.suppress(ProjectError):  # the text may be about that
-                name = name_stack(current_project(), context.params["env"])
-                words = ["--stack-name", name, *words]
+            with contextlib.suppress(OperatorError):  # the text may be about that
+                account = connect(current_project(), env=context.params["env"])
+                words = ["--stack-name", account.name_stack(), *words]
         if not words or words[0] in found[0]:
             return found[0]
         return f"{found[0].rstrip()} {shlex.join(words)}"
 
-    return re.sub(r"`[^`]*`", lambda quoted: ON_A_STACK.sub(complete, quoted[0]), text)
+    def complete(quoted: re.Match[str]) -> str:
+        return PROGRAM.sub(lambda _: name_program(), ON_A_STACK.sub(add_options, quoted[0]))
+
+    return re.sub(r"`[^`]*`", complete, text)
 
 
 def _retype(parameter: Any, value: Any) -> list[str]:

@@ -1,8 +1,16 @@
 """What a person who operates the service can correct."""
 
+from typing import ClassVar
+
 
 class OperatorError(Exception):
-    """Raise when a person can correct what is wrong; the command prints it and exits with 1."""
+    """Raise when a person can correct what is wrong; the command prints it and ends.
+
+    A class whose errors are about the value of an option or argument has exit code 2, as has an
+    option that does not exist; all others have 1.
+    """
+
+    exit_code: ClassVar[int] = 1
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -33,3 +33,5 @@ StackName = Annotated[
 ]
 Region = Annotated[str | None, typer.Option(help="AWS Region; by default the environment's.")]
 Page = Annotated[Path, typer.Option(callback=_try_to_write, help="The page to write.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]

@@ -1,7 +1,7 @@
 r"""The one place where `infra` prints: whatever a text holds, it is shown and never obeyed.
 
-Names come out of strangers' models and files, messages out of onnxruntime, lines out of logs. What
-could steer a terminal, turn text around or forge a line is written as JSON writes it: \u001b.
+Names come from strangers' models and files, messages from onnxruntime, lines from logs. A character
+that could steer a terminal, reverse text or forge a line is written as JSON writes it: \u001b.
 """
 
 import json
@@ -22,11 +22,11 @@ class Terminal(Console):
         super().__init__(stderr=stderr, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make text of a string, as everything does that is printed or in a table."""
+        """Turn a string into text; whatever is printed, or is in a table, comes through here."""
         return super().render_str(escape(text), **options | {"markup": False, "emoji": False})
 
     def status(self, status: RenderableType, **options: Any) -> Status:
-        """Show what is being done, for as long as it is."""
+        """Show what is being done until it is done."""
         return super().status(
             self.render_str(status) if isinstance(status, str) else status, **options
         )
@@ -36,7 +36,7 @@ class Terminal(Console):
         self.print(*lines, sep="\n", style=style, soft_wrap=True)
 
     def progress(self, text: str) -> AbstractContextManager[object]:
-        """Show `text` while something is done: moving on a terminal, as a line elsewhere."""
+        """Show `text` while something is done: with a spinner on a terminal, else as a line."""
         if self.is_terminal:
             return self.status(f"{text} ...")
         self.print(f"{text} ...")

@@ -1,4 +1,4 @@
-"""The function's log: read from CloudWatch Logs, and told in one line an event."""
+"""The function's log: read from CloudWatch Logs, and written in one line for each event."""
 
 import json
 import re
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-# CloudWatch Logs takes events in late, and not in order between streams: a poll looks back.
+# Events arrive late, and the streams not in one order: each poll looks back this far.
 LOOK_BACK_MS = 10_000
 
 # Every error has one of these words in its line; `Entry.level` says which lines are errors.
@@ -36,7 +36,7 @@ PLUMBING = {
 }
 
 
-class Event(NamedTuple):
+class LogEvent(NamedTuple):
     """A log event as CloudWatch Logs keeps it; `time` is in milliseconds since 1970."""
 
     id: str
@@ -46,38 +46,38 @@ class Event(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What an event says."""
+    """What the line of an event says."""
 
     level: str
     request_id: str
     message: str
-    is_measurement: bool = False  # metrics alone, or the platform's account of what went well
+    is_measurement: bool = False  # metrics alone, or the platform's report of a success
 
 
 def parse_age(text: str) -> int:
     """Return the seconds of an age such as 30s, 10m, 2h or 1d; raise ValueError."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if not found:
-        raise ValueError(f"{text!r} is no age such as 30s, 10m, 2h or 1d")
+        raise ValueError(f"{text!r} is not an age such as 30s, 10m, 2h or 1d")
     return int(found[1]) * SECONDS[found[2]]
 
 
 def read(
     logs: "CloudWatchLogsClient", group: str, since: int, *, errors: bool = False
-) -> Iterator[Event]:
+) -> Iterator[LogEvent]:
     """Yield the events of a log group since a time in milliseconds, in the order of their times.
 
-    `logs` is boto3's client. With `errors` most others stay where they are, to save their way.
+    `logs` is boto3's client. With `errors` CloudWatch Logs leaves out most of the others.
     """
     pattern = " ".join(f"?{word}" for word in ERROR_WORDS) if errors else ""
-    # The order by time is what CloudWatch Logs has in any case; moto wants to be asked for it.
+    # CloudWatch Logs orders by time in any case; moto does so only when asked.
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group, startTime=since, interleaved=True, filterPattern=pattern
     )
     for page in pages:
         for event in page["events"]:
             line = event["message"].rstrip("\n")
-            yield Event(event["eventId"], event["timestamp"], event["logStreamName"], line)
+            yield LogEvent(event["eventId"], event["timestamp"], event["logStreamName"], line)
 
 
 def follow(
@@ -87,8 +87,8 @@ def follow(
     wait: Callable[[], None],
     *,
     errors: bool = False,
-) -> Iterator[Event]:
-    """Yield the events since a time and then, after each `wait`, those that came in meanwhile."""
+) -> Iterator[LogEvent]:
+    """Yield the events since a time and then, after each `wait`, those that have come in."""
     seen: dict[str, int] = {}
     while True:
         for event in read(logs, group, since, errors=errors):
@@ -101,11 +101,11 @@ def follow(
 
 
 def select(
-    events: Iterable[Event], *, version: str | None, errors: bool, metrics: bool
-) -> Iterator[tuple[Event, Entry]]:
+    events: Iterable[LogEvent], *, version: str | None, errors: bool, metrics: bool
+) -> Iterator[tuple[LogEvent, Entry]]:
     """Yield the events of a version (None: of all), with what each says.
 
-    `errors` leaves out what is none; what the platform and the code measured comes by `metrics`.
+    With `errors` there is nothing but errors; only with `metrics` is there what was measured.
     """
     for event in events:
         entry = parse(event.line)
@@ -117,7 +117,7 @@ def select(
             yield event, entry
 
 
-def parse_version(event: Event) -> str:
+def parse_version(event: LogEvent) -> str:
     """Return the function's version, which Lambda names in brackets in the name of the stream."""
     found = re.search(r"\[([^]]+)]", event.stream)
     return found[1] if found else ""
@@ -140,11 +140,11 @@ def parse(line: str) -> Entry:
     message = record.get("message") or ": ".join(
         str(record[name]) for name in ("errorType", "errorMessage") if record.get(name)
     )
-    fields = [f"{name}={_tell(record[name])}" for name in record if name not in PLUMBING]
-    return Entry(level, str(request_id), " ".join([_tell(message), *fields]))
+    fields = [f"{name}={_format(record[name])}" for name in record if name not in PLUMBING]
+    return Entry(level, str(request_id), " ".join([_format(message), *fields]))
 
 
-def tell(event: Event, entry: Entry) -> str:
+def format_event(event: LogEvent, entry: Entry) -> str:
     """Write an event for a person: time (UTC), level, version, request and message."""
     time = datetime.fromtimestamp(event.time / 1000, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
     line = (
@@ -156,14 +156,14 @@ def tell(event: Event, entry: Entry) -> str:
 
 
 def _parse_metrics(record: Mapping[str, Any]) -> Entry:
-    """Read a record in embedded metric format, which is also the line of a request if it has one.
+    """Read a record in embedded metric format, which with a status is also the line of a request.
 
-    Such a line tells the status; that there was a request need not be told again.
+    The count of requests is left out of such a line: it is one.
     """
     values = {name: value for name, value in record.items() if isinstance(value, list)}
     values.pop("Requests", None)
-    told = {"status": record["status"]} | values if "status" in record else values
-    message = " ".join(f"{name}={_tell(value)}" for name, value in told.items())
+    shown = {"status": record["status"]} | values if "status" in record else values
+    message = " ".join(f"{name}={_format(value)}" for name, value in shown.items())
     request_id = str(record.get("function_request_id", ""))
     return Entry("INFO", request_id, message, is_measurement="status" not in record)
 
@@ -172,7 +172,7 @@ def _parse_text(line: str) -> Entry:
     found = REQUEST_ID.search(line)
     level = "ERROR" if ERROR_TEXT.search(line) else "INFO"
     is_measurement = level == "INFO" and line.startswith(PLATFORM_TEXT)
-    return Entry(level, found[0] if found else "", _tell(line), is_measurement)
+    return Entry(level, found[0] if found else "", _format(line), is_measurement)
 
 
 def _parse_platform(record: Mapping[str, Any]) -> Entry:
@@ -185,13 +185,16 @@ def _parse_platform(record: Mapping[str, Any]) -> Entry:
     fields = {name: details[name] for name in ("status", "errorType") if name in details}
     fields |= details.get("metrics", {})
     message = " ".join(
-        [record["type"].removeprefix("platform."), *(f"{k}={_tell(v)}" for k, v in fields.items())]
+        [
+            record["type"].removeprefix("platform."),
+            *(f"{k}={_format(v)}" for k, v in fields.items()),
+        ]
     )
     level = "ERROR" if failed else "INFO"
     return Entry(level, str(details.get("requestId", "")), message, not failed)
 
 
-def _tell(value: Any) -> str:
+def _format(value: Any) -> str:
     """Write a value in one line."""
     match value:
         case bool() | None:
@@ -199,9 +202,9 @@ def _tell(value: Any) -> str:
         case float():
             return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"  # noqa: PLR2004 no exponents
         case [one]:
-            return _tell(one)
+            return _format(one)
         case [*many]:
-            return ", ".join(_tell(one) for one in many)
+            return ", ".join(_format(one) for one in many)
         case dict():
             return json.dumps(value)
         case _:

@@ -23,11 +23,10 @@ from samtranslator.yaml_helper import yaml_parse
 
 from infra.local.dependencies import order_around
 from infra.local.errors import TemplateError
+from infra.local.identifiers import ACCOUNT_ID, API_ID
 from infra.local.route import Route
 from infra.local.variables import check_names, check_variables
 
-ACCOUNT_ID = "123456789012"
-API_ID = "local"
 NESTED = "AWS::CloudFormation::Stack"
 NESTED_KINDS = (  # what a nested stack may hold
     "AWS::CloudWatch::Alarm",

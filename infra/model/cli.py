@@ -115,14 +115,14 @@ def add(  # noqa: PLR0913 each is an option of the command
 
 @contextmanager
 def problems_in_json(wanted: bool) -> Iterator[None]:  # noqa: FBT001 an option, handed on
-    """Print the problems of a ModelError as JSON and exit with 1, if that is wanted."""
+    """Print the problems of a ModelError as JSON and exit with its code, if that is wanted."""
     try:
         yield
     except ModelError as error:
         if not wanted:
             raise
         print_json({"problems": error.problems})
-        raise typer.Exit(1) from error
+        raise typer.Exit(error.exit_code) from error
 
 
 def _tell(diagnosis: "Diagnosis") -> Iterator[tuple[str, str]]:

@@ -1,9 +1,11 @@
 """What can be wrong with a model, its samples or the place it should go to."""
 
+from infra.errors import OperatorError
+
 SHOWN = 500  # characters of a problem: what it quotes may be of any length
 
 
-class ModelError(Exception):
+class ModelError(OperatorError):
     """A model cannot be served or packaged: `problems` say why, a line each."""
 
     def __init__(self, *problems: str) -> None:
@@ -12,9 +14,16 @@ class ModelError(Exception):
         )
         super().__init__("; ".join(self.problems))
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The problems, a line each."""
+        return self.problems
+
 
 class WishError(ModelError):
     """What the user says of a model is no name, or does not go with the model."""
+
+    exit_code = 2
 
 
 class AnswerError(ModelError):

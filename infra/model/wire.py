@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.triggers.event import Request, to_event, to_response
+from infra.local.triggers.event import Request, to_direct_event, to_response
 from infra.model.errors import AnswerError, ModelError
 from infra.model.samples import DTYPES, Array
 
@@ -34,15 +34,7 @@ def encode(model: str, inputs: Mapping[str, Array]) -> bytes:
     headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
     path = f"/v2/models/{model}/infer"
     request = Request("POST", path, headers.items(), b"".join([text, *data]), "127.0.0.1")
-    event = to_event(
-        request,
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    return json.dumps(event).encode()
+    return json.dumps(to_direct_event(request)).encode()
 
 
 def decode(payload: bytes) -> dict[str, Array]:

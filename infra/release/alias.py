@@ -18,7 +18,7 @@ RECORD = re.compile(r"(rolled back|promoted) from (\d+) to (\d+) at (\S+)")
 
 @dataclass(frozen=True)
 class Record:
-    """A move by hand, as the alias' description tells it; CloudFormation sets none."""
+    """A move by hand, as the alias' description has it; CloudFormation writes no description."""
 
     verb: str
     source: str
@@ -31,11 +31,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Alias:
-    """An alias at one moment; `weights` are the shares of versions besides its own.
+    """An alias at one moment; `weights` are the shares of versions other than its own.
 
-    With provisioned concurrency these are none that anybody gave: Lambda takes no such alias, but
-    adds them itself until the environments of the alias' version are ready. `transition` then is
-    the state of these, IN_PROGRESS or FAILED; else it is empty.
+    With provisioned concurrency nobody can set weights. Lambda adds some itself until the
+    environments of the alias' version are ready: `transition` is then their state, IN_PROGRESS or
+    FAILED, and empty otherwise.
     Source: github.com/hashicorp/terraform-provider-aws/pull/48116; assumed here.
     """
 
@@ -54,9 +54,10 @@ class Alias:
 
     @property
     def record(self) -> Record | None:
-        """The last move by hand. It stays when the alias moves on: it tells what not to go back to.
+        """The last move by hand, None if there was none.
 
-        It is in effect while the alias is where it says.
+        It stays when the alias moves on, because it says which version not to go back to. It is in
+        effect while the alias is where it says.
         """
         found = RECORD.fullmatch(self.description)
         return Record(*found.groups()) if found else None
@@ -64,7 +65,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Move:
-    """Where an alias shall go; without a record the old one stays."""
+    """Where to move an alias; without a record the previous one stays."""
 
     version: str
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -72,16 +73,16 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What will be done to an alias, in words and as a move; None: nothing needs to be."""
+class PlannedMove:
+    """What will be done to an alias, in words and as a move: None if nothing needs to be done."""
 
     text: str
     alias: Alias
     move: Move | None
 
 
-def tell_time(now: datetime) -> str:
-    """Write a time as records have it: UTC, to the second."""
+def format_time(now: datetime) -> str:
+    """Format a time for a record: UTC, to the second."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -109,8 +110,8 @@ def read_alias(functions: "LambdaClient", function: str, name: str) -> Alias:
     )
 
 
-def tell_transition(alias: Alias) -> str:
-    """Say to where an alias is on its way, and what to do; empty if it is not."""
+def describe_transition(alias: Alias) -> str:
+    """Say where an alias is going and what to do; empty if it is not in transition."""
     if not alias.transition:
         return ""
     shares = " and ".join(
@@ -131,13 +132,13 @@ def tell_transition(alias: Alias) -> str:
 def refuse_in_transition(alias: Alias) -> None:
     """Raise ReleaseError while the alias' weights are Lambda's own."""
     if alias.transition:
-        raise ReleaseError(tell_transition(alias))
+        raise ReleaseError(describe_transition(alias))
 
 
 def move_alias(functions: "LambdaClient", alias: Alias, move: Move) -> None:
     """Move an alias that is still as it was read; raise ReleaseError if somebody else moved it.
 
-    A routing configuration is always given, if an empty one: with provisioned concurrency Lambda
+    A routing configuration is always given, even an empty one: with provisioned concurrency Lambda
     then adds no weights of its own (hashicorp/terraform-provider-aws#13329; assumed here).
     """
     description = {"Description": str(move.record)} if move.record else {}

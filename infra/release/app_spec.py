@@ -20,8 +20,9 @@ class Shift(NamedTuple):
 def read_app_spec(revision: Mapping[str, Any]) -> Shift:
     """Read the versions out of a deployment's revision, which holds an AppSpec as JSON or YAML.
 
-    Keys count in any case, and `Resources` may be a list or a mapping: AWS's reference has both.
-    Raises ReleaseError, which says what is wrong, unless there is exactly one function with both.
+    The case of keys does not matter, and `Resources` may be a list or a mapping: AWS's reference
+    has both. Raises ReleaseError, which says what is wrong, unless there is exactly one function
+    with both versions.
     Sources: docs.aws.amazon.com/codedeploy/latest/APIReference/API_RevisionLocation.html and
     .../userguide/reference-appspec-file-structure-resources.html.
     """

@@ -21,7 +21,7 @@ ROLLBACKS = {"codeDeployRollback", "CloudFormationRollback"}  # who creates one
 class CodeDeployment:
     """One deployment: from the version `current` to the version `target`.
 
-    Where these cannot be read both are None, and `problem` says why. `reason` is why the deployment
+    If these cannot be read, both are None and `problem` says why. `reason` is why the deployment
     did not succeed, in CodeDeploy's words.
     """
 
@@ -55,7 +55,14 @@ class CodeDeployment:
         """Tell whether it ended with the alias where it began."""
         return self.status in {"Stopped", "Failed"}
 
-    def tell_end(self) -> str:
+    def describe_progress(self) -> str:
+        """Say that it is in progress, and what to do about it."""
+        return (
+            f"deployment {self.id} of {self.subject} is in progress ({self.status}): wait for it, "
+            "or stop it with `infra rollback`"
+        )
+
+    def describe_end(self) -> str:
         """Say how it ended, and why if it did not succeed."""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return f"Deployment {self.id} of {self.subject} ended as {self.status}{why}."
@@ -85,10 +92,7 @@ def refuse_while_running(codedeploy: "CodeDeployClient", target: Target) -> None
     """Raise ReleaseError while a release is in progress: only CodeDeploy may move the alias."""
     running = find_running(codedeploy, target)
     if running:
-        raise ReleaseError(
-            f"deployment {running.id} of {running.subject} is in progress "
-            f"({running.status}): wait for it, or stop it with `infra rollback`"
-        )
+        raise ReleaseError(running.describe_progress())
 
 
 def stop(codedeploy: "CodeDeployClient", deployment: CodeDeployment) -> None:

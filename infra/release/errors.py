@@ -1,7 +1,7 @@
 """What a release command refuses, or cannot do."""
 
-from infra.stack import DeploymentError
+from infra.errors import OperatorError
 
 
-class ReleaseError(DeploymentError):
-    """A release command cannot or will not do what was asked; one line for a person."""
+class ReleaseError(OperatorError):
+    """Raise when a release command cannot or will not do what was asked."""

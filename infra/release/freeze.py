@@ -4,12 +4,13 @@ Sources: docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling
 expressions.html, and .../APIReference/API_ScheduledAction.html.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from infra.local.control.deployment_type import read_deployment_type
 
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
@@ -18,26 +19,16 @@ if TYPE_CHECKING:
 MINUTE = timedelta(minutes=1)
 MARGIN = timedelta(minutes=15)  # to publish, and for the gate
 UNKNOWN = timedelta(hours=1)  # a deployment configuration of somebody's own
-STEPS = re.compile(r"(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?$")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 
-def tell_duration(deployment_type: str) -> timedelta:
+def estimate_duration(deployment_type: str) -> timedelta:
     """Return how long a release takes at most; nothing if it gives no weights to the alias."""
-    if deployment_type.endswith("AllAtOnce"):
-        return timedelta()
-    found = STEPS.search(deployment_type)
-    if not found:
+    found = read_deployment_type(deployment_type)
+    if found is None:
         return UNKNOWN
-    steps = math.ceil(100 / int(found[2])) if found[1] == "Linear" else 1
-    return steps * int(found[3]) * MINUTE + MARGIN
-
-
-def tell_step(deployment_type: str) -> timedelta | None:
-    """Return how long a share of the traffic lasts until the next; None if nothing tells."""
-    found = STEPS.search(deployment_type)
-    return int(found[3]) * MINUTE if found else None
+    return found.duration + MARGIN if found.duration else timedelta()
 
 
 def read_scaling(

@@ -1,4 +1,4 @@
-"""Which version served before, told by CodeDeploy's deployments and the alias' record."""
+"""Which version served before, by CodeDeploy's deployments and the alias' record."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from infra.release.alias import Alias
 from infra.release.deployments import CodeDeployment, list_ids, read_deployments
 from infra.release.target import Target
-from infra.release.version import Version, list_versions
+from infra.release.version import PublishedVersion, list_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
@@ -18,8 +18,8 @@ def read_history(
 ) -> list[CodeDeployment]:
     """Return the releases since a version was published, the newest first.
 
-    The one that gave it the traffic is among them, and there are few: in a hurry nobody wants to
-    wait until a thousand deployments are read.
+    The release that gave it the traffic is among them. Only these are read: a rollback must not
+    wait for a thousand deployments.
     """
     published = _publication(list_versions(functions, target.function), version)
     since = {"createTimeRange": {"start": published.published}} if published else {}
@@ -28,10 +28,10 @@ def read_history(
 
 
 def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None:
-    """Return the version that served before the alias' own, None if nothing tells.
+    """Return the version that served before the alias' own, None if nothing says which.
 
-    Never a version that was rolled back itself: then the one to which it was. A release whose
-    versions cannot be read hides which one served before it.
+    If that version was itself rolled back, it is the one that replaced it. A release whose versions
+    cannot be read hides which one served before it.
     """
     record = alias.record
     if record and record.verb == "promoted" and record.target == alias.version:
@@ -47,11 +47,15 @@ def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None
 
 
 def guess_previous(
-    codedeploy: "CodeDeployClient", target: Target, alias: Alias, versions: Iterable[Version]
+    codedeploy: "CodeDeployClient",
+    target: Target,
+    alias: Alias,
+    versions: Iterable[PublishedVersion],
 ) -> str | None:
-    """Return the version that most likely served before, where no history tells; None without any.
+    """Return the version that most likely served before, where the history does not say.
 
-    It is the newest below the alias' own that no deployment has taken back.
+    It is the newest one older than the alias' own that no deployment has taken back; None without
+    one.
     """
     ids = list_ids(codedeploy, target, includeOnlyStatuses=["Failed", "Stopped"])
     bad = {one.target for one in read_deployments(codedeploy, ids) if not one.is_rollback}
@@ -59,5 +63,5 @@ def guess_previous(
     return next((number for number in reversed(older) if number not in bad), None)
 
 
-def _publication(versions: Iterable[Version], number: str) -> Version | None:
+def _publication(versions: Iterable[PublishedVersion], number: str) -> PublishedVersion | None:
     return next((version for version in versions if version.number == number), None)

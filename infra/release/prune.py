@@ -8,7 +8,7 @@ from infra.release.deployments import refuse_while_running
 from infra.release.errors import ReleaseError
 from infra.release.history import find_previous, guess_previous, read_history
 from infra.release.target import Target
-from infra.release.version import Version, list_versions
+from infra.release.version import PublishedVersion, list_versions
 
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What goes; `kept` says why a version older than those that stay anyway is kept."""
+    """What will be deleted; `kept` says why an old version stays nevertheless."""
 
     versions: tuple[str, ...]
     layers: tuple[str, ...]
@@ -32,10 +32,10 @@ def plan_pruning(
     stack_status: str,
     keep: int,
 ) -> Pruning:
-    """Choose what goes: not the newest `keep`, nor what anything may still need.
+    """Choose what to delete: not the newest `keep` versions, nor what anything may still need.
 
-    Raises ReleaseError while CloudFormation or CodeDeploy is at work, or has stopped in a rollback:
-    it could not go on without a version that is gone.
+    Raises ReleaseError while CloudFormation or CodeDeploy is at work, or is stuck in a rollback: it
+    could not go on without a version that is gone.
     """
     if stack_status.endswith("_IN_PROGRESS") or stack_status == "UPDATE_ROLLBACK_FAILED":
         raise ReleaseError(
@@ -57,7 +57,7 @@ def plan_pruning(
 
 
 def prune(functions: "LambdaClient", target: Target, pruning: Pruning) -> None:
-    """Delete what was chosen, versions first: a layer may go when nobody uses it."""
+    """Delete what was chosen, versions first: a layer can go when no version uses it."""
     for number in pruning.versions:
         functions.delete_function(FunctionName=target.function, Qualifier=number)
     for arn in pruning.layers:
@@ -69,11 +69,11 @@ def _list_needed(
     functions: "LambdaClient",
     codedeploy: "CodeDeployClient",
     target: Target,
-    versions: list[Version],
+    versions: list[PublishedVersion],
 ) -> dict[str, str]:
-    """Return the versions that something refers to, each with what does."""
+    """Return the versions that something needs, each with the reason."""
     alias = read_alias(functions, target.function, target.alias)
-    needed = {target.believed: "CloudFormation believes in it"}
+    needed = {target.stack_version: "CloudFormation has the alias on it"}
     needed |= _find_way_back(functions, codedeploy, target, alias, versions)
     pages = functions.get_paginator("list_aliases").paginate(FunctionName=target.function)
     for page in pages:
@@ -91,9 +91,9 @@ def _find_way_back(
     codedeploy: "CodeDeployClient",
     target: Target,
     alias: Alias,
-    versions: list[Version],
+    versions: list[PublishedVersion],
 ) -> dict[str, str]:
-    """Return the version to which a rollback would go, or would have to where no history tells."""
+    """Return the version to which a rollback would go, or most likely would, and why it stays."""
     previous = find_previous(alias, read_history(functions, codedeploy, target, alias.version))
     if previous and any(previous == one.number for one in versions):
         return {previous: "a rollback would go to it"}
@@ -103,9 +103,12 @@ def _find_way_back(
 
 
 def _list_unused(
-    functions: "LambdaClient", function: str, gone: list[Version], stay: list[Version]
+    functions: "LambdaClient",
+    function: str,
+    gone: list[PublishedVersion],
+    stay: list[PublishedVersion],
 ) -> tuple[str, ...]:
-    """Return the layers of the versions that go which no other version uses, nor the next one."""
+    """Return the layers that only the deleted versions use; $LATEST may use them, too."""
     latest = functions.get_function_configuration(FunctionName=function)
     used = {layer["Arn"] for layer in latest.get("Layers", [])}
     used |= {arn for version in stay for arn in version.layers}

@@ -1,4 +1,4 @@
-"""The way back: a release in progress stopped, a share taken back, or the version before."""
+"""The way back: stop a release in progress, take back a share, or return to the last version."""
 
 import time
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from infra.release.alias import (
     Alias,
     Move,
     Record,
+    describe_transition,
+    format_time,
     move_alias,
     read_alias,
-    tell_time,
-    tell_transition,
 )
 from infra.release.deployments import CodeDeployment, find_running, stop
 from infra.release.errors import ReleaseError
@@ -31,7 +31,10 @@ PATIENCE_SECONDS = 180  # CodeDeploy takes seconds to take the traffic back
 
 @dataclass(frozen=True)
 class Rollback:
-    """What will be done, in words: a deployment stopped, or the alias moved; neither if it is."""
+    """What will be done, in words, and as a deployment to stop or a move of the alias.
+
+    With neither there is nothing to do, and `text` says why.
+    """
 
     text: str
     version: str
@@ -52,7 +55,7 @@ def plan_rollback(
     to: str | None,
     now: datetime,
 ) -> Rollback:
-    """Find out what to roll back, and that the version to which it goes answers.
+    """Find out what to roll back, and check that the version that will get the traffic answers.
 
     Raises ReleaseError.
     """
@@ -67,15 +70,15 @@ def plan_rollback(
     if to is None:
         history = read_history(functions, codedeploy, target, alias.version)
         to = find_previous(alias, history)
-        done = _tell_done(alias, history, to)
+        done = _describe_done(alias, history, to)
         if done:
             return Rollback(done, alias.version, alias)
         to = to or _refuse_to_guess(functions, codedeploy, target, alias, history)
     if to == alias.version and (alias.transition or not alias.weights):
-        done = tell_transition(alias) or f"Version {to} has all traffic already."
+        done = describe_transition(alias) or f"Version {to} has all traffic already."
         return Rollback(done, to, alias)
     check_ready(functions, target.function, to)
-    record = Record("rolled back", alias.version, to, tell_time(now))
+    record = Record("rolled back", alias.version, to, format_time(now))
     text = f"Version {to} will get all traffic at once, version {alias.version} none."
     if to == alias.version:
         return Rollback(text.split(",", maxsplit=1)[0] + ".", to, alias, move=Move(to))
@@ -89,10 +92,10 @@ def roll_back(
     plan: Rollback,
     wait: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
 ) -> float:
-    """Do it, and wait until the alias is back; return how many seconds that took.
+    """Carry out a rollback and wait until the alias is back; return how many seconds that took.
 
-    Back it is in transition, too: Lambda then goes on by itself.
-    Raises ReleaseError if it is not in three minutes.
+    An alias in transition counts as back, because Lambda goes on by itself. Raises ReleaseError if
+    that takes more than three minutes.
     """
     start = time.monotonic()
     if plan.running:
@@ -120,7 +123,7 @@ def _refuse_to_guess(
     alias: Alias,
     history: list[CodeDeployment],
 ) -> NoReturn:
-    """Raise ReleaseError, which names the version that a person may choose."""
+    """Raise a ReleaseError that names the version which a person may choose."""
     versions = list_versions(functions, target.function)
     if len(versions) == 1:
         raise ReleaseError(
@@ -142,7 +145,7 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     if running.is_rollback:
         text = f"Deployment {running.id} is taking the traffic back already: see `infra status`."
         return Rollback(text, alias.version, alias)
-    current = running.current or alias.version  # which keeps its place until all traffic has moved
+    current = running.current or alias.version  # where the alias stays until all traffic has moved
     if to not in {None, current}:
         raise ReleaseError(
             f"deployment {running.id} is in progress, and stopping it leads back to version "
@@ -155,14 +158,14 @@ def _plan_stop(alias: Alias, running: CodeDeployment, to: str | None) -> Rollbac
     return Rollback(text, current, alias, running=running)
 
 
-def _tell_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:
-    """Say that the last release is taken back already, empty if it is not.
+def _describe_done(alias: Alias, history: list[CodeDeployment], previous: str | None) -> str:
+    """Say that the last release has been taken back already; empty if it has not.
 
-    Who rolls back twice in a hurry must not lose the version that works.
+    A person who rolls back twice in a hurry must not lose the version that works.
     """
     record = alias.record
     further = f" To go further back: `infra rollback --to {previous}`" if previous else ""
-    where = tell_transition(alias) or f"Version {alias.version} has all traffic:"
+    where = describe_transition(alias) or f"Version {alias.version} has all traffic:"
     if record and record.verb == "rolled back" and record.target == alias.version:
         return f"{where} {record}.{further}"
     if history and history[0].was_taken_back and history[0].current == alias.version:

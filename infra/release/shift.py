@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from infra.release.alias import (
     Alias,
     Move,
-    Plan,
+    PlannedMove,
     Record,
+    format_time,
     read_alias,
     refuse_in_transition,
-    tell_time,
 )
 from infra.release.deployments import CodeDeployment, refuse_while_running
 from infra.release.errors import ReleaseError
@@ -30,7 +30,7 @@ def plan_shift(
     target: Target,
     percent: float,
     to: str | None,
-) -> Plan:
+) -> PlannedMove:
     """Plan to send `percent` of the traffic to a version, by default the newest; 0 takes it back.
 
     Raises ReleaseError.
@@ -40,9 +40,9 @@ def plan_shift(
     refuse_in_transition(alias)
     if percent == 0:
         if not alias.weights:
-            return Plan(f"No other version than {alias.version} has traffic.", alias, None)
+            return PlannedMove(f"No other version than {alias.version} has traffic.", alias, None)
         text = f"Version {alias.version} will get all traffic, version {_others(alias)} none."
-        return Plan(text, alias, Move(alias.version))
+        return PlannedMove(text, alias, Move(alias.version))
     version = to or _find_newest(functions, target.function, alias.version)
     if version == alias.version:
         raise ReleaseError(
@@ -55,12 +55,12 @@ def plan_shift(
     ended = f", version {' and '.join(gone)} will lose its share" if gone else ""
     text = f"Version {version} will get {percent:g} % of the traffic, {left}{ended}."
     warning = _warn(alias, version, read_history(functions, codedeploy, target, version))
-    return Plan(text + warning, alias, Move(alias.version, {version: percent / 100}))
+    return PlannedMove(text + warning, alias, Move(alias.version, {version: percent / 100}))
 
 
 def plan_promotion(
     functions: "LambdaClient", codedeploy: "CodeDeployClient", target: Target, now: datetime
-) -> Plan:
+) -> PlannedMove:
     """Plan to give all traffic to the version that `plan_shift` gave a share.
 
     Raises ReleaseError.
@@ -74,19 +74,19 @@ def plan_promotion(
             "(`infra shift 10` gives the newest other version a share)"
         )
     [version] = alias.weights
-    record = Record("promoted", alias.version, version, tell_time(now))
+    record = Record("promoted", alias.version, version, format_time(now))
     text = f"Version {version} will get all traffic, version {alias.version} none."
-    return Plan(text, alias, Move(version, record=record))
+    return PlannedMove(text, alias, Move(version, record=record))
 
 
 def _warn(alias: Alias, version: str, history: Iterable[CodeDeployment]) -> str:
-    """Say that a version was found bad before, empty if it was not."""
+    """Warn of a version that was found bad before; empty if it was not."""
     record = alias.record
     if record and record.verb == "rolled back" and record.source == version:
         return f" WARNING: version {version} was taken back at {record.at}."
     last = next((one for one in history if one.target == version), None)
     if last and last.was_taken_back:
-        return f" WARNING: {last.tell_end()}"
+        return f" WARNING: {last.describe_end()}"
     return ""
 
 
@@ -98,7 +98,7 @@ def _find_newest(functions: "LambdaClient", function: str, served: str) -> str:
     numbers = [one.number for one in list_versions(functions, function) if one.number != served]
     if not numbers:
         raise ReleaseError(
-            f"version {served} is the only one of {function}: `make build && infra deploy` "
+            f"version {served} is the only one of {function}: `sam build && infra deploy` "
             "publishes another"
         )
     return numbers[-1]

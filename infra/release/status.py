@@ -2,21 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from infra.release.alarm import Firing, list_firing
-from infra.release.alias import read_alias, tell_transition
+from infra.release.alias import describe_transition, read_alias
 from infra.release.deployments import CodeDeployment, find_running
 from infra.release.history import read_history
 from infra.release.resync import advise, agrees
 from infra.release.target import Target
 from infra.release.traffic import Traffic, read_traffic
 from infra.release.version import Identity, identify
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_codedeploy import CodeDeployClient
-    from mypy_boto3_lambda import LambdaClient
+from infra.stack import DeployedStack, FiringAlarm
 
 
 @dataclass(frozen=True)
@@ -43,31 +37,24 @@ class Status:
     failure: CodeDeployment | None
     agrees: bool
     record: str
-    alarms: tuple[Firing, ...]
+    alarms: tuple[FiringAlarm, ...]
     transition: str
     advice: str
 
 
-def read_status(  # noqa: PLR0913 each client is one service of AWS
-    functions: "LambdaClient",
-    codedeploy: "CodeDeployClient",
-    cloudwatch: "CloudWatchClient",
-    target: Target,
-    topic_arn: str,
-    *,
-    minutes: int,
-    now: datetime,
-) -> Status:
-    """Read it all; a version in release is listed before it gets any traffic.
+def read_status(stack: DeployedStack, target: Target, *, minutes: int, now: datetime) -> Status:
+    """Read the status; a version that is being released is listed before it gets any traffic.
 
-    The metrics come first: each version is then asked twice, which its own metrics count.
+    The metrics are read first: a version that crashes when it is asked is counted by Lambda.
     """
+    functions = stack.session.client("lambda")
+    codedeploy = stack.session.client("codedeploy")
     running = find_running(codedeploy, target)
     alias = read_alias(functions, target.function, target.alias)
     shares = dict(alias.shares)
     if running and running.target:
         shares.setdefault(running.target, 0)
-    traffic = read_traffic(cloudwatch, target, shares, minutes, now)
+    traffic = read_traffic(stack.session.client("cloudwatch"), target, shares, minutes, now)
     record = alias.record
     in_effect = record and record.target == alias.version
     history = read_history(functions, codedeploy, target, alias.version)
@@ -83,7 +70,7 @@ def read_status(  # noqa: PLR0913 each client is one service of AWS
         failure=last if last and last.was_taken_back else None,
         agrees=agrees(alias, target) or running is not None,
         record=str(record) if in_effect else "",
-        alarms=tuple(list_firing(cloudwatch, topic_arn)),
-        transition=tell_transition(alias),
+        alarms=tuple(stack.list_firing_alarms()),
+        transition=describe_transition(alias),
         advice="" if running else advise(alias, target),
     )

@@ -1,4 +1,4 @@
-"""What each version did with its requests, as CloudWatch has counted it."""
+"""What each version did with its requests, as CloudWatch counted them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Traffic:
 
     @property
     def error_percent(self) -> float | None:
-        """Share of the requests that failed by our own fault, None without requests."""
+        """Percentage of requests that failed through no fault of the caller; None without any."""
         requests = self.requests + self.crashes  # the function counts what it answers
         return 100 * (self.server_errors + self.crashes) / requests if requests else None
 
@@ -73,7 +73,7 @@ def _metrics(target: Target, version: str, period: int) -> dict[str, Metric]:
 
 
 def _traffic(values: Mapping[str, list[float]], version: str) -> Traffic:
-    """Add up; should CloudWatch cut the window in two, the slower part tells the latency."""
+    """Add up the counts; if CloudWatch cuts the window in two, the slower part has the latency."""
     return Traffic(
         requests=round(sum(values[f"requests{version}"])),
         server_errors=round(sum(values[f"errors{version}"])),

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
 
+from infra.local.triggers.event import Request, to_direct_event
 from infra.release.errors import ReleaseError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 MAX_ERROR = 200  # characters of what a crashed version says
+HEADERS = {"host": "infra", "user-agent": "infra"}
 
 
 @dataclass(frozen=True)
-class Version:
+class PublishedVersion:
     """A published version; `layers` are the ARNs of its layers' versions."""
 
     number: str
@@ -28,7 +30,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Identity:
-    """The model that a version serves; or, in `error`, why it does not tell."""
+    """The model that a version serves or, in `error`, why that is unknown."""
 
     model: str = ""
     model_version: str = ""
@@ -36,11 +38,11 @@ class Identity:
     error: str = ""
 
 
-def list_versions(functions: "LambdaClient", function: str) -> list[Version]:
+def list_versions(functions: "LambdaClient", function: str) -> list[PublishedVersion]:
     """Return the published versions of a function, the oldest first."""
     pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
     versions = [
-        Version(
+        PublishedVersion(
             number=one["Version"],
             published=datetime.fromisoformat(one["LastModified"]),
             layers=tuple(layer["Arn"] for layer in one.get("Layers", [])),
@@ -57,8 +59,8 @@ def identify(functions: "LambdaClient", function: str, version: str) -> Identity
     """Ask a version which model it serves."""
     try:
         [name] = _get(functions, function, version, "/v2/models")["models"]
-        told = _get(functions, function, version, f"/v2/models/{name}")
-        [model_version], sha256 = told["versions"], told["properties"]["sha256"]
+        metadata = _get(functions, function, version, f"/v2/models/{name}")
+        [model_version], sha256 = metadata["versions"], metadata["properties"]["sha256"]
     except ReleaseError as error:
         return Identity(error=str(error))
     except (KeyError, TypeError, ValueError):
@@ -72,8 +74,8 @@ def check_ready(functions: "LambdaClient", function: str, version: str) -> None:
         raise ReleaseError(f"version {version} is not ready: {_see_log(version)}")
 
 
-def tell_failure(payload: bytes) -> str:
-    """Say how an invocation failed: what Lambda answers then has a stack trace, too."""
+def describe_failure(payload: bytes) -> str:
+    """Say how an invocation failed, without the stack trace in Lambda's answer."""
     try:
         error = json.loads(payload)
         text = f"{error['errorType']}: {error.get('errorMessage', '')}"
@@ -83,25 +85,9 @@ def tell_failure(payload: bytes) -> str:
 
 
 def _get(functions: "LambdaClient", function: str, version: str, path: str) -> Mapping[str, Any]:
-    """Send a version a GET request past alias and API; raise ReleaseError if it gives no 200.
-
-    The form of the event: docs.aws.amazon.com/apigateway/latest/developerguide/
-    http-api-develop-integrations-lambda.html, payload 2.0.
-    """
-    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1"}
-    event = {
-        "version": "2.0",
-        "routeKey": "ANY /{proxy+}",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"host": "infra", "user-agent": "infra"},
-        "requestContext": {
-            "http": {**http, "sourceIp": "127.0.0.1", "userAgent": "infra"},
-            "stage": "$default",
-            "lane": "gate",  # like the gate's own questions, in no metric of the service
-        },
-        "isBase64Encoded": False,
-    }
+    """Send a version a GET request past alias and API; raise ReleaseError unless it answers 200."""
+    event = to_direct_event(Request("GET", path, HEADERS.items(), b"", "127.0.0.1"))
+    event["requestContext"]["lane"] = "gate"  # as the gate's own questions, in no metric
     try:
         answer = functions.invoke(
             FunctionName=function, Qualifier=version, Payload=json.dumps(event)
@@ -117,7 +103,7 @@ def _get(functions: "LambdaClient", function: str, version: str, path: str) -> M
             f"version {version} cannot be asked: {error} ({_see_log(version)})"
         ) from error
     if "FunctionError" in answer:
-        why = f"{tell_failure(payload)} ({_see_log(version)})"
+        why = f"{describe_failure(payload)} ({_see_log(version)})"
         raise ReleaseError(f"version {version} does not answer: {why}")
     try:
         response = json.loads(payload)

@@ -17,7 +17,7 @@ SHOWN_REQUEST = 2_000  # characters of JSON that a person still copies from a te
 
 
 def announce(console: Terminal, stack: "BuiltStack", directory: Path, local: "Platform") -> None:
-    """Print where what is, and commands to copy."""
+    """Print where everything is, and commands to copy."""
     layers = stack.function.layers
     [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
     manifest = json.loads(contract.read_text())

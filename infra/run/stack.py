@@ -1,6 +1,5 @@
 """The stack that a local run serves: what `sam build` makes, with the model of `--model` if any."""
 
-import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -8,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.account.connect import read_local_region
 from infra.build import MODEL, check_machine, start_build, wait_for_build
 from infra.local.errors import LocalRunError
 from infra.project import LOCAL_STACK, Project
@@ -40,8 +40,7 @@ async def build_stack(project: Project, model: Path | None, console: Terminal) -
         from infra.local.stack import read_stack  # takes a second, of which sam uses the other core
 
         await wait_for_build(building, project, console)
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-    stack = read_stack(project.build, LOCAL_STACK, region)
+    stack = read_stack(project.build, LOCAL_STACK, read_local_region())
     check_machine(stack.function.runtime, stack.function.architecture)
     if not model:
         return stack
@@ -54,16 +53,16 @@ async def build_stack(project: Project, model: Path | None, console: Terminal) -
 
 
 def _use_model(stack: "BuiltStack", own: Path) -> "BuiltStack":
-    """Put the layer with the model of `--model` in the place of the built one."""
+    """Let the layer `own`, with the model of `--model`, replace the one with the built model."""
     function = stack.function
     layers = [own if (layer / MODEL).exists() else layer for layer in function.layers]
     return replace(stack, function=replace(function, layers=tuple(layers)))
 
 
 def read_again(project: Project, stack: "BuiltStack", model: Path | None) -> "Read":
-    """Return what reads the build again, for a release.
+    """Return the function that reads the build again for a release.
 
-    The model of `--model` stays in the place of the built one until that is another.
+    The model of `--model` goes on replacing the built one until another is built.
     """
     from infra.local.stack import read_stack
 

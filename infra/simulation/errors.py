@@ -1,7 +1,9 @@
 """What a person can correct about a simulation."""
 
-from infra.stack import DeploymentError
+from infra.errors import OperatorError
 
 
-class SimulationError(DeploymentError):
+class SimulationError(OperatorError):
     """Raise when a curve or an option makes no sense; one line for a person."""
+
+    exit_code = 2

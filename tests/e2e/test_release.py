@@ -60,14 +60,16 @@ class Shop:
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start the command without a terminal."""
+        tools = Path(sys.executable).parent
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # messages then say `infra`
         return await asyncio.create_subprocess_exec(
-            Path(sys.executable).parent / "infra",
+            tools / "infra",
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.checkout,
-            env=os.environ | dict(self.local.cloud.variables()),
+            env=os.environ | dict(self.local.cloud.variables()) | {"PATH": path},
         )
 
     def build(self, version: str, model: ModelProto | None = None, **fields: Any) -> BuiltStack:
@@ -213,7 +215,7 @@ async def test_a_release_is_deployed_rolled_back_and_fixed(shop: Shop) -> None:
     back = await shop.infra("rollback", "--yes")
     assert back.code == 0, back.err
     assert "Version 1 will get all traffic at once, version 2 none." in back.err
-    assert "CloudFormation still believes in version 2. Fix" in back.out
+    assert "CloudFormation still has live on version 2. Fix" in back.out
     assert await shop.ask() == "1"
 
     # WHEN only a parameter changes THEN it is deployed, and the alias stays where it is
@@ -227,7 +229,7 @@ async def test_a_release_is_deployed_rolled_back_and_fixed(shop: Shop) -> None:
     shop.build("3")
     refused = await shop.infra("deploy", "--yes")
     assert refused.code == 1
-    assert "CloudFormation believes it to be on 2: `infra deploy --resync`" in refused.err
+    assert "and CloudFormation has it on 2: `infra deploy --resync`" in refused.err
     assert await shop.ask() == "1"
 
     # WHEN it is deployed so THEN the new version has all traffic

@@ -43,8 +43,9 @@ from infra.local.control.stack_record import ResourceRecord, StackRecord
 from infra.local.control.step_functions import sign_tasks
 from infra.local.errors import BuildError, FunctionError
 from infra.local.functions.versions import LATEST
+from infra.local.identifiers import ACCOUNT_ID, API_ID
 from infra.local.metrics import Sample, extended_statistic
-from infra.local.stack import ACCOUNT_ID, API_ID, BuiltStack, Function, list_paths
+from infra.local.stack import BuiltStack, Function, list_paths
 
 # moto orders dimensions by a rule that depends on the order they come in, so a query that names
 # them in another order than the metric did would find nothing.

@@ -7,15 +7,16 @@ deployment-configurations and deployment-steps-lambda.
 import asyncio
 import contextlib
 import json
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.local.clock import Clock, pause, read
+from infra.local.control.deployment_type import read_deployment_type
 from infra.local.errors import FunctionError, UpdateError
 from infra.local.stack import Function, Preference
 
@@ -105,19 +106,10 @@ def plan(config: str) -> list[tuple[float, float]]:
 
     Raises UpdateError if it is none of CodeDeploy's for Lambda.
     """
-    name = config.rpartition(".")[2]
-    found = re.fullmatch(r"Lambda(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?", name)
-    if name == "LambdaAllAtOnce":
-        return [(0, 100)]
-    if not found:
+    found = read_deployment_type(config)
+    if found is None:
         raise UpdateError(f"the local run does not know the deployment type {config}")
-    percent, minutes = float(found[2]), float(found[3])
-    if found[1] == "Canary":
-        return [(0, percent), (minutes, 100)]
-    steps = [(0.0, percent)]
-    while steps[-1][1] < 100:  # noqa: PLR2004 percent
-        steps.append((steps[-1][0] + minutes, min(100, steps[-1][1] + percent)))
-    return steps
+    return [(time / timedelta(minutes=1), percent) for time, percent in found.steps]
 
 
 class CodeDeploy:

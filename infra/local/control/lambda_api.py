@@ -24,7 +24,7 @@ from moto.core.common_types import TYPE_RESPONSE
 from infra.local.control.patches import patched
 from infra.local.errors import FunctionError, ThrottledError
 from infra.local.functions.versions import LATEST, Call, HostedFunction
-from infra.local.stack import ACCOUNT_ID
+from infra.local.identifiers import ACCOUNT_ID
 
 TAIL_BYTES = 4096
 

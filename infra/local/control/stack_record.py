@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.cloudformation.models import Stack as MotoStack
 
-from infra.local.stack import ACCOUNT_ID
+from infra.local.identifiers import ACCOUNT_ID
 
 
 @dataclass(frozen=True)

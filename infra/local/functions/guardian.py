@@ -11,7 +11,7 @@ from contextlib import suppress
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)  # it ends last
-os.chdir("/")  # the folder in which the command works may be removed
+os.chdir("/")  # noqa: TID251 the folder in which the command works may be removed
 groups = set[int]()
 for line in sys.stdin:
     change = groups.add if line[0] == "+" else groups.discard

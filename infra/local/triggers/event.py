@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from infra.local.stack import ACCOUNT_ID, API_ID
+from infra.local.identifiers import ACCOUNT_ID, API_ID
 
 TEXT_TYPES = ("application/json", "application/xml", "application/javascript")
 UNFORWARDED = {"cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "te"}
@@ -114,6 +114,18 @@ def to_event(  # noqa: PLR0913 each is one field of the event
     elif request.body:
         event |= {"body": base64.b64encode(request.body).decode(), "isBase64Encoded": True}
     return event
+
+
+def to_direct_event(request: Request) -> dict[str, Any]:
+    """Make the event with which a function is asked past the API, as its default route would."""
+    return to_event(
+        request,
+        route_key="ANY /{proxy+}",
+        path_parameters={"proxy": request.target[1:]},
+        stage="$default",
+        request_id="",
+        trace_id="",
+    )
 
 
 def to_response(payload: bytes) -> Response:

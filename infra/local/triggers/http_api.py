@@ -17,9 +17,10 @@ from aiohttp import web
 
 from infra.local.callers import refuse_foreign
 from infra.local.errors import FunctionError, ThrottledError
+from infra.local.identifiers import API_ID
 from infra.local.metrics import Metrics, platform_samples
 from infra.local.route import match
-from infra.local.stack import API_ID, Api
+from infra.local.stack import Api
 from infra.local.triggers.event import (
     Request,
     Response,

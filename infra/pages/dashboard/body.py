@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.cloudwatch.alarms import Metric
+from infra.errors import OperatorError
 
 CONTENTS = {"alarm": "alarms", "metric": "metrics", "text": "markdown"}  # by type of widget
 VIEWS = ("singleValue", "timeSeries")
@@ -24,7 +25,7 @@ SCHEMA = re.compile(r"\s*\{([^}]+)\}(.*)", re.DOTALL)
 TERM = re.compile(r"\s*(?:AND\s+)?([\w:]+)\s*=\s*\"([^\"]*)\"")
 
 
-class DashboardError(Exception):
+class DashboardError(OperatorError):
     """Raise when a dashboard is missing, or holds what cannot be shown."""
 
 

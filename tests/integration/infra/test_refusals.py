@@ -13,11 +13,19 @@ import typer
 from infra import cli
 from tests.sam_template import ROOT
 
-RELEASE = sorted((ROOT / "infra/release").glob("*.py"))
+REFUSING = [
+    *sorted((ROOT / "infra/release").glob("*.py")),
+    *sorted((ROOT / "infra/account").glob("*.py")),
+    ROOT / "infra/command.py",
+    ROOT / "infra/project.py",
+]
+ERRORS = {"AccountError", "OperatorError", "ProjectError", "ReleaseError"}
 SOURCES = [*sorted((ROOT / "infra").rglob("*.py")), ROOT / "README.md", ROOT / "Makefile"]
-PROGRAMS = ("infra", "make", "sam", "aws")
-# Texts whose command is in a value; tests of their own look at it.
+PROGRAMS = ("infra", "make", "sam", "aws", "cd")
+# Texts whose command is in a value, or an option; tests of their own look at it.
 BY_VALUE = {
+    "11",  # what boto3 says, and where to look
+    "1 names no stack for 1: give one with --stack-name",
     "1 has no environment 1: 1",
     "nothing was deployed: --yes is no answer to a warning, `1` is",
     "there is no terminal to confirm on: `1` does it without asking",
@@ -45,17 +53,17 @@ def write(node: ast.expr) -> str:
 
 
 def list_refusals(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each text with which a ReleaseError is raised, and its line."""
+    """Yield each text with which one of the ERRORS is raised, and its line."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
-            case ast.Raise(exc=ast.Call(func=ast.Name(id="ReleaseError"), args=[argument])):
-                if text := write(argument):
+            case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[argument])):
+                if name in ERRORS and (text := write(argument)):
                     yield node.lineno, text
 
 
 REFUSALS = {
     f"{path.name}:{line}": text
-    for path in RELEASE
+    for path in REFUSING
     if path.name not in PARTS
     for line, text in list_refusals(path)
 }

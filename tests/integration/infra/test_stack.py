@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from infra.account.connect import connect
+from infra.account.errors import AccountError, explained
 from infra.cli import app
 from infra.local.control.access_key import create_access_key
 from infra.local.control.cloud import Cloud
 from infra.project import Project, ProjectError
-from infra.stack import DeploymentError, explained, find, list_resources, name_stack
+from infra.stack import NESTED, DeployedStack, StackError, find_stack
 from tests import local_aws
 
 REGION = "eu-west-1"
@@ -30,6 +32,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return Project(tmp_path)
+
+
+def find(project: Project, name: str | None, region: str | None) -> DeployedStack:
+    account = connect(project, region)
+    return find_stack(account, name or account.name_stack())
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def test_takes_the_stack_of_samconfig_on_aws(
 
 
 def test_says_that_there_is_no_such_stack(project: Project, cloud: str) -> None:
-    with pytest.raises(DeploymentError) as raised:
+    with pytest.raises(StackError) as raised:
         find(project, "shoe", REGION)
     assert str(raised.value) == (
         f"there is no stack shoe in {REGION} of account 123456789012 ({cloud}): "
@@ -113,16 +120,41 @@ def test_says_that_there_is_no_such_stack(project: Project, cloud: str) -> None:
 
 def test_says_that_an_output_is_missing(project: Project, cloud: str) -> None:
     assert cloud
-    with pytest.raises(DeploymentError, match="stack shop has no output LogGroupName"):
+    with pytest.raises(StackError, match="stack shop has no output LogGroupName"):
         find(project, "shop", REGION).output("LogGroupName")
 
 
 def test_lists_the_resources_of_one_type(project: Project, cloud: str) -> None:
     assert cloud
-    client = find(project, "shop", REGION).session.client("cloudformation")
-    [topic] = list_resources(client, "shop", "AWS::SNS::Topic")
+    stack = find(project, "shop", REGION)
+    [topic] = stack.list_resources("AWS::SNS::Topic")
     assert topic.endswith(":shop-news")
-    assert list_resources(client, "shop", "AWS::Lambda::Function") == []
+    assert stack.list_resources("AWS::Lambda::Function") == []
+
+
+def test_lists_the_resources_of_nested_stacks(project: Project, cloud: str) -> None:
+    # GIVEN a stack whose dashboard is in a stack that is nested in another
+    assert cloud
+    session = connect(project, REGION).session
+    bucket = {"LocationConstraint": REGION}
+    session.client("s3").create_bucket(Bucket="templates", CreateBucketConfiguration=bucket)  # type: ignore[arg-type]
+    url = ""
+    for level, kind in enumerate(("AWS::CloudWatch::Dashboard", NESTED, NESTED)):
+        properties = (
+            {"DashboardName": "board", "DashboardBody": "{}"} if not level else {"TemplateURL": url}
+        )
+        topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": f"level{level}"}}
+        template = json.dumps(
+            {"Resources": {"Part": {"Type": kind, "Properties": properties}, "Topic": topic}}
+        )
+        session.client("s3").put_object(Bucket="templates", Key=str(level), Body=template)
+        url = f"https://templates.s3.amazonaws.com/{level}"
+    session.client("cloudformation").create_stack(StackName="nest", TemplateBody=template)
+    # WHEN / THEN
+    stack = find(project, "nest", REGION)
+    assert stack.list_resources("AWS::CloudWatch::Dashboard") == ["board"]
+    names = [arn.rpartition(":")[2] for arn in stack.list_resources("AWS::SNS::Topic")]
+    assert sorted(names) == ["level0", "level1", "level2"]
 
 
 def test_a_page_that_cannot_be_written_is_a_usage_error(
@@ -151,7 +183,7 @@ def test_says_that_nobody_answers(project: Project, monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    with pytest.raises(DeploymentError, match=f'"{url}/"; is the local run up'):
+    with pytest.raises(AccountError, match=f'"{url}/"; is the local run up'):
         find(project, None, None)
 
 
@@ -163,7 +195,7 @@ def test_says_that_the_endpoint_is_none(
     project: Project, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    with pytest.raises(DeploymentError, match=r"AWS_ENDPOINT_URL is not a URL: .* `make run`"):
+    with pytest.raises(AccountError, match=r"AWS_ENDPOINT_URL is not a URL: .* `infra run`"):
         find(project, "shop", REGION)
 
 
@@ -175,25 +207,26 @@ def test_says_that_the_endpoint_is_not_that_of_aws(
     with serve_json(b'{"error": "not found"}') as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         # WHEN / THEN
-        with pytest.raises(DeploymentError, match=f"^{url} does not answer as AWS does: "):
+        with pytest.raises(AccountError, match=f"^{url} does not answer as AWS does: "):
             find(project, "shop", REGION)
 
 
 def test_says_that_the_local_run_has_no_such_region(project: Project, cloud: str) -> None:
     assert cloud
-    with pytest.raises(DeploymentError, match=r"^the local run has no Region mars-1: "):
+    with pytest.raises(AccountError, match=r"^the local run has no Region mars-1: "):
         find(project, "shop", "mars-1")
 
 
+@pytest.mark.usefixtures("key")
 def test_an_environment_must_be_in_samconfig_on_the_local_run_too(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5000")
     (tmp_path / "samconfig.toml").write_text('[prod.global.parameters]\nstack_name = "shop-prod"')
-    assert name_stack(project, "default") == "serverless-onnx"
-    assert name_stack(project, "prod") == "serverless-onnx"
+    assert connect(project).name_stack() == "serverless-onnx"
+    assert connect(project, env="prod").name_stack() == "serverless-onnx"
     with pytest.raises(ProjectError, match=r"/samconfig\.toml names no stack for nope: "):
-        name_stack(project, "nope")
+        connect(project, env="nope").name_stack()
 
 
 @pytest.mark.parametrize("key_id", ["", "AKIAIOSFODNN7EXAMPLE"])
@@ -208,7 +241,7 @@ def test_keeps_an_access_key_of_a_real_account_from_a_local_run(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         # WHEN a command is run THEN it says what to paste
-        with pytest.raises(DeploymentError, match="paste the whole line `export AWS_ENDPOINT_URL="):
+        with pytest.raises(AccountError, match="paste the whole line `export AWS_ENDPOINT_URL="):
             find(project, None, None)
         # AND nothing was sent
         with pytest.raises(BlockingIOError):
@@ -220,22 +253,20 @@ def test_says_that_the_key_is_of_another_run(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", create_access_key().id)
-    with pytest.raises(
-        DeploymentError, match=r"InvalidClientTokenId.* paste the whole line `export"
-    ):
+    with pytest.raises(AccountError, match=r"InvalidClientTokenId.* paste the whole line `export"):
         find(project, "shop", REGION)
 
 
 def test_says_that_there_are_no_credentials(project: Project) -> None:
     with pytest.raises(
-        DeploymentError, match="no AWS credentials; for the local run paste the whole line"
+        AccountError, match="no AWS credentials; for the local run paste the whole line"
     ):
         find(project, "shop", REGION)
 
 
 def test_says_that_there_is_no_region(project: Project) -> None:
     with pytest.raises(
-        DeploymentError, match=r"no AWS Region \(give --region .* paste the whole line"
+        AccountError, match=r"no AWS Region \(give --region .* paste the whole line"
     ):
         find(project, "shop", None)
 
@@ -244,12 +275,12 @@ def test_says_that_there_is_no_such_profile(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "absent")
-    with pytest.raises(DeploymentError, match=r"\(absent\) could not be found"):
+    with pytest.raises(AccountError, match=r"\(absent\) could not be found"):
         find(project, "shop", REGION)
 
 
 def test_passes_on_what_aws_refuses(project: Project, cloud: str) -> None:
     assert cloud
     logs = find(project, "shop", REGION).session.client("logs")
-    with pytest.raises(DeploymentError, match="ResourceNotFoundException"), explained():
+    with pytest.raises(AccountError, match="ResourceNotFoundException"), explained():
         logs.filter_log_events(logGroupName="absent")

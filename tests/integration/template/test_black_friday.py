@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from infra.release.freeze import find_freeze, tell_duration
+from infra.release.freeze import estimate_duration, find_freeze
 from infra.simulation.curve import read_curve
 from infra.simulation.plan import plan, tell
 from infra.simulation.scaling import Provisioned, Service, find_ready, simulate
@@ -174,7 +174,9 @@ def test_freezes_releases_from_begin_to_end(
     capacity = max(begun, key=read_time)["ScalableTargetAction"] if begun else NONE_YET
     target = capacity | {"ResourceId": f"function:{FUNCTION}:live"}
     # WHEN
-    reason = find_freeze(actions.values(), [target], now, tell_duration("Canary10Percent10Minutes"))
+    reason = find_freeze(
+        actions.values(), [target], now, estimate_duration("Canary10Percent10Minutes")
+    )
     # THEN
     assert bool(reason) is frozen, reason
 

@@ -33,20 +33,19 @@ from infra.rehearsal import outcome
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Caught, Colour, Rehearsal, tally
 from infra.release import cli as release
-from infra.release.alarm import Firing
-from infra.release.confirm import confirm
-from infra.release.deploy import Outcome
+from infra.release import deploy
 from infra.release.deployments import CodeDeployment
 from infra.release.errors import ReleaseError
-from infra.release.preflight import Finding, Level
+from infra.release.findings import Finding, Level
 from infra.release.status import Served, Status
 from infra.release.target import Target
 from infra.release.traffic import Traffic
+from infra.release.verdict import Verdict
 from infra.release.version import Identity
 from infra.simulation import cli as simulation
 from infra.simulation.outcome import find_outcome
 from infra.simulation.scaling import Service
-from infra.stack import DeploymentError
+from infra.stack import FiringAlarm, StackError
 from infra.terminal import Terminal, escape, print_json, say
 from tests.terminals import ESCAPE, RICH
 
@@ -128,7 +127,7 @@ def status() -> Status:
         failure=running,
         agrees=False,
         record=NAME,
-        alarms=(Firing(NAME, NAME),),
+        alarms=(FiringAlarm(NAME, NAME),),
         advice=NAME,
         transition=NAME,
     )
@@ -149,24 +148,23 @@ def show_rehearsal() -> None:
 
 
 def show_status() -> None:
-    session = SimpleNamespace(region_name=NAME)
-    deployment: Any = SimpleNamespace(status=NAME, session=session)
+    stack: Any = SimpleNamespace(status=NAME, region=NAME)
     typed: Any = SimpleNamespace(command=SimpleNamespace(params=[]))
     command._typed.set(typed)
-    release._show_status(status(), deployment)
+    release._show_status(status(), stack)
 
 
 def show_release() -> None:
-    release._show_findings([Finding(level, NAME) for level in Level])
+    deploy._show_findings([Finding(level, NAME) for level in Level])
     for result in ("created", "promoted", "rolled back", "unchanged"):
-        say(release._tell_outcome(Outcome(result, NAME, NAME, NAME)))
-    confirm(NAME, yes=True)
+        say(str(Verdict(result, NAME, NAME, NAME)))
+    command.confirm(NAME, yes=True)
 
 
 def show_log() -> None:
     for line in (NAME, json.dumps({"message": NAME, NAME: NAME, "level": NAME}), f"[ERROR] {NAME}"):
-        event = logs.Event("1", 0, f"a[{NAME}]b", line)
-        Terminal().print(logs.tell(event, logs.parse(line)), style="red", soft_wrap=True)
+        event = logs.LogEvent("1", 0, f"a[{NAME}]b", line)
+        Terminal().print(logs.format_event(event, logs.parse(line)), style="red", soft_wrap=True)
         say(event.line)
 
 
@@ -204,7 +202,7 @@ def test_every_command_shows_names_and_obeys_none(
 @pytest.mark.parametrize(
     "error",
     [
-        *(ModelError(NAME), ModelError("a", NAME), LocalRunError(NAME), DeploymentError(NAME)),
+        *(ModelError(NAME), ModelError("a", NAME), LocalRunError(NAME), StackError(NAME)),
         *(ArtifactError(NAME), ReleaseError(NAME), ValueError(NAME.replace("\n", ""))),
         *(typer.BadParameter(NAME), typer.BadParameter(NAME, param_hint="--type")),
     ],

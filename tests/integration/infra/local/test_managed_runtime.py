@@ -9,15 +9,15 @@ from infra.local.functions import managed_runtime
 from tests.sam_template import PROJECT
 
 
-def tell_time(python: Path) -> int:
+def format_time(python: Path) -> int:
     return python.lstat().st_ctime_ns
 
 
 async def test_is_found_again(managed_python: Path) -> None:
     # GIVEN one that is made WHEN it is asked for again THEN it is the same, untouched
-    made = tell_time(managed_python)
+    made = format_time(managed_python)
     assert await managed_runtime.prepare(PROJECT.managed_runtime) == managed_python
-    assert tell_time(managed_python) == made
+    assert format_time(managed_python) == made
 
 
 async def test_says_why_it_cannot_be_made_and_leaves_nothing(

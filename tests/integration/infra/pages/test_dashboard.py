@@ -9,11 +9,12 @@ from typing import Any
 import boto3
 import pytest
 
+from infra.account.connect import connect
 from infra.local.control.cloud import Cloud
 from infra.local.metrics import Sample, Series
 from infra.pages.dashboard.body import DashboardError
 from infra.pages.dashboard.make import make_page
-from infra.stack import Deployment, find
+from infra.stack import DeployedStack, find_stack
 from tests.dashboard_page import read_legends, read_tiles
 from tests.sam_template import PROJECT
 
@@ -35,10 +36,10 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def deploy(cloud: Cloud) -> Callable[..., Deployment]:  # noqa: ARG001 it is what runs
+def deploy(cloud: Cloud) -> Callable[..., DeployedStack]:  # noqa: ARG001 it is what runs
     """Create the stack `shop` with a dashboard of these widgets."""
 
-    def create(*widgets: dict[str, Any], resources: dict[str, Any] | None = None) -> Deployment:
+    def create(*widgets: dict[str, Any], resources: dict[str, Any] | None = None) -> DeployedStack:
         body = json.dumps({"widgets": widgets})
         dashboard = {
             "Type": "AWS::CloudWatch::Dashboard",
@@ -49,7 +50,7 @@ def deploy(cloud: Cloud) -> Callable[..., Deployment]:  # noqa: ARG001 it is wha
         template = json.dumps({"Resources": {"Topic": topic, **resources}})
         session = boto3.Session()
         session.client("cloudformation").create_stack(StackName="shop", TemplateBody=template)
-        return find(PROJECT, "shop", REGION)
+        return find_stack(connect(PROJECT, REGION), "shop")
 
     return create
 
@@ -79,7 +80,7 @@ def search(metric: str, stat: str = "Sum", label: str = "version") -> list[Any]:
 
 
 def test_numbers_of_metrics_searches_and_metric_math(
-    cloud: Cloud, deploy: Callable[..., Deployment]
+    cloud: Cloud, deploy: Callable[..., DeployedStack]
 ) -> None:
     # GIVEN requests of versions 2 and 10, some of which fail
     put(cloud, "Requests", "2", {5: [1] * 30, 4: [1] * 20})
@@ -120,7 +121,7 @@ def test_numbers_of_metrics_searches_and_metric_math(
     assert "<h1>shop-live</h1>" in page
 
 
-def test_charts_begin_with_the_data(cloud: Cloud, deploy: Callable[..., Deployment]) -> None:
+def test_charts_begin_with_the_data(cloud: Cloud, deploy: Callable[..., DeployedStack]) -> None:
     # GIVEN traffic of the last half hour
     put(cloud, "Requests", "1", {30: [1], 0: [1]})
     deployment = deploy(chart("Requests", search("Requests")))
@@ -130,7 +131,7 @@ def test_charts_begin_with_the_data(cloud: Cloud, deploy: Callable[..., Deployme
 
 
 def test_alarms_are_told_in_words_the_ringing_ones_first(
-    cloud: Cloud, deploy: Callable[..., Deployment]
+    cloud: Cloud, deploy: Callable[..., DeployedStack]
 ) -> None:
     # GIVEN an alarm that rings, one that does not, one without data, and one that is deleted
     put(cloud, "Requests", "1", {1: [1]})
@@ -167,7 +168,7 @@ def test_alarms_are_told_in_words_the_ringing_ones_first(
 
 
 def test_page_is_one_file_that_a_text_cannot_break(
-    cloud: Cloud, deploy: Callable[..., Deployment]
+    cloud: Cloud, deploy: Callable[..., DeployedStack]
 ) -> None:
     # GIVEN a text with markup of two kinds, and a single value
     put(cloud, "Requests", "<1>", {1: [1, 1]})
@@ -188,7 +189,7 @@ def test_page_is_one_file_that_a_text_cannot_break(
     assert not re.search(r"<(script|link|img|iframe)|@import|url\(|\bon\w+=", page)
 
 
-def test_says_what_is_missing(cloud: Cloud, deploy: Callable[..., Deployment]) -> None:
+def test_says_what_is_missing(cloud: Cloud, deploy: Callable[..., DeployedStack]) -> None:
     deployment = deploy(chart("Requests", search("Requests")))
     with pytest.raises(DashboardError, match="stack shop has no metrics of the last 3 h yet: send"):
         make_page(deployment, 3, NOW)
@@ -198,7 +199,7 @@ def test_says_what_is_missing(cloud: Cloud, deploy: Callable[..., Deployment]) -
 
 
 def test_finds_the_dashboard_of_a_nested_stack(
-    cloud: Cloud, deploy: Callable[..., Deployment]
+    cloud: Cloud, deploy: Callable[..., DeployedStack]
 ) -> None:
     # GIVEN a stack that has its dashboard in one nested in it
     put(cloud, "Requests", "2", {5: [1] * 30})
@@ -220,12 +221,12 @@ def test_finds_the_dashboard_of_a_nested_stack(
     assert "<h1>shop</h1>" in page
 
 
-def test_says_that_there_is_no_dashboard(deploy: Callable[..., Deployment]) -> None:
+def test_says_that_there_is_no_dashboard(deploy: Callable[..., DeployedStack]) -> None:
     with pytest.raises(DashboardError, match="stack shop has no dashboard"):
         make_page(deploy(resources={}), 3, NOW)
 
 
-def test_says_which_widget_has_a_wrong_expression(deploy: Callable[..., Deployment]) -> None:
+def test_says_which_widget_has_a_wrong_expression(deploy: Callable[..., DeployedStack]) -> None:
     deployment = deploy(chart("Cost", [{"expression": "rows * 2"}]))
     with pytest.raises(DashboardError, match=r"widget 'Cost': .*'rows'"):
         make_page(deployment, 3, NOW)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from moto.awslambda.exceptions import LambdaClientError
@@ -21,16 +22,15 @@ from moto.core.responses import ActionResult
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
+from infra.errors import OperatorError
 from infra.local.control.cloud import Cloud
 from infra.local.control.patches import patched
 from infra.local.metrics import Sample, Series
 from infra.project import MARKS
-from infra.release import confirm
 from infra.release.deployments import CodeDeployment
-from infra.release.errors import ReleaseError
-from infra.release.freeze import find_freeze, read_scaling, tell_duration
+from infra.release.freeze import estimate_duration, find_freeze, read_scaling
 from infra.release.version import Identity
-from infra.stack import DeploymentError
+from infra.stack import StackError
 from tests import local_aws
 
 REGION = "eu-west-1"
@@ -134,7 +134,7 @@ def archive(text: str) -> bytes:
 def infra(*arguments: str, says: str | None = None, monkeypatch: Any = None) -> Result:
     """Run a command, at a terminal if somebody `says` something there."""
     if says is not None:
-        monkeypatch.setattr(confirm, "has_terminal", lambda: True)
+        monkeypatch.setattr("infra.command.has_terminal", lambda: True)
     return CliRunner().invoke(app, [*arguments, "--stack-name", "shop"], input=says)
 
 
@@ -168,7 +168,7 @@ def test_who_declines_changes_nothing(aws: Aws, monkeypatch: pytest.MonkeyPatch)
 
 def test_without_a_terminal_nothing_is_changed(aws: Aws) -> None:
     result = infra("prune", "--keep", "1")
-    assert isinstance(result.exception, ReleaseError)
+    assert isinstance(result.exception, OperatorError)
     assert str(result.exception) == (
         "there is no terminal to confirm on: `infra prune --keep 1 --stack-name shop --yes` "
         "does it without asking"
@@ -242,7 +242,7 @@ def test_a_share_by_hand_is_taken_back_and_promoted(aws: Aws) -> None:
     assert result.exit_code == 0, result.output
     assert aws.alias() == ("4", {})
     # AND it says what CloudFormation thinks of that
-    assert "CloudFormation still believes in version 3." in result.stdout
+    assert "CloudFormation still has live on version 3." in result.stdout
 
 
 def test_a_version_that_cannot_start_gets_no_traffic(aws: Aws) -> None:
@@ -266,7 +266,7 @@ def test_a_release_that_began_while_a_person_was_asked_is_left_alone(
         assert not yes
         monkeypatch.setattr("infra.release.deployments.find_running", lambda *_: running)
 
-    monkeypatch.setattr("infra.release.confirm.confirm", begin)
+    monkeypatch.setattr("infra.release.cli.confirm", begin)
     # WHEN
     result = infra(command)
     # THEN only CodeDeploy moves the alias
@@ -286,7 +286,7 @@ def test_a_percentage_that_is_none_is_a_usage_error(aws: Aws, percent: str) -> N
 def test_an_unknown_stack_is_told_with_account_and_region(aws: Aws) -> None:
     assert aws
     result = CliRunner().invoke(app, ["status", "--stack-name", "shoe"])
-    assert isinstance(result.exception, DeploymentError)
+    assert isinstance(result.exception, StackError)
     text = f"there is no stack shoe in {REGION} of account 123456789012"
     assert str(result.exception).startswith(text)
 
@@ -373,7 +373,7 @@ def test_status_in_words(aws: Aws) -> None:
         f"live of {NAME}, stack shop (CREATE_COMPLETE) in {REGION}, last 60 min",
         "does not answer",
         "No deployment is in progress.",
-        "CloudFormation does NOT agree: it believes in version 3.",
+        "CloudFormation does NOT agree: it has live on version 3.",
         "Moved by hand: rolled back from 3 to 2 at 2026-11-22T15:00:00Z.",
         "No alarm fires.",
         "then `infra deploy --resync --stack-name shop`",
@@ -474,7 +474,7 @@ def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
     # WHEN / THEN
     result = infra("deploy", "--yes")
     text = f"sources are newer than {Path('.aws-sam/build')} (functions/api/handler.py and 1 more)"
-    assert f"Warning: {text}: `make build` first" in result.stderr
+    assert f"Warning: {text}: `sam build` first" in result.stderr
     assert "nothing was deployed" in str(result.exception)
 
 
@@ -499,11 +499,11 @@ def test_who_interrupts_a_deploy_is_told_that_it_goes_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("infra.release.run.run", interrupt)
+    monkeypatch.setattr("infra.release.apply.apply", interrupt)
     result = infra("deploy", "--yes")
     assert result.exit_code == 130
-    assert "A release that has begun goes on: `infra status`" in result.stderr
-    assert "`infra rollback` takes it back" in result.stderr
+    assert "A release that has begun goes on: `infra status --stack-name shop`" in result.stderr
+    assert "`infra rollback --stack-name shop` takes it back" in result.stderr
 
 
 def test_without_a_build_there_is_nothing_to_deploy(
@@ -514,11 +514,11 @@ def test_without_a_build_there_is_nothing_to_deploy(
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     result = infra("deploy", "--yes")
-    assert "run `make build`" in str(result.exception)
+    assert "run `sam build`" in str(result.exception)
 
 
 class Sam:
-    """Stands in for SAM CLI: notes its arguments, and where the alias was when it was called."""
+    """Stands in for SAM CLI: notes its arguments, and where the alias was when it was started."""
 
     def __init__(self, aws: Aws, *statuses: int) -> None:
         self.aws = aws
@@ -526,20 +526,24 @@ class Sam:
         self.calls: list[list[str]] = []
         self.aliases: list[str] = []
 
-    def __call__(self, arguments: list[str], directory: Path, output: Any) -> int:
-        assert directory == Path()
-        assert output is not None  # with --json its output may not go where the result goes
-        self.calls.append(arguments)
+    def __call__(self, command: list[str], cwd: Path, stdout: Any) -> Any:
+        assert cwd == Path()
+        assert stdout is not None  # with --json its output may not go where the result goes
+        assert command[:4] == [sys.executable, "-m", "samcli", "deploy"]
+        self.calls.append(command[4:])
         self.aliases.append(self.aws.alias()[0])
-        return self.statuses.pop(0)
+        process = MagicMock()
+        process.wait.return_value = self.statuses.pop(0)
+        return process
 
 
 @pytest.fixture
 def sam(aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
     """SAM CLI's stand-in for a template that has the release's parameters."""
     sam = Sam(aws)
-    monkeypatch.setattr("infra.release.run.is_local", lambda: False)
-    monkeypatch.setattr("infra.release.deploy.run_sam", sam)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setattr("infra.account.connect.is_local", lambda: False)
+    monkeypatch.setattr("infra.account.aws.Popen", sam)
     (build / "template.yaml").write_text(
         "Parameters:\n"
         "  Rate: {Type: Number, Default: 1}\n"
@@ -619,12 +623,12 @@ def test_a_stack_that_is_created_is_smoke_tested(
     sam: Sam, monkeypatch: pytest.MonkeyPatch, payload: str, code: int, text: str
 ) -> None:
     # GIVEN no stack, and SAM CLI that creates it with a gate that answers so
-    def create(arguments: list[str], directory: Path, output: Any) -> int:
+    def create(command: list[str], **options: Any) -> Any:
         create_stack("shoe", OUTPUTS)
-        return sam(arguments, directory, output)
+        return sam(command, **options)
 
     sam.statuses = [0]
-    monkeypatch.setattr("infra.release.deploy.run_sam", create)
+    monkeypatch.setattr("infra.account.aws.Popen", create)
     # WHEN it is deployed
     with patched(LambdaResponse, invoke=lambda _: (200, {}, payload)):
         result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
@@ -705,7 +709,7 @@ def test_a_scheduled_action_freezes_releases(aws: Aws) -> None:
 
     now, duration = (
         datetime(2026, 11, 27, 4, 10, tzinfo=UTC),
-        tell_duration("Canary10Percent10Minutes"),
+        estimate_duration("Canary10Percent10Minutes"),
     )
     # WHEN a canary would not be over before it THEN it is refused
     actions, targets = read_scaling(aws.scaling, NAME, "live")

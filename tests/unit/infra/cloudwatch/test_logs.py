@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from infra.cloudwatch.logs import Entry, Event, parse, parse_age, parse_version, select, tell
+from infra.cloudwatch.logs import (
+    Entry,
+    LogEvent,
+    format_event,
+    parse,
+    parse_age,
+    parse_version,
+    select,
+)
 
 REQUEST_ID = "8f507cfc-4ed5-4697-b07a-ac58fc914c95"
 STREAM = "2026/11/22/shop-InferenceFunction[12]0f7bd4c07d7949b6a1e0f5b6bd0bd3ab"
@@ -19,8 +27,8 @@ EMF: dict[str, Any] = {
 }
 
 
-def event(line: str, stream: str = STREAM) -> Event:
-    return Event("0", TIME, stream, line)
+def event(line: str, stream: str = STREAM) -> LogEvent:
+    return LogEvent("0", TIME, stream, line)
 
 
 def report(**record: Any) -> str:
@@ -145,13 +153,13 @@ def test_reads_every_kind_of_line(line: str, expected: Entry) -> None:
 
 def test_line_for_a_person() -> None:
     shown = event("")
-    assert tell(shown, Entry("ERROR", REQUEST_ID, "internal error status=500")) == (
+    assert format_event(shown, Entry("ERROR", REQUEST_ID, "internal error status=500")) == (
         "11-22 13:38:53.788  ERROR    v12  8f507cfc  internal error status=500"
     )
 
 
 def test_message_cannot_steer_the_terminal() -> None:
-    line = tell(event(""), parse(json.dumps({"message": "GET /\x1b[2J\x07\u202e 404"})))
+    line = format_event(event(""), parse(json.dumps({"message": "GET /\x1b[2J\x07\u202e 404"})))
     assert line.endswith("  GET /\ufffd[2J\ufffd\ufffd 404")
 
 
@@ -192,5 +200,5 @@ def test_reads_an_age(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "10", "m", "1.5h", "-1m", "1w", "9999999s"])
 def test_rejects_what_is_no_age(text: str) -> None:
-    with pytest.raises(ValueError, match="is no age such as 30s, 10m, 2h or 1d"):
+    with pytest.raises(ValueError, match="is not an age such as 30s, 10m, 2h or 1d"):
         parse_age(text)

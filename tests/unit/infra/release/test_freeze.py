@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.release.freeze import find_due, find_freeze, tell_duration
+from infra.release.freeze import estimate_duration, find_due, find_freeze
 
 NOW = datetime(2026, 11, 27, 4, 30, tzinfo=UTC)  # a Friday
 HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def held(minimum: int) -> dict[str, Any]:
     ],
 )
 def test_a_release_lasts_as_long_as_its_type_says(deployment_type: str, minutes: int) -> None:
-    assert tell_duration(deployment_type) == timedelta(minutes=minutes)
+    assert estimate_duration(deployment_type) == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(

@@ -8,58 +8,72 @@ from typing import Any
 
 import pytest
 
-from infra.release.alarm import Firing
 from infra.release.alias import Alias
-from infra.release.build import Build
+from infra.release.built_template import BuiltTemplate
 from infra.release.deployments import CodeDeployment
-from infra.release.preflight import (
+from infra.release.findings import (
+    Finding,
     Level,
-    Wish,
-    inspect_wish,
     judge_alarms,
     judge_alias,
+    judge_name,
     judge_parameters,
     judge_quota,
     judge_running,
     judge_state,
+    judge_values,
 )
+from infra.release.prepare import PreparedDeploy
 from infra.release.target import Target
+from infra.stack import FiringAlarm
 
 TARGET = Target("shop", "shop-fn", "live", "app", "group", "5")
 ALIAS = Alias("shop-fn", "live", "5", {}, "", "r1")
 
 
-def wish(**overrides: str) -> Wish:
-    parameters = {"MaxErrorPercent": {}, "DeploymentType": {"Default": "Canary10Percent10Minutes"}}
-    return Wish(Build(Path(), {"Parameters": parameters}), overrides, resync=False)
+def build(parameters: dict[str, Any]) -> BuiltTemplate:
+    return BuiltTemplate(Path(), {"Parameters": parameters})
+
+
+TYPE = {"Default": "Canary10Percent10Minutes", "AllowedValues": ["AllAtOnce", "Canary"]}
+
+
+def judge(parameters: dict[str, Any], **given: str) -> list[Finding]:
+    return list(judge_values(build(parameters), given))
 
 
 def test_the_name_of_the_gate_limits_the_name_of_the_stack() -> None:
     assert len(f"CodeDeployHook_{'s' * 44}_gate") == 64
-    assert not list(inspect_wish("s" * 44, wish()))
-    [finding] = inspect_wish("s" * 45, wish())
+    assert not list(judge_name("s" * 44))
+    [finding] = judge_name("s" * 45)
     assert finding.level == Level.ERROR
     assert "has 45 characters, at most 44" in finding.text
 
 
 def test_a_parameter_that_the_template_lacks_is_refused() -> None:
-    [finding] = inspect_wish("shop", wish(MaxErrorPercent="1", MaxErorPercent="2"))
+    [finding] = judge({"MaxErrorPercent": {}}, MaxErrorPercent="1", MaxErorPercent="2")
     assert finding.level == Level.ERROR
     assert "no parameter MaxErorPercent" in finding.text
 
 
 def test_a_value_that_the_template_does_not_allow_is_refused() -> None:
-    template = {"Parameters": {"DeploymentType": {"AllowedValues": ["AllAtOnce", "Canary"]}}}
-    build = Build(Path(), template)
-    assert not list(inspect_wish("shop", Wish(build, {"DeploymentType": "Canary"}, resync=False)))
-    [finding] = inspect_wish("shop", Wish(build, {"DeploymentType": "Slow"}, resync=False))
+    assert not judge({"DeploymentType": TYPE}, DeploymentType="Canary")
+    [finding] = judge({"DeploymentType": TYPE}, DeploymentType="Slow")
     assert finding.level == Level.ERROR
     assert finding.text == "DeploymentType is 'Slow', expected one of AllAtOnce, Canary"
 
 
-def test_the_deployment_type_is_the_templates_unless_it_is_set() -> None:
-    assert wish().deployment_type == "Canary10Percent10Minutes"
-    assert wish(DeploymentType="AllAtOnce").deployment_type == "AllAtOnce"
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "Canary10Percent10Minutes"), ({"DeploymentType": "AllAtOnce"}, "AllAtOnce")],
+)
+def test_the_deployment_type_is_the_templates_unless_it_is_set(
+    given: dict[str, str], expected: str
+) -> None:
+    nothing: Any = None
+    template = build({"DeploymentType": TYPE})
+    prepared = PreparedDeploy(nothing, nothing, "shop", template, given, resync=False)
+    assert prepared.deployment_type == expected
 
 
 @pytest.mark.parametrize(
@@ -133,8 +147,7 @@ def test_what_other_functions_have_reserved_is_asked_for_on_top(
     ],
 )
 def test_a_number_that_the_template_does_not_allow_is_refused(value: str, text: str) -> None:
-    template = {"Parameters": {"Rate": {"Type": "Number", "MinValue": 1, "MaxValue": 10000}}}
-    [finding] = inspect_wish("shop", Wish(Build(Path(), template), {"Rate": value}, resync=False))
+    [finding] = judge({"Rate": {"Type": "Number", "MinValue": 1, "MaxValue": 10000}}, Rate=value)
     assert (finding.level, finding.text) == (Level.ERROR, text)
 
 
@@ -147,7 +160,7 @@ def test_an_alias_where_cloudformation_left_it_is_fine() -> None:
     [
         (
             replace(ALIAS, version="4"),
-            "believes it to be on 5: `infra deploy --resync`, which ",
+            "and CloudFormation has it on 5: `infra deploy --resync`, which ",
         ),
         (replace(ALIAS, weights={"6": 0.1}), "with a share for 6, and CodeDeploy takes no alias"),
     ],
@@ -192,7 +205,7 @@ def test_a_running_deployment_is_refused() -> None:
 
 
 def test_operation_alarms_warn_and_release_alarms_do_not_count() -> None:
-    firing = [Firing("shop-ErrorRateAlarm-1X", ""), Firing("shop-release-latency-v5", "")]
+    firing = [FiringAlarm("shop-ErrorRateAlarm-1X", ""), FiringAlarm("shop-release-latency-v5", "")]
     [finding] = judge_alarms(firing, "shop")
     assert finding.level == Level.WARNING
     assert "shop-ErrorRateAlarm-1X" in finding.text
