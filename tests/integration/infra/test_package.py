@@ -32,9 +32,9 @@ PACKAGED = (".py", ".css", ".yaml", "py.typed", "requirements.txt")  # of what i
 MEASURED = ("measured", "suggested")  # differ from one run to the next
 FOREIGN = """
 from pathlib import Path
-from infra.project import find_root
-reveal_type(find_root(Path()))
-find_root(7)
+from infra.project import Project
+reveal_type(Project(Path()).build)
+Project(7)
 """
 
 type Result = subprocess.CompletedProcess[str]
