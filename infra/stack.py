@@ -124,18 +124,18 @@ def explained() -> Iterator[None]:
     except exceptions.NoCredentialsError as error:
         raise DeploymentError(
             "there are no AWS credentials; for the local run paste the whole line "
-            "`export AWS_ENDPOINT_URL=...` that `make run` printed"
+            "`export AWS_ENDPOINT_URL=...` that `infra run` printed"
         ) from error
     except exceptions.NoRegionError as error:
         raise DeploymentError(
             "there is no AWS Region (give --region or AWS_REGION); for the local run paste the "
-            "whole line `export AWS_ENDPOINT_URL=...` that `make run` printed"
+            "whole line `export AWS_ENDPOINT_URL=...` that `infra run` printed"
         ) from error
     except ResponseParserError as error:  # it is no BotoCoreError
         where = os.environ.get("AWS_ENDPOINT_URL") or "the endpoint"
         raise DeploymentError(
             f"{where} does not answer as AWS does: AWS_ENDPOINT_URL must be the one that "
-            "`make run` prints for AWS's own APIs, not the API's"
+            "`infra run` prints for AWS's own APIs, not the API's"
         ) from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         start_it = "; is the local run up, and is this what it printed?" if is_local() else ""
@@ -159,7 +159,7 @@ def is_local() -> bool:
         is_url = False
     if not is_url:
         raise DeploymentError(
-            f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}, expected what `make run` prints, such "
+            f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}, expected what `infra run` prints, such "
             "as http://127.0.0.1:5000"
         )
     return parts.hostname in {"127.0.0.1", "::1", "localhost"}
@@ -204,7 +204,7 @@ def _read_local_key() -> "AccessKey":
         raise DeploymentError(
             "AWS_ENDPOINT_URL is that of a local run, but AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY are not: paste the whole line `export AWS_ENDPOINT_URL=...` "
-            "that `make run` printed"
+            "that `infra run` printed"
         )
     return AccessKey(key_id, secret)
 
@@ -218,7 +218,7 @@ def _check_region(session: "boto3.Session") -> None:
     ):
         raise DeploymentError(
             f"the local run has no Region {session.region_name}: it has only the one in which "
-            "`make run` was started"
+            "`infra run` was started"
         )
 
 

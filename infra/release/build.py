@@ -28,7 +28,7 @@ def read_build(directory: Path) -> Build:
     try:
         return Build(directory, yaml_parse((directory / "template.yaml").read_text("utf-8")))
     except OSError as error:
-        raise ReleaseError(f"{directory}/template.yaml is missing: run `make build`") from error
+        raise ReleaseError(f"{directory}/template.yaml is missing: run `sam build`") from error
 
 
 def read_deployed(cloudformation: "CloudFormationClient", stack: str) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ def inspect_sources(project: Project) -> Iterator[Finding]:
         others = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
         yield Finding(
             Level.WARNING,
-            f"sources are newer than {project.build} ({newer[0]}{others}): `make build` first",
+            f"sources are newer than {project.build} ({newer[0]}{others}): `sam build` first",
         )
 
 

@@ -130,7 +130,7 @@ def preflight(job: Job, now: datetime) -> list[Finding]:
                 Finding(
                     Level.ERROR,
                     "the build is what is deployed, and a resync would bring back the version that "
-                    "was rolled back: fix the model, then `make build && infra deploy --resync`",
+                    "was rolled back: fix the model, then `sam build && infra deploy --resync`",
                 )
             )
     return sorted(findings, key=lambda one: list(Level).index(one.level))

@@ -98,7 +98,7 @@ def _find_newest(functions: "LambdaClient", function: str, served: str) -> str:
     numbers = [one.number for one in list_versions(functions, function) if one.number != served]
     if not numbers:
         raise ReleaseError(
-            f"version {served} is the only one of {function}: `make build && infra deploy` "
+            f"version {served} is the only one of {function}: `sam build && infra deploy` "
             "publishes another"
         )
     return numbers[-1]

@@ -64,7 +64,7 @@ async def run(  # noqa: PLR0913, PLR0917 the command's options
                         local = await exits.enter_async_context(serving)
                     except FunctionError as error:
                         advice = (
-                            " (after an interrupted build, `make clean` repairs it)"
+                            " (after an interrupted build, delete .aws-sam and build again)"
                             if error.kind == "Runtime.ImportModuleError"
                             else ""
                         )
@@ -92,6 +92,6 @@ def _reserve(port: int) -> socket.socket:
         listener.close()
         raise LocalRunError(
             f"port {port} of 127.0.0.1 cannot be used ({error.strerror}): "
-            f"stop what holds it, or choose another: make run PORT={port + 1}"
+            f"stop what holds it, or choose another: --port {port + 1} (make run PORT={port + 1})"
         ) from error
     return listener

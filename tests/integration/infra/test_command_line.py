@@ -64,7 +64,7 @@ def test_outside_of_a_project_a_command_says_so(
     assert isinstance(result.exception, ProjectError), result.output
     assert str(result.exception) == (
         f"{tmp_path} is in no project: neither it nor a folder above holds template.yaml and "
-        "samconfig.toml; go to your checkout first: `cd path/to/serverless-onnx`"
+        "samconfig.toml; go to your project first: `cd path/to/your-project`"
     )
     assert list(tmp_path.iterdir()) == []
 

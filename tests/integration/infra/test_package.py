@@ -233,6 +233,16 @@ def test_a_model_gets_the_verdict_of_the_checkout(model: str, infra: Path, proje
     assert installed[0] == (0 if model == "candidate.onnx" else 1)
 
 
+def test_a_template_that_it_names_is_where_it_says(infra: Path, project: Path) -> None:
+    # GIVEN traffic that provisioning helps WHEN it is simulated, with no infra/stacks at hand
+    throttle = ("--throttle-rate", "2400", "--throttle-burst", "2400")
+    result = run(project, infra, "simulate", *throttle, "--cold-ms", "900", "--json")
+    # THEN the template that provisions can be deployed from where it was installed
+    [template] = re.findall(r"deploy (\S+\.yaml) with", result.stdout)
+    assert Path(template).is_relative_to(infra.parents[1])
+    assert Path(template).read_bytes() == (ROOT / "infra/stacks/black-friday.yaml").read_bytes()
+
+
 def test_outside_of_a_project_it_says_so(infra: Path, tmp_path: Path) -> None:
     result = run(tmp_path, infra, "model", "check", MODEL)
     assert (result.returncode, result.stdout) == (1, "")

@@ -163,7 +163,7 @@ def test_says_that_the_endpoint_is_none(
     project: Project, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    with pytest.raises(DeploymentError, match=r"AWS_ENDPOINT_URL is not a URL: .* `make run`"):
+    with pytest.raises(DeploymentError, match=r"AWS_ENDPOINT_URL is not a URL: .* `infra run`"):
         find(project, "shop", REGION)
 
 

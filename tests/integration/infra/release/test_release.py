@@ -474,7 +474,7 @@ def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
     # WHEN / THEN
     result = infra("deploy", "--yes")
     text = f"sources are newer than {Path('.aws-sam/build')} (functions/api/handler.py and 1 more)"
-    assert f"Warning: {text}: `make build` first" in result.stderr
+    assert f"Warning: {text}: `sam build` first" in result.stderr
     assert "nothing was deployed" in str(result.exception)
 
 
@@ -502,7 +502,7 @@ def test_without_a_build_there_is_nothing_to_deploy(
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     result = infra("deploy", "--yes")
-    assert "run `make build`" in str(result.exception)
+    assert "run `sam build`" in str(result.exception)
 
 
 class Sam:

@@ -383,5 +383,5 @@ async def test_function_that_cannot_start_is_one_line(infra: Any, project: Path)
     assert lines[-1] == (
         "Error: the function does not start: Runtime.ImportModuleError: "
         "Unable to import module 'app': No module named 'greeting' "
-        "(after an interrupted build, `make clean` repairs it)"
+        "(after an interrupted build, delete .aws-sam and build again)"
     )

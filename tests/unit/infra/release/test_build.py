@@ -100,7 +100,7 @@ def test_a_stack_without_such_a_function_tells_nothing(directory: Path) -> None:
 
 
 def test_without_a_build_it_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="run `make build`"):
+    with pytest.raises(ReleaseError, match="run `sam build`"):
         read_build(tmp_path)
 
 
