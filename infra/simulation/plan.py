@@ -30,7 +30,7 @@ LEAD, TRAIL = 1800, 900  # seconds before and after; allocation can take a quart
 RARE = 0.01  # share of a minute's requests that its p99 does not see
 
 MOST_RATE, MOST_BURST = 10_000, 5000  # that the parameters of template.yaml take
-TEMPLATE = Path(__file__).parents[1] / "stacks/black-friday.yaml"  # where infra is installed
+BLACK_FRIDAY = Path(__file__).parents[1] / "stacks/black-friday.yaml"  # where infra is installed
 CLOCK = r"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d"
 OPTION = re.compile(rf"([1-9]\d*)@({CLOCK})-({CLOCK})")
 
@@ -161,7 +161,7 @@ def _tell_refused(service: Service, without: Outcome, rate: int, burst: int) -> 
 def _locate_template() -> Path:
     """Return a path that can be pasted: short in a checkout, elsewhere from the root."""
     here = Path.cwd()
-    return TEMPLATE.relative_to(here) if TEMPLATE.is_relative_to(here) else TEMPLATE
+    return BLACK_FRIDAY.relative_to(here) if BLACK_FRIDAY.is_relative_to(here) else BLACK_FRIDAY
 
 
 def tell(curve: Curve, second: int) -> str:
