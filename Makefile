@@ -16,12 +16,15 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 READY := .venv/.ready
 WHEELS := build/wheels/x86_64/.ready build/wheels/arm64/.ready
+INFRA_WHEELS := build/wheels/infra/.ready
 # Two builds at once would write into each other's folders; `infra run` takes the same lock.
 ONE_AT_A_TIME := mkdir -p build && flock build/.lock
-COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --upgrade \
 	--python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate
+DOWNLOAD := python3.13 -m pip download -qq --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
+OR_SAY_WHY := || { echo "These packages could not be downloaded: that needs PyPI." >&2; exit 1; }
 
-.PHONY: help run rehearse test test-kserve build bench deploy train lock clean
+.PHONY: help run rehearse test test-kserve build bench deploy wheel train lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +37,7 @@ rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=pat
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1
-test: $(READY) $(WHEELS) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
+test: $(READY) $(WHEELS) $(INFRA_WHEELS) ## Lint, types, import contracts, template checks, unit, integration and end-to-end tests
 	ruff check .
 	ruff format --check .
 	mypy
@@ -62,11 +65,20 @@ bench: build $(WHEELS) ## Measure start, requests, hostile bodies, size, load an
 deploy: build ## Check, deploy to AWS as samconfig.toml says, and say how the release ended (ENV=prod)
 	.venv/bin/infra deploy $${ENV:+"--env=$$ENV"}
 
-lock: | .uv/.ready ## Resolve the dependencies of pyproject.toml again into the hash-pinned requirements files
-	$(COMPILE) --group dev --universal -o requirements-dev.txt
+wheel: $(READY) ## Build the sdist and the wheel of the `infra` command into build/dist/
+	rm -rf build/dist
+	hatchling build --directory build/dist
+
+# The training's numpy and onnxruntime are those of the runtime layer; after an upgrade, `make train`.
+lock: | .uv/.ready ## Resolve every dependency again into the hash-pinned requirements files
+	$(COMPILE) pyproject.toml --group dev --universal -o requirements-dev.txt
+	$(COMPILE) pyproject.toml -c requirements-dev.txt --universal -o requirements.txt
 	$(COMPILE) --group runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o layers/runtime/requirements.txt
 	$(COMPILE) --group kserve -o tests/e2e/kserve.txt
 	$(COMPILE) --group managed-runtime -c requirements-dev.txt --python-platform x86_64-manylinux_2_28 -o infra/local/functions/requirements.txt
+	grep -oE '^(numpy|onnxruntime)==[^ ]+' layers/runtime/requirements.txt | $(COMPILE) layers/model/training/requirements.in -c /dev/stdin \
+		--excludes layers/model/training/excludes.txt --universal -o layers/model/training/requirements.txt
+	echo uv | $(COMPILE) - -o .ci/uv.txt
 
 train: | .uv/.ready ## Rebuild the example model from its data, bit for bit
 	uv venv --quiet --clear build/train
@@ -80,7 +92,7 @@ clean: ## Remove everything that was built or installed
 $(READY): requirements-dev.txt .python-version | .uv/.ready
 	@uv venv --quiet --clear .venv || { echo "Python $$(cat .python-version) is needed (the Lambda runtime): it was not found and could not be downloaded. Install it and put python$$(cat .python-version) on the PATH." >&2; exit 1; }
 	@echo "Installing the tools (about a minute the first time) ..."
-	@uv pip install --quiet --require-hashes -r requirements-dev.txt
+	@uv pip install --quiet --require-hashes -r requirements-dev.txt $(OR_SAY_WHY)
 	@uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -90,10 +102,16 @@ build/wheels/arm64/.ready: MACHINE := aarch64
 $(WHEELS): layers/runtime/requirements.txt | $(READY)
 	@echo "Downloading the runtime layer's wheels for $(MACHINE) ..."
 	@rm -rf $(@D) && mkdir -p $(@D)
-	@python3.13 -m pip download -qq --disable-pip-version-check --require-hashes --no-deps \
-		--only-binary :all: --implementation cp --python-version 3.13 --abi cp313 --abi abi3 --abi none \
+	@$(DOWNLOAD) --implementation cp --python-version 3.13 --abi cp313 --abi abi3 --abi none \
 		$(foreach tag,2_34 2_31 2_28 2_27 2_17,--platform manylinux_$(tag)_$(MACHINE)) \
-		--platform manylinux2014_$(MACHINE) --dest $(@D) --requirement layers/runtime/requirements.txt
+		--platform manylinux2014_$(MACHINE) --dest $(@D) --requirement layers/runtime/requirements.txt $(OR_SAY_WHY)
+	@touch $@
+
+# Wheels of the `infra` command's dependencies (100 MB): a test installs it where nothing else is.
+$(INFRA_WHEELS): requirements.txt | $(READY)
+	@echo "Downloading the wheels of the infra command's dependencies ..."
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(DOWNLOAD) --dest $(@D) --requirement requirements.txt $(OR_SAY_WHY)
 	@touch $@
 
 # uv, from the PATH or from PyPI. A stamp, since .uv/bin is the first place on the PATH.

@@ -67,7 +67,7 @@ def read_builds(folder: Path) -> tuple[Build, ...]:
     try:
         template = yaml.safe_load((folder / "template.yaml").read_text("utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(f"{folder} holds no build: run `make build` first") from None
+        raise ArtifactError(f"{folder} holds no build: run `sam build` first") from None
     resources = template["Resources"]
     defaults = template.get("Globals", {}).get("Function", {})
     return tuple(
@@ -84,7 +84,7 @@ def check(build: Build) -> None:
             if processor != build.architecture:
                 raise ArtifactError(
                     f"{artifact.name}: {path.relative_to(artifact.path)} is built for {processor}, "
-                    f"the template says {build.architecture}: run `make build` again"
+                    f"the template says {build.architecture}: run `sam build` again"
                 )
     if build.size > BUDGET:
         parts = sorted(
@@ -152,7 +152,7 @@ def _read_build(
     }
     for name, path in folders.items():
         if not (folder / path).is_dir():
-            raise ArtifactError(f"{folder} holds no {name}: run `make build` again")
+            raise ArtifactError(f"{folder} holds no {name}: run `sam build` again")
     return Build(
         function=function,
         architecture=properties.get("Architectures", ["x86_64"])[0],

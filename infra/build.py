@@ -42,7 +42,7 @@ async def alone(project: Project, console: Terminal) -> AsyncIterator[None]:
                 break
             except BlockingIOError:
                 if not waiting:
-                    console.print("Waiting for another build in this checkout ...")
+                    console.print("Waiting for another build in this project ...")
                 waiting = True
                 await asyncio.sleep(0.2)
         yield

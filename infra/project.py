@@ -34,7 +34,7 @@ class Project:
                 return cls(Path(os.path.relpath(folder, start)))
         raise ProjectError(
             f"{start} is in no project: neither it nor a folder above holds {' and '.join(MARKS)}; "
-            "go to your checkout first: `cd path/to/serverless-onnx`"
+            "go to your project first: `cd path/to/your-project`"
         )
 
     # What a person writes.

@@ -58,7 +58,7 @@ def check_names(names: Collection[str], *, allowed: Collection[str]) -> None:
     for name in sorted(set(names) - set(allowed)):
         raise TemplateError(
             f"the template sets the environment variable {name[:64]!r}, which the built template "
-            "does not: add it to template.yaml and run `make build`"
+            "does not: add it to template.yaml and run `sam build`"
         )
 
 

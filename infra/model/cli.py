@@ -109,7 +109,7 @@ def add(  # noqa: PLR0913 each is an option of the command
     rows = [("Files", ", ".join(added.files)), ("Golden", f"requests with answers: {added.golden}")]
     rows += [("Quality", line) for line in (added.quality.describe() if added.quality else ())]
     rows += [("Note", note) for note in added.notes]
-    rows += [("Next", "make run serves it on this machine, make deploy sends it to AWS")]
+    rows += [("Next", "infra run serves it here, sam build && infra deploy sends it to AWS")]
     _show(f"{added.name} version {added.version} is in {added.directory}", rows)
 
 

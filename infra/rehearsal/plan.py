@@ -106,7 +106,7 @@ def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> st
     given += ["--golden-synthetic"] if wishes.golden_synthetic else []
     sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
     add = shlex.join(["infra", "model", "add", str(source), *given])
-    return f"{add} && make build && {shlex.join(['infra', 'deploy', *sets])}"
+    return f"{add} && sam build && {shlex.join(['infra', 'deploy', *sets])}"
 
 
 async def _end_copies(directory: Path) -> None:

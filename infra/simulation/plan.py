@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,7 @@ LEAD, TRAIL = 1800, 900  # seconds before and after; allocation can take a quart
 RARE = 0.01  # share of a minute's requests that its p99 does not see
 
 MOST_RATE, MOST_BURST = 10_000, 5000  # that the parameters of template.yaml take
+BLACK_FRIDAY = Path(__file__).parents[1] / "stacks/black-friday.yaml"  # where infra is installed
 CLOCK = r"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d"
 OPTION = re.compile(rf"([1-9]\d*)@({CLOCK})-({CLOCK})")
 
@@ -138,7 +140,7 @@ def advise(curve: Curve, service: Service, without: Outcome, planned: Outcome) -
     for one in planned.plan:
         begin, end = (tell(curve, second) for second in (one.begin, one.end))
         yield (
-            "To provision, deploy infra/stacks/black-friday.yaml with "
+            f"To provision, deploy {_locate_template()} with "
             f"Environments={one.environments} Begin={begin} End={end} Timezone=UTC."
         )
 
@@ -154,6 +156,12 @@ def _tell_refused(service: Service, without: Outcome, rate: int, burst: int) -> 
         f"The traffic is too much for the API's throttle, {refused}: {MOST_RATE:,} a second is "
         "the most that it takes. Let people in more slowly."
     )
+
+
+def _locate_template() -> Path:
+    """Return a path that can be pasted: short in a checkout, elsewhere from the root."""
+    here = Path.cwd()
+    return BLACK_FRIDAY.relative_to(here) if BLACK_FRIDAY.is_relative_to(here) else BLACK_FRIDAY
 
 
 def tell(curve: Curve, second: int) -> str:

@@ -33,7 +33,7 @@ UNSIGNED_PAYLOADS = {
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
     "UNSIGNED-PAYLOAD",
 }
-PASTE = "paste the whole line `export AWS_ENDPOINT_URL=...` that `make run` printed"
+PASTE = "paste the whole line `export AWS_ENDPOINT_URL=...` that `infra run` printed"
 
 
 class SignatureError(Exception):

@@ -2,32 +2,19 @@
 
 import json
 import shlex
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from infra import cli
 from infra.artifacts import ArtifactError
 from infra.command import ProjectCommand
 from infra.project import MARKS, ProjectError
+from tests.commands import COMMANDS
 from tests.sam_template import ROOT
 
-
-def walk(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
-    """Yield every command by its full name."""
-    for name, one in group.commands.items():
-        if hasattr(one, "commands"):
-            yield from walk(one, *names, name)
-        else:
-            yield " ".join((*names, name)), one
-
-
-COMMANDS = dict(walk(typer.main.get_command(cli.app)))
 BAR = "time,rps\n06:00,10\n06:01,10\n"
 
 
@@ -77,7 +64,7 @@ def test_outside_of_a_project_a_command_says_so(
     assert isinstance(result.exception, ProjectError), result.output
     assert str(result.exception) == (
         f"{tmp_path} is in no project: neither it nor a folder above holds template.yaml and "
-        "samconfig.toml; go to your checkout first: `cd path/to/serverless-onnx`"
+        "samconfig.toml; go to your project first: `cd path/to/your-project`"
     )
     assert list(tmp_path.iterdir()) == []
 

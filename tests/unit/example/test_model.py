@@ -268,3 +268,12 @@ def test_sample_customers_are_in_the_range_of_training(manifest: Manifest) -> No
         assert feature.minimum is not None
         assert feature.maximum is not None
         assert all(feature.minimum <= float(row[feature.name]) <= feature.maximum for row in rows)
+
+
+def test_training_has_the_libraries_of_the_runtime_layer() -> None:
+    trained, served = (
+        set(re.findall(r"^(?:numpy|onnxruntime)==\S+", lock.read_text("utf-8"), re.MULTILINE))
+        for lock in (LAYER / "training/requirements.txt", ROOT / "layers/runtime/requirements.txt")
+    )
+    assert trained == served
+    assert len(trained) == 2

@@ -156,7 +156,7 @@ def test_refuses_a_shared_object_for_another_system(built: Path) -> None:
 
 
 def test_says_how_to_build_when_nothing_was_built(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="holds no build: run `make build` first"):
+    with pytest.raises(ArtifactError, match="holds no build: run `sam build` first"):
         read_builds(tmp_path)
 
 
@@ -165,5 +165,5 @@ def test_says_which_folder_of_a_build_is_missing(built: Path) -> None:
     (built / "ModelLayer").rename(built / "Elsewhere")
 
     # WHEN / THEN
-    with pytest.raises(ArtifactError, match="holds no ModelLayer: run `make build` again"):
+    with pytest.raises(ArtifactError, match="holds no ModelLayer: run `sam build` again"):
         read_builds(built)

@@ -332,7 +332,7 @@ def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert failed.returncode == 1
-    assert failed.stderr == "Error: .aws-sam/build holds no build: run `make build` first\n"
+    assert failed.stderr == "Error: .aws-sam/build holds no build: run `sam build` first\n"
 
 
 async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path) -> None:
@@ -608,7 +608,7 @@ def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) 
     assert text.returncode == 0
     assert text.stdout.startswith(f"m version 1 is in {tmp_path / 'layer'}\n")
     assert text.stdout.endswith(
-        "Next       make run serves it on this machine, make deploy sends it to AWS\n"
+        "Next       infra run serves it here, sam build && infra deploy sends it to AWS\n"
     )
     added = json.loads(run("add", source, "--to", tmp_path / "layer", "--json").stdout)
     contract = json.loads((tmp_path / "layer/model.json").read_text())

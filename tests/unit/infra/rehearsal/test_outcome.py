@@ -123,7 +123,7 @@ def test_tells_what_came_out() -> None:
 
 
 def test_tells_what_to_do_after_a_promotion() -> None:
-    command = "infra model add a.onnx && make build && infra deploy"
+    command = "infra model add a.onnx && sam build && infra deploy"
     one = rehearsal([answer(1, "4")], caught=Caught.NOWHERE, reason="", next=command)
 
     assert ("Next", command) in tell_lines(one, tally(one))
@@ -138,7 +138,7 @@ def test_the_next_command_takes_what_was_rehearsed() -> None:
     told = tell_next(Path("good.onnx"), wishes, {"MaxErrorPercent": "5"})
 
     assert told == (
-        "infra model add good.onnx --name m --samples 'my rows.csv' --features a,b && make build "
+        "infra model add good.onnx --name m --samples 'my rows.csv' --features a,b && sam build "
         "&& infra deploy --parameter MaxErrorPercent=5"
     )
 
