@@ -87,7 +87,7 @@ def add(  # noqa: PLR0913 each is an option of the command
     """Put a model into the layer that is built and deployed, in the place of the one there."""
     from infra.model import package
 
-    wishes = package.Wishes(
+    options = package.AddOptions(
         name,
         version,
         description,
@@ -102,7 +102,7 @@ def add(  # noqa: PLR0913 each is an option of the command
         problems_in_json(as_json),
         _progress("Packaging it, and proving it as Lambda would run it"),
     ):
-        added = asyncio.run(package.add(current_project(), file, to, wishes))
+        added = asyncio.run(package.add(current_project(), file, to, options))
     if as_json:
         print_json(asdict(added))
         return

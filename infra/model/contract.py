@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.model.errors import WishError
+from infra.model.errors import OptionError
 from infra.model.graph import Graph
 from infra.model.samples import LEAST_ROWS, Array, Samples
 
@@ -51,11 +51,11 @@ def describe(graph: Graph) -> Contract:
 def succeed(contract: Contract, previous: Contract, version: str | None) -> None:
     """Make `contract` the next version of `previous`: what no graph tells stays as it was.
 
-    Raises WishError if there is no `version` and the one before is no number.
+    Raises OptionError if there is no `version` and the one before is no number.
     """
     before = str(previous["version"])
     if not version and not re.fullmatch("[0-9]+", before):
-        raise WishError(f"the version before is '{before}', no number: tell the new --version")
+        raise OptionError(f"the version before is '{before}', no number: tell the new --version")
     contract["version"] = version or str(int(before) + 1)
     contract["limits"].update(previous.get("limits", {}))
     for key in {"description", "non_finite_outputs"} & previous.keys():
@@ -75,12 +75,12 @@ def update_inputs(contract: Contract, fields: Mapping[str, Mapping[str, Any]]) -
 
 
 def label(contract: Contract, labels: Sequence[str]) -> None:
-    """Name the columns of the last output that has so many; raise WishError if none has."""
+    """Name the columns of the last output that has so many; raise OptionError if none has."""
     for tensor in reversed(contract["outputs"]):
         if len(tensor["shape"]) > 1 and tensor["shape"][-1] == len(labels):
             tensor["labels"] = list(labels)
             return
-    raise WishError(f"--labels names {len(labels)} columns, and no output has so many")
+    raise OptionError(f"--labels names {len(labels)} columns, and no output has so many")
 
 
 def name_features(

@@ -13,8 +13,8 @@ class ModelError(Exception):
         super().__init__("; ".join(self.problems))
 
 
-class WishError(ModelError):
-    """What the user says of a model is no name, or does not go with the model."""
+class OptionError(ModelError):
+    """An option is not a valid name, or does not fit the model."""
 
 
 class AnswerError(ModelError):

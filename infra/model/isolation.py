@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from infra.local.functions.processes import end, start
-from infra.model.errors import AnswerError, ModelError, SlowError, WishError
+from infra.model.errors import AnswerError, ModelError, OptionError, SlowError
 
 MB = 2**20
 # An MB of CSV with one digit a cell takes 1.1 s and 70 MB, of an ONNX file's nodes 0.4 s and
@@ -36,7 +36,7 @@ MEMORY_MB, MEMORY_PER_MB = 1024, 100
 MEMORY_SHARE = 0.75  # of what the machine has left
 MEMINFO = Path("/proc/meminfo")
 FAILED = 3  # exit status: the answer is a Failure
-KINDS = {kind.__name__: kind for kind in (ModelError, WishError, AnswerError, SlowError)}
+KINDS = {kind.__name__: kind for kind in (ModelError, OptionError, AnswerError, SlowError)}
 
 
 class Failure(msgspec.Struct):

@@ -29,7 +29,7 @@ from infra.model.doctor import (
     find_made_up,
     read_onnxruntime_version,
 )
-from infra.model.errors import AnswerError, ModelError, WishError
+from infra.model.errors import AnswerError, ModelError, OptionError
 from infra.model.evaluation import Incumbent, Labelled, Quality, WorseError, evaluate
 from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
@@ -50,8 +50,8 @@ STARTS = 3
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user says of a model; the rest comes from its graph and from the model before it."""
+class AddOptions:
+    """What the user says about a model; its graph and the model it replaces say the rest."""
 
     name: str | None = None
     version: str | None = None
@@ -77,7 +77,7 @@ class Added:
     quality: Quality | None = None
 
 
-async def add(project: Project, source: Path, directory: Path, wishes: Wishes) -> Added:
+async def add(project: Project, source: Path, directory: Path, options: AddOptions) -> Added:
     """Package a model into the layer's folder `directory`, all or nothing.
 
     Raises ModelError if it cannot be served, and LocalRunError if nothing was built.
@@ -87,23 +87,23 @@ async def add(project: Project, source: Path, directory: Path, wishes: Wishes) -
     if problems:
         raise ModelError(*problems)
     previous = read_contract(directory)
-    contract = _describe(graph, previous, wishes, read_onnxruntime_version(project))
+    contract = _describe(graph, previous, options, read_onnxruntime_version(project))
     samples, quality = None, None
-    if wishes.target and not wishes.samples:
-        raise WishError(f"--target '{wishes.target}' is a column of the samples: give --samples")
-    if wishes.samples:
+    if options.target and not options.samples:
+        raise OptionError(f"--target '{options.target}' is a column of the samples: give --samples")
+    if options.samples:
         samples = await read_samples(
-            wishes.samples, contract["inputs"], wishes.features, wishes.target
+            options.samples, contract["inputs"], options.features, options.target
         )
         name_features(contract, samples.columns, samples)
-        contract["provenance"]["samples"] = _tell(wishes.samples) | {"rows": len(samples)}
-    elif wishes.features:
-        name_features(contract, _choose_features(graph, wishes.features))
+        contract["provenance"]["samples"] = _tell(options.samples) | {"rows": len(samples)}
+    elif options.features:
+        name_features(contract, _choose_features(graph, options.features))
     async with open_bench(project) as bench:
         layer = bench.directory / "layer"
         write(graph, contract, layer / "model")
         trial = await bench.load(layer, contract["name"])
-        is_new = bool(samples or wishes.golden_synthetic)
+        is_new = bool(samples or options.golden_synthetic)
         former = [] if is_new else await _ask_former(trial, contract, previous)
         texts = (
             find_texts(samples, graph.categories) if samples else _recall_texts(contract, previous)
@@ -119,19 +119,19 @@ async def add(project: Project, source: Path, directory: Path, wishes: Wishes) -
         made_up = await _make_up(trial, contract, texts)
         contract["example"] = _show(made_up)
         if examined.measured.repeatable:
-            is_real = bool(samples) and not wishes.golden_synthetic
+            is_real = bool(samples) and not options.golden_synthetic
             asked = samples if is_real else made_up
             contract["golden"] = former or await _ask_golden(trial, asked, is_real=is_real)
-        if samples and wishes.samples and wishes.target:
+        if samples and options.samples and options.target:
             quality = await evaluate(
                 bench,
                 trial,
                 contract,
                 samples,
-                labelled=Labelled(wishes.samples, wishes.target),
+                labelled=Labelled(options.samples, options.target),
                 incumbent=Incumbent(directory, previous),
             )
-            if quality.worse and not wishes.allow_worse:
+            if quality.worse and not options.allow_worse:
                 raise WorseError(quality)
             contract["quality"] = quality.to_contract()
         seal(contract, layer / "model")
@@ -153,22 +153,22 @@ async def add(project: Project, source: Path, directory: Path, wishes: Wishes) -
     )
 
 
-def _describe(graph: Graph, previous: Contract, wishes: Wishes, onnxruntime: str) -> Contract:
+def _describe(graph: Graph, previous: Contract, options: AddOptions, onnxruntime: str) -> Contract:
     """Put together what the graph, the model before it and the user tell."""
     contract = describe(graph)
-    contract["name"] = wishes.name or contract["name"]
+    contract["name"] = options.name or contract["name"]
     if previous.get("name") == contract["name"]:
-        succeed(contract, previous, wishes.version)
-    contract["version"] = wishes.version or contract["version"]
-    contract["description"] = wishes.description or contract["description"]
+        succeed(contract, previous, options.version)
+    contract["version"] = options.version or contract["version"]
+    contract["description"] = options.description or contract["description"]
     for option in ("name", "version"):
         if not NAME.fullmatch(contract[option]):
-            raise WishError(
+            raise OptionError(
                 f"--{option} '{contract[option]}': expected up to 100 letters, digits, '.', '_' "
                 "and '-', the first a letter or digit"
             )
-    if wishes.labels:
-        label(contract, wishes.labels)
+    if options.labels:
+        label(contract, options.labels)
     contract["provenance"] |= {
         "source": _tell(graph.source),
         "ir_version": graph.ir_version,
@@ -181,7 +181,7 @@ def _choose_features(graph: Graph, features: Sequence[str]) -> Mapping[str, Sequ
     try:
         return choose_columns("--features", features, graph.inputs, features).features
     except ModelError as error:
-        raise WishError(*error.problems) from error
+        raise OptionError(*error.problems) from error
 
 
 def _tell(path: Path) -> dict[str, Any]:

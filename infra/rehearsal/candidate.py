@@ -9,7 +9,7 @@ from infra.build import MODEL
 from infra.local.stack import BuiltStack
 from infra.model.contract import Contract
 from infra.model.layer import read_contract
-from infra.model.package import Added, Wishes, add
+from infra.model.package import Added, AddOptions, add
 from infra.project import Project
 
 
@@ -35,7 +35,7 @@ def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
 
 
 async def package(
-    project: Project, source: Path, wishes: Wishes, current: BuiltStack, to: Path
+    project: Project, source: Path, options: AddOptions, current: BuiltStack, to: Path
 ) -> Added:
     """Package a model as the next version of the current one, into a build of its own.
 
@@ -43,5 +43,5 @@ async def package(
     """
     layer = find_model(current).name
     copy_build(current.build, to, {layer})
-    wishes = replace(wishes, name=read_model(current)["name"])
-    return await add(project, source, to / layer / MODEL.parent, wishes)
+    options = replace(options, name=read_model(current)["name"])
+    return await add(project, source, to / layer / MODEL.parent, options)

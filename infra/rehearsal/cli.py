@@ -56,14 +56,14 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
 
     Exit code 3 if it is kept from customers, or answers too differently from the current model.
     """
-    from infra.model.package import Wishes
+    from infra.model.package import AddOptions
     from infra.rehearsal.outcome import Colour, tally
     from infra.rehearsal.page import render
     from infra.rehearsal.plan import Plan, play
     from infra.rehearsal.report import to_dict
 
     console, project = Terminal(stderr=as_json), current_project()
-    wishes = Wishes(
+    options = AddOptions(
         version=version,
         samples=samples,
         features=_split(features),
@@ -75,7 +75,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     parameters = _read_parameters(project.template, parameter or ())
     if type_:
         parameters["DeploymentType"] = type_
-    plan = Plan(candidate, wishes, rate, minute, parameters)
+    plan = Plan(candidate, options, rate, minute, parameters)
 
     try:
         with problems_in_json(as_json):

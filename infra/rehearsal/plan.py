@@ -16,9 +16,9 @@ from infra.local.errors import FunctionError
 from infra.local.functions.interruption import cancel_on_signals
 from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import BuiltStack, read_stack
-from infra.model.errors import ModelError, WishError
+from infra.model.errors import ModelError, OptionError
 from infra.model.evaluation import WorseError
-from infra.model.package import Wishes
+from infra.model.package import AddOptions
 from infra.model.sample_file import read_samples
 from infra.project import Project
 from infra.rehearsal.candidate import package, read_model
@@ -35,7 +35,7 @@ class Plan:
     """What to rehearse: a model, what the user says of it, and how."""
 
     source: Path
-    wishes: Wishes
+    options: AddOptions
     rate: float  # requests a second
     minute: float  # seconds that a minute of the clock lasts
     parameters: Mapping[str, str]  # of the template, where not its defaults
@@ -60,14 +60,14 @@ async def play(
         exits.push_async_callback(_end_copies, directory)
         built = await build_stack(project, None, console)
         current = read_stack(project.build, built.name, built.region, plan.parameters)
-        requests = await _read_requests(plan.wishes, current)
+        requests = await _read_requests(plan.options, current)
         directory.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
         to = Path(exits.enter_context(folder)) / "build"
         try:
             with console.progress("Packaging the candidate"):
-                candidate = await package(project, plan.source, plan.wishes, current, to)
-        except WishError:
+                candidate = await package(project, plan.source, plan.options, current, to)
+        except OptionError:
             raise
         except ModelError as error:
             quality = error.quality if isinstance(error, WorseError) else None
@@ -86,24 +86,24 @@ async def play(
         done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
     done = replace(done, findings=[*read_quality(candidate.quality), *done.findings])
     if done.verdict is not Colour.RED:
-        wishes = replace(plan.wishes, name=candidate.name)
-        return replace(done, next=tell_next(plan.source, wishes, plan.parameters))
+        options = replace(plan.options, name=candidate.name)
+        return replace(done, next=tell_next(plan.source, options, plan.parameters))
     return done
 
 
-def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> str:
+def tell_next(source: Path, options: AddOptions, parameters: Mapping[str, str]) -> str:
     """Return the command that does on AWS what was rehearsed."""
-    options = {
-        "--name": wishes.name,
-        "--version": wishes.version,
-        "--samples": wishes.samples and str(wishes.samples),
-        "--features": ",".join(wishes.features),
-        "--labels": ",".join(wishes.labels),
-        "--target": wishes.target,
+    values = {
+        "--name": options.name,
+        "--version": options.version,
+        "--samples": options.samples and str(options.samples),
+        "--features": ",".join(options.features),
+        "--labels": ",".join(options.labels),
+        "--target": options.target,
     }
-    given = [part for key, value in options.items() if value for part in (key, value)]
-    given += ["--allow-worse"] if wishes.allow_worse else []
-    given += ["--golden-synthetic"] if wishes.golden_synthetic else []
+    given = [part for key, value in values.items() if value for part in (key, value)]
+    given += ["--allow-worse"] if options.allow_worse else []
+    given += ["--golden-synthetic"] if options.golden_synthetic else []
     sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
     add = shlex.join(["infra", "model", "add", str(source), *given])
     return f"{add} && make build && {shlex.join(['infra', 'deploy', *sets])}"
@@ -120,12 +120,14 @@ def _remove_versions(directory: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _read_requests(wishes: Wishes, current: BuiltStack) -> Requests:
+async def _read_requests(options: AddOptions, current: BuiltStack) -> Requests:
     """Return the requests that make the load, in the columns that the current model takes."""
     contract = read_model(current)
-    if wishes.samples is None:
+    if options.samples is None:
         return make_requests(contract)
-    samples = await read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
+    samples = await read_samples(
+        options.samples, contract["inputs"], options.features, options.target
+    )
     return make_requests(contract, samples)
 
 

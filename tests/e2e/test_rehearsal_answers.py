@@ -13,7 +13,7 @@ import pytest
 from onnx import ModelProto
 
 from infra.local.stack import BuiltStack, read_stack
-from infra.model.package import Wishes
+from infra.model.package import AddOptions
 from infra.model.sample_file import read_samples
 from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
@@ -38,12 +38,12 @@ class Theatre:
     requests: Requests
 
     async def play(
-        self, model: ModelProto, to: Path, wishes: Wishes | None = None, **parameters: str
+        self, model: ModelProto, to: Path, options: AddOptions | None = None, **parameters: str
     ) -> Rehearsal:
         """Package a model into a build at `to`, and rehearse its release."""
         source = to.with_suffix(".onnx")
         onnx.save(model, source)
-        await package(PROJECT, source, wishes or Wishes(), read(self.build), to)
+        await package(PROJECT, source, options or AddOptions(), read(self.build), to)
         candidate = read(to, **parameters)
         return await rehearse(self.service, candidate, self.requests, rate=RATE, margin=0.5)
 
@@ -95,8 +95,8 @@ async def test_the_gate_refuses_other_labels(
     *,
     with_samples: bool,
 ) -> None:
-    wishes = Wishes(samples=CUSTOMERS, features=FEATURES) if with_samples else Wishes()
-    rehearsal = await theatre.play(change(onnx.load(MODEL)), tmp_path / "wrong", wishes)
+    options = AddOptions(samples=CUSTOMERS, features=FEATURES) if with_samples else AddOptions()
+    rehearsal = await theatre.play(change(onnx.load(MODEL)), tmp_path / "wrong", options)
 
     assert (rehearsal.caught, rehearsal.verdict) == (Caught.GATE, Colour.RED)
     assert "labels (" in rehearsal.reason

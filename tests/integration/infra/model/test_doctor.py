@@ -20,7 +20,7 @@ from infra.model.doctor import Diagnosis, Measurement, check, examine
 from infra.model.errors import ModelError, SlowError
 from infra.model.graph import read_graph
 from infra.model.layer import write
-from infra.model.package import Wishes, add, simplify
+from infra.model.package import AddOptions, add, simplify
 from infra.model.sizing import Size, Suggestion
 from infra.model.trial import open_bench
 from infra.project import MARKS
@@ -230,7 +230,7 @@ async def test_a_model_over_lambdas_limit_is_refused(tmp_path: Path) -> None:
     assert diagnosis.external_data == {"w.bin": 180 * 2**20}
     # AND it is not added
     with pytest.raises(ModelError, match="over the budget of 245 MB"):
-        await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", Wishes())
+        await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", AddOptions())
     assert not (tmp_path / "layer").exists()
 
 
@@ -249,7 +249,7 @@ async def test_answers_that_vary_are_noticed(tmp_path: Path) -> None:
     diagnosis = await diagnose(random(), tmp_path)
     assert diagnosis.servable
     assert "the answer to the same request varies" in diagnosis.notes
-    added = await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", Wishes())
+    added = await add(PROJECT, tmp_path / "m.onnx", tmp_path / "layer", AddOptions())
     assert added.golden == 0
     assert "it has no golden request, which would prove a release" in added.notes
 
@@ -349,7 +349,7 @@ async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path)
     assert {one["name"]: one["shape"] for one in diagnosis.outputs} == shapes
     assert [*diagnosis.notes[:3]] == notes
     # WHEN it is added THEN contract and graph agree on what it returns
-    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
     assert [*added.notes[:3]] == notes
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert {one["name"]: one["shape"] for one in contract["outputs"]} == shapes
@@ -371,10 +371,10 @@ async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
 ) -> None:
     # GIVEN a model with named features
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(PROJECT, source, tmp_path / "layer", Wishes(features=["age", "spend"]))
+    await add(PROJECT, source, tmp_path / "layer", AddOptions(features=["age", "spend"]))
     # WHEN its next version is added with samples in another order
     (tmp_path / "s.csv").write_text("id,Spend,age\nx,200,30\ny,100,40\n")
-    added = await add(PROJECT, source, tmp_path / "layer", Wishes(samples=tmp_path / "s.csv"))
+    added = await add(PROJECT, source, tmp_path / "layer", AddOptions(samples=tmp_path / "s.csv"))
     # THEN each feature has its own column
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert contract["golden"][0]["inputs"]["x"] == [[30, 200]]
@@ -394,12 +394,12 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
     rows = np.random.default_rng(0).random((200, 4)).round(3) * 5
     lines = (",".join(map(str, [*row, "?"])) for row in rows)
     (tmp_path / "s.csv").write_text("\n".join(["a,b,c,d,species", *lines]))
-    wishes = Wishes(
+    options = AddOptions(
         description="Which iris?", samples=tmp_path / "s.csv", features=["a", "b", "c", "d"]
     )
     # WHEN the model is added, and then once more
-    await add(PROJECT, source, layer, wishes)
-    added = await add(PROJECT, source, layer, wishes)
+    await add(PROJECT, source, layer, options)
+    added = await add(PROJECT, source, layer, options)
     # THEN it is the next version of itself
     assert (added.name, added.version) == ("iris-classifier", "2")
     contract = json.loads((layer / "model.json").read_text())
@@ -422,7 +422,7 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
     assert names(layer) == kept
     assert names(tmp_path) == {"Iris Classifier.onnx", "layer", "s.csv"}
     # AND without samples the histograms stay, which the user is told
-    again = await add(PROJECT, source, layer, Wishes())
+    again = await add(PROJECT, source, layer, AddOptions())
     assert again.version == "3"
     assert "the features' histograms are those of the version before: give --samples" in again.notes
     contract = json.loads((layer / "model.json").read_text())
@@ -431,10 +431,10 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
 
 async def test_names_and_labels_are_the_users(tmp_path: Path) -> None:
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    wishes = Wishes(
+    options = AddOptions(
         name="churn", version="2026-11", features=["age", "visits"], labels=["no", "yes"]
     )
-    added = await add(PROJECT, source, tmp_path / "layer", wishes)
+    added = await add(PROJECT, source, tmp_path / "layer", options)
     contract = json.loads((tmp_path / "layer/model.json").read_text())
     assert (added.name, added.version) == ("churn", "2026-11")
     assert contract["inputs"][0]["features"] == [{"name": "age"}, {"name": "visits"}]
@@ -445,7 +445,7 @@ async def test_an_optional_input_keeps_its_own_value(tmp_path: Path) -> None:
     # GIVEN a model that divides by an input which need not be there
     source = save(scaled(), tmp_path / "m.onnx")
     # WHEN it is added THEN it starts and answers with the value of the graph
-    await add(PROJECT, source, tmp_path / "layer", Wishes())
+    await add(PROJECT, source, tmp_path / "layer", AddOptions())
     [golden, _] = json.loads((tmp_path / "layer/model.json").read_text())["golden"]
     assert golden["inputs"].keys() == {"x"}
     assert np.allclose(golden["outputs"]["y"], np.array(golden["inputs"]["x"]) / 2)
@@ -458,10 +458,10 @@ async def test_without_samples_the_requests_of_the_version_before_are_asked_anew
     layer, samples = tmp_path / "layer", tmp_path / "s.csv"
     samples.write_text("a,b\n1,4\n9,16\n")
     source = save(model("Abs"), tmp_path / "m.onnx")
-    await add(PROJECT, source, layer, Wishes(name="m", samples=samples))
+    await add(PROJECT, source, layer, AddOptions(name="m", samples=samples))
     before = json.loads((layer / "model.json").read_text())["golden"]
     # WHEN another one follows it without any
-    added = await add(PROJECT, save(model("Sqrt"), source), layer, Wishes(name="m"))
+    added = await add(PROJECT, save(model("Sqrt"), source), layer, AddOptions(name="m"))
     # THEN it has answered the same requests its own way, and no number was made up
     golden = json.loads((layer / "model.json").read_text())["golden"]
     assert [one["inputs"] for one in golden] == [one["inputs"] for one in before]
@@ -475,12 +475,12 @@ async def test_a_model_whose_every_answer_is_nan_is_refused_without_samples_too(
 ) -> None:
     layer = tmp_path / "layer"
     source = save(model("Abs"), tmp_path / "m.onnx")
-    await add(PROJECT, source, layer, Wishes(name="m"))
+    await add(PROJECT, source, layer, AddOptions(name="m"))
     before = read(layer)
     save(model("Abs", "Neg", "Log"), source)
     text = r"^golden\[0\] of the version before: output 'y' holds NaN or infinity"
     with pytest.raises(ModelError, match=text):
-        await add(PROJECT, source, layer, Wishes(name="m"))
+        await add(PROJECT, source, layer, AddOptions(name="m"))
     assert read(layer) == before
 
 
@@ -493,39 +493,43 @@ async def test_requests_that_do_not_fit_are_not_asked_anew(
 ) -> None:
     layer = tmp_path / "layer"
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(PROJECT, source, layer, Wishes())
-    added = await add(PROJECT, save(other, source), layer, Wishes())
+    await add(PROJECT, source, layer, AddOptions())
+    added = await add(PROJECT, save(other, source), layer, AddOptions())
     assert (added.version, added.golden) == ("2", 2)
     assert added.notes == ["only made-up numbers were tried, which prove little: give --samples"]
 
 
 async def test_a_model_of_another_name_takes_the_place_with_a_note(tmp_path: Path) -> None:
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
-    await add(PROJECT, source, tmp_path / "layer", Wishes(name="churn"))
-    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
+    await add(PROJECT, source, tmp_path / "layer", AddOptions(name="churn"))
+    added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
     assert added.notes[-1] == (
         "it takes the place of churn, whose callers will not find it: --name churn keeps the name"
     )
 
 
 @pytest.mark.parametrize(
-    ("model", "wishes", "text"),
+    ("model", "options", "text"),
     [
-        (crashing_at_load(), Wishes(), "crashed"),
-        (logistic(), Wishes(name="no spaces"), "--name 'no spaces': expected up to 100 letters"),
-        (logistic(), Wishes(version=".."), "--version '..': expected up to 100 letters"),
-        (logistic(), Wishes(labels=["a", "b"]), "--labels names 2 columns, and no output has"),
-        (logistic(), Wishes(features=["a", "b"]), "takes 4 columns, got 2 (a, b)"),
+        (crashing_at_load(), AddOptions(), "crashed"),
+        (
+            logistic(),
+            AddOptions(name="no spaces"),
+            "--name 'no spaces': expected up to 100 letters",
+        ),
+        (logistic(), AddOptions(version=".."), "--version '..': expected up to 100 letters"),
+        (logistic(), AddOptions(labels=["a", "b"]), "--labels names 2 columns, and no output has"),
+        (logistic(), AddOptions(features=["a", "b"]), "takes 4 columns, got 2 (a, b)"),
     ],
 )
 async def test_what_is_refused_leaves_the_layer_as_it_was(
-    model: ModelProto, wishes: Wishes, text: str, tmp_path: Path
+    model: ModelProto, options: AddOptions, text: str, tmp_path: Path
 ) -> None:
     layer = tmp_path / "layer"
     copy_layer(layer)
     before = read(layer)
     with pytest.raises(ModelError, match=re.escape(text)):
-        await add(PROJECT, save(model, tmp_path / "m.onnx"), layer, wishes)
+        await add(PROJECT, save(model, tmp_path / "m.onnx"), layer, options)
     assert read(layer) == before
     assert names(tmp_path) == {"layer", "m.onnx"}
 
@@ -539,7 +543,7 @@ async def test_a_simplified_graph_is_used_if_it_is_equal_and_faster(
     monkeypatch.setattr(package, "WORTHWHILE_SHARE", share)
     source = save(deep(), tmp_path / "m.onnx")
     # WHEN it is added
-    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
     # THEN the note tells what was chosen, and the graph is that one
     found = onnx.load(tmp_path / "layer/model.onnx")
     operators = {node.op_type for node in found.graph.node}
@@ -579,7 +583,7 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
     monkeypatch.setattr(package, "WORTHWHILE_MS", 0)
     source = save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
     # WHEN it is added THEN its file is not made larger
-    added = await add(PROJECT, source, tmp_path / "layer", Wishes())
+    added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
     assert re.search(r"graph as exported: simplified it is \d+\.\d times as large", added.notes[-1])
     assert (tmp_path / "layer/model.onnx").read_bytes() == source.read_bytes()
 
@@ -587,7 +591,7 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
 async def test_a_graph_that_answers_otherwise_is_not_used(tmp_path: Path) -> None:
     # GIVEN a finished layer whose golden answers are not those of its graph
     layer = tmp_path / "layer"
-    await add(PROJECT, save(deep(), tmp_path / "m.onnx"), layer / "model", Wishes())
+    await add(PROJECT, save(deep(), tmp_path / "m.onnx"), layer / "model", AddOptions())
     contract = json.loads((layer / "model/model.json").read_text())
     contract["golden"][1]["outputs"]["y"][0][0] += 0.5
     async with open_bench(PROJECT) as bench:

@@ -14,7 +14,7 @@ from infra.model import cli
 from infra.model.doctor import Diagnosis, add_lengths, check
 from infra.model.errors import AnswerError
 from infra.model.layer import derive
-from infra.model.package import Wishes, add
+from infra.model.package import AddOptions, add
 from infra.model.samples import Array
 from infra.model.trial import open_bench
 from tests.onnx_models import identity, positions, recurrent, reshape
@@ -67,7 +67,7 @@ async def test_what_would_crash_onnxruntime_is_refused_and_nothing_else(
     # GIVEN a model that was packaged, or is served as it is by `make run MODEL=`
     source, layer = save(recurrent(operator), tmp_path / "m.onnx"), tmp_path / "layer"
     if how == "add":
-        await add(PROJECT, source, layer / "model", Wishes())
+        await add(PROJECT, source, layer / "model", AddOptions())
     else:
         await derive(source, layer / "model")
         await add_lengths(PROJECT, relative(layer))
@@ -91,7 +91,7 @@ async def test_a_model_that_answers_empty_tensors_goes_on_doing_so(tmp_path: Pat
         PROJECT,
         save(identity("FP32", [None, None]), tmp_path / "m.onnx"),
         layer / "model",
-        Wishes(),
+        AddOptions(),
     )
     assert not {"least_lengths", "answered_lengths"} & read_input(layer).keys()
     assert await ask(layer, zeros(0, 2), zeros(2, 0)) == ["", ""]
@@ -103,7 +103,7 @@ async def test_a_row_longer_than_the_table_of_positions_is_the_callers_mistake(
 ) -> None:
     source, layer = save(positions(100), tmp_path / "m.onnx"), tmp_path / "layer"
     if how == "add":
-        await add(PROJECT, source, layer / "model", Wishes())
+        await add(PROJECT, source, layer / "model", AddOptions())
     else:
         await derive(source, layer / "model")
         await add_lengths(PROJECT, layer)
@@ -120,7 +120,7 @@ async def test_a_row_longer_than_the_table_of_positions_is_the_callers_mistake(
 async def test_a_length_that_must_equal_another_is_not_taken_for_a_limit(tmp_path: Path) -> None:
     # GIVEN a model whose rows must have an even length
     layer = tmp_path / "layer"
-    await add(PROJECT, save(reshape(), tmp_path / "m.onnx"), layer / "model", Wishes())
+    await add(PROJECT, save(reshape(), tmp_path / "m.onnx"), layer / "model", AddOptions())
     # THEN no limit is made of that, and another failure stays ours
     assert "answered_lengths" not in read_input(layer)
     assert (await ask(layer, zeros(1, 3)))[0].startswith("the model failed")

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto
 
-from infra.model.errors import ModelError, WishError
-from infra.model.package import Added, Wishes, add
+from infra.model.errors import ModelError, OptionError
+from infra.model.package import Added, AddOptions, add
 from infra.model.quality import Verdict
 from tests.example_model import CONTRACT, FEATURES, MODEL, NAME, RETRAINED, copy_layer
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
@@ -55,12 +55,12 @@ def rename(customers: Path, column: str, new: str, to: Path) -> Path:
     return to
 
 
-async def package(source: Path, customers: Path, folder: Path, **wishes: Any) -> Added:
+async def package(source: Path, customers: Path, folder: Path, **options: Any) -> Added:
     layer = folder / "layer"
     if not layer.exists():
         copy_layer(layer)
     named = {"name": NAME, "target": "bought", "features": FEATURES}
-    return await add(PROJECT, source, layer, Wishes(samples=customers, **(named | wishes)))
+    return await add(PROJECT, source, layer, AddOptions(samples=customers, **(named | options)))
 
 
 def save(model: ModelProto, folder: Path) -> Path:
@@ -166,8 +166,8 @@ async def test_a_model_of_another_name_is_not_compared_and_that_is_said(
 
 async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Path) -> None:
     source = MODEL
-    with pytest.raises(WishError, match="--target 'bought' is a column of the samples: give"):
-        await add(PROJECT, source, tmp_path / "layer", Wishes(target="bought"))
+    with pytest.raises(OptionError, match="--target 'bought' is a column of the samples: give"):
+        await add(PROJECT, source, tmp_path / "layer", AddOptions(target="bought"))
     with pytest.raises(ModelError, match="line 2 has no 'sold' for --target; it has: bought,"):
         await package(source, customers, tmp_path, target="sold")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from infra.model import isolation
-from infra.model.errors import ModelError, WishError
+from infra.model.errors import ModelError, OptionError
 from infra.model.graph import read_graph
 from infra.model.sample_file import read_samples
 from infra.model.samples import Samples
@@ -84,7 +84,7 @@ async def test_a_silent_end_and_a_wrong_answer_are_told(file: Path) -> None:
 
 
 async def test_errors_travel_with_their_kind_and_all_problems(file: Path) -> None:
-    with pytest.raises(WishError) as error:
+    with pytest.raises(OptionError) as error:
         await readers.fail(file, "")
     assert error.value.problems == ("no", "not file.bin")
     with pytest.raises(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.control.code_deploy import ReleaseEvent
-from infra.model.package import Wishes
+from infra.model.package import AddOptions
 from infra.rehearsal.load import Answer
 from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, tally
 from infra.rehearsal.page import render
@@ -133,9 +133,9 @@ def test_tells_what_to_do_after_a_promotion() -> None:
 
 
 def test_the_next_command_takes_what_was_rehearsed() -> None:
-    wishes = Wishes(name="m", samples=Path("my rows.csv"), features=["a", "b"])
+    options = AddOptions(name="m", samples=Path("my rows.csv"), features=["a", "b"])
 
-    told = tell_next(Path("good.onnx"), wishes, {"MaxErrorPercent": "5"})
+    told = tell_next(Path("good.onnx"), options, {"MaxErrorPercent": "5"})
 
     assert told == (
         "infra model add good.onnx --name m --samples 'my rows.csv' --features a,b && make build "
