@@ -44,7 +44,7 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Build:
+class FunctionPackage:
     """A function and its layers: what Lambda unpacks together and limits together."""
 
     function: str  # logical id in the template
@@ -57,7 +57,7 @@ class Build:
         return sum(artifact.size for artifact in self.artifacts)
 
 
-def read_builds(folder: Path) -> tuple[Build, ...]:
+def read_function_packages(folder: Path) -> tuple[FunctionPackage, ...]:
     """Return each function of the built template in `folder`, such as `.aws-sam/build`.
 
     Raises ArtifactError if the template or a folder that it names is missing.
@@ -69,42 +69,42 @@ def read_builds(folder: Path) -> tuple[Build, ...]:
     resources = template["Resources"]
     defaults = template.get("Globals", {}).get("Function", {})
     return tuple(
-        _read_build(folder, name, defaults | resource["Properties"], resources)
+        _read_function_package(folder, name, defaults | resource["Properties"], resources)
         for name, resource in resources.items()
         if resource["Type"] == "AWS::Serverless::Function"
     )
 
 
-def check(build: Build) -> None:
-    """Raise ArtifactError if Lambda would refuse `build`, or could not load it on its processor."""
-    for artifact in build.artifacts:
+def check(package: FunctionPackage) -> None:
+    """Raise ArtifactError if Lambda would refuse `package` or could not load it."""
+    for artifact in package.artifacts:
         for path, processor in read_processors(artifact.path):
-            if processor != build.architecture:
+            if processor != package.architecture:
                 raise ArtifactError(
                     f"{artifact.name}: {path.relative_to(artifact.path)} is built for {processor}, "
-                    f"the template says {build.architecture}: run `make build` again"
+                    f"the template says {package.architecture}: run `make build` again"
                 )
-    if build.size > BUDGET:
+    if package.size > BUDGET:
         parts = sorted(
-            ((part, artifact) for artifact in build.artifacts for part in artifact.parts),
+            ((part, artifact) for artifact in package.artifacts for part in artifact.parts),
             key=lambda pair: -pair[0].size,
         )
         largest = ", ".join(
             f"{part.name} {part.size / MB:.1f} MB ({artifact.name})" for part, artifact in parts[:3]
         )
         raise ArtifactError(
-            f"{build.function} and its layers are {build.size / MB:.1f} MB unzipped, over the "
+            f"{package.function} and its layers are {package.size / MB:.1f} MB unzipped, over the "
             f"budget of {BUDGET // MB} MB (Lambda's limit is {LIMIT // MB} MB); the largest parts "
             f"are {largest}: take a smaller or quantized model, or drop a package"
         )
 
 
-def to_dict(build: Build) -> dict[str, Any]:
-    """Return the sizes of a build in bytes, in a form for JSON."""
+def to_dict(package: FunctionPackage) -> dict[str, Any]:
+    """Return the sizes of a package in bytes, in the JSON form of `infra size --json`."""
     return {
-        "function": build.function,
-        "architecture": build.architecture,
-        "bytes": build.size,
+        "function": package.function,
+        "architecture": package.architecture,
+        "bytes": package.size,
         "budget": BUDGET,
         "artifacts": [
             {
@@ -112,7 +112,7 @@ def to_dict(build: Build) -> dict[str, Any]:
                 "bytes": artifact.size,
                 "parts": {part.name: part.size for part in artifact.parts},
             }
-            for artifact in build.artifacts
+            for artifact in package.artifacts
         ],
     }
 
@@ -140,9 +140,9 @@ def measure(folder: Path) -> tuple[Part, ...]:
     return tuple(Part(name, size) for name, size in sizes.most_common())
 
 
-def _read_build(
+def _read_function_package(
     folder: Path, function: str, properties: dict[str, Any], resources: dict[str, Any]
-) -> Build:
+) -> FunctionPackage:
     folders = {function: properties["CodeUri"]} | {
         layer["Ref"]: resources[layer["Ref"]]["Properties"]["ContentUri"]
         for layer in properties.get("Layers", [])
@@ -151,7 +151,7 @@ def _read_build(
     for name, path in folders.items():
         if not (folder / path).is_dir():
             raise ArtifactError(f"{folder} holds no {name}: run `make build` again")
-    return Build(
+    return FunctionPackage(
         function=function,
         architecture=properties.get("Architectures", ["x86_64"])[0],
         artifacts=tuple(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.artifacts import BUDGET, LIMIT, read_builds
+from infra.artifacts import BUDGET, LIMIT, read_function_packages
 from infra.model.graph import CONTRACT
 from infra.prices import LAMBDA_GB_SECOND, price_million_predictions
 
@@ -29,7 +29,7 @@ class Size:
 
 def measure_size(model: int, build: Path) -> Size:
     """Add up a model of so many bytes and what was built to serve it."""
-    for built in read_builds(build):
+    for built in read_function_packages(build):
         code, *layers = built.artifacts
         rest = [layer.size for layer in layers if not (layer.path / "model" / CONTRACT).exists()]
         if len(rest) < len(layers):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.artifacts import name_part, read_builds
+from infra.artifacts import name_part, read_function_packages
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,10 @@ def measure_sizes(folder: Path) -> dict[str, dict[str, Size]]:
 
     Returns the packages of each, largest first.
     """
-    [build] = [build for build in read_builds(folder) if build.function == "InferenceFunction"]
-    return {artifact.name: _measure(artifact.path) for artifact in build.artifacts}
+    [package] = [
+        one for one in read_function_packages(folder) if one.function == "InferenceFunction"
+    ]
+    return {artifact.name: _measure(artifact.path) for artifact in package.artifacts}
 
 
 def add_up(sizes: Mapping[str, Size]) -> Size:
