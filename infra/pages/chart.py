@@ -103,7 +103,7 @@ def find_time_ticks(begin: datetime, end: datetime, count: int) -> list[datetime
     return [datetime.fromtimestamp(i * step, UTC) for i in range(first, last + 1)]
 
 
-def tell_number(value: float) -> str:
+def format_number(value: float) -> str:
     """Write a number for a person: 0.0042, 3.14, 1,234, 56,789, 1.23M."""
     size = abs(value)
     for divisor, unit in ((1e9, "G"), (1e6, "M")):
@@ -160,7 +160,7 @@ def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterat
         at = f"{y(tick):.1f}"
         if not on_right:
             yield element("path", class_="grid", d=f"M{x.start} {at}H{x.end}")
-        yield element("text", tell_number(tick), class_=kind, x=edge, y=at)
+        yield element("text", format_number(tick), class_=kind, x=edge, y=at)
     if axis.label:
         yield element("text", axis.label, class_=kind, x=edge, y=6)
     for line in lines:
@@ -174,7 +174,7 @@ def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterat
 
 
 def _name(threshold: Threshold) -> str:
-    return f"{threshold.label} {tell_number(threshold.value)}"
+    return f"{threshold.label} {format_number(threshold.value)}"
 
 
 def _draw_line(line: Line, x: Scale, y: Scale, *, filled: bool) -> Iterator[Html]:
@@ -210,7 +210,7 @@ def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[Html]:
     for time in sorted({time for line in lines for time in line.points}):
         told = [f"{time:%d %b %H:%M} UTC"]
         told += [
-            f"{line.label}: {tell_number(line.points[time])}"
+            f"{line.label}: {format_number(line.points[time])}"
             for line in lines
             if time in line.points
         ]

@@ -18,8 +18,8 @@ from infra.local.functions.versions import Call
 from infra.local.platform import Platform
 from infra.local.triggers.event import Request, Response, to_event, to_response
 from infra.rehearsal.load import JSON
-from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import RehearsalError, Requests
+from infra.rehearsal.result import Colour, RehearsalFinding
 
 ABOUT = "answers"
 COMPARE = """
@@ -33,7 +33,7 @@ sys.stdout.buffer.write(msgspec.json.encode(changes))
 
 async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which measure
     local: Platform, gate: Path, requests: Requests, old: str, new: str, limit: float
-) -> list[Finding]:
+) -> list[RehearsalFinding]:
     """Ask both versions each request of the load once; return how the answers differ.
 
     `gate` is the folder with the gate's built code, and `limit` the percent of answers that may
@@ -65,14 +65,14 @@ async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which mea
     if missing or not found:
         asked = f"{missing:,} rows of the load" if missing else "the requests of the load"
         text = f"no comparison of answers to {asked}: {why or 'no output is in both'}"
-        found.append(Finding(ABOUT, Colour.AMBER, text, {"rows_not_compared": missing}))
+        found.append(RehearsalFinding(ABOUT, Colour.AMBER, text, {"rows_not_compared": missing}))
     return found
 
 
-def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[RehearsalFinding]:
     """Read what the gate found; the numbers are all but colour and text."""
     return [
-        Finding(
+        RehearsalFinding(
             ABOUT,
             Colour(change["colour"]),
             change["text"],

@@ -16,7 +16,7 @@ from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
     from infra.local.control.code_deploy import ReleaseEvent
-    from infra.rehearsal.outcome import Rehearsal, Tally
+    from infra.rehearsal.result import RehearsalResult, Tally
 
 ROLLED_BACK = 3
 STYLES = {"green": "green", "amber": "yellow", "red": "red"}
@@ -57,10 +57,11 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     Exit code 3 if it is kept from customers, or answers too differently from the current model.
     """
     from infra.model.package import AddOptions
-    from infra.rehearsal.outcome import Colour, tally
     from infra.rehearsal.page import render
-    from infra.rehearsal.plan import Plan, play
+    from infra.rehearsal.plan import RehearsalPlan
+    from infra.rehearsal.rehearse import run_rehearsal
     from infra.rehearsal.report import to_dict
+    from infra.rehearsal.result import Colour, tally
 
     console, project = Terminal(stderr=as_json), current_project()
     options = AddOptions(
@@ -75,11 +76,12 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     parameters = _read_parameters(project.template, parameter or ())
     if type_:
         parameters["DeploymentType"] = type_
-    plan = Plan(candidate, options, rate, minute, parameters)
+    plan = RehearsalPlan(candidate, options, rate, minute, parameters)
 
     try:
         with problems_in_json(as_json):
-            rehearsal = asyncio.run(play(project, plan, console, _teller(console, minute)))
+            show = _make_printer(console, minute)
+            rehearsal = asyncio.run(run_rehearsal(project, plan, console, show))
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Stopped.")
         raise typer.Exit(1) from None
@@ -94,15 +96,15 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
-def _teller(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
+def _make_printer(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
     """Return a function that prints an event; times are from the first one on."""
-    from infra.rehearsal.report import tell_event
+    from infra.rehearsal.report import describe_event
 
     times: list[float] = []
 
     def show(event: "ReleaseEvent") -> None:
         times.append(event.time)
-        seconds, minutes, kind, text = tell_event(event, times[0], minute)
+        seconds, minutes, kind, text = describe_event(event, times[0], minute)
         line = f"{seconds:>6} s {minutes:>6} min  {kind:<18} {text}"
         console.print(line, soft_wrap=True)
 
@@ -110,12 +112,12 @@ def _teller(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None
 
 
 def _show(
-    console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Path, logs: Path
+    console: Terminal, rehearsal: "RehearsalResult", tally: "Tally", output: Path, logs: Path
 ) -> None:
     """Print the results: as a table on a terminal, plain elsewhere."""
-    from infra.rehearsal.report import tell_lines
+    from infra.rehearsal.report import describe_result
 
-    rows = [*tell_lines(rehearsal, tally), ("Page", str(output))]
+    rows = [*describe_result(rehearsal, tally), ("Page", str(output))]
     if rehearsal.new and not rehearsal.is_promoted:
         rows.append(("Log", str(logs / f"{rehearsal.new}.log")))
     console.print()

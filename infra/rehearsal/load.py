@@ -39,7 +39,7 @@ class Answer:
 
 
 @dataclass
-class Traffic:
+class LoadResult:
     """How many requests were sent, and their answers: in the end as many."""
 
     sent: int = 0
@@ -49,13 +49,13 @@ class Traffic:
 @asynccontextmanager
 async def load(
     url: str, requests: Requests, rate: float, version_of: Callable[[str], str]
-) -> AsyncIterator[Traffic]:
+) -> AsyncIterator[LoadResult]:
     """Send `rate` requests a second until the block ends, then wait for their answers.
 
     Customers take turns. `version_of` tells the version to which API Gateway's id of a request
     went.
     """
-    traffic, stopped = Traffic(), asyncio.Event()
+    result, stopped = LoadResult(), asyncio.Event()
     address = url + requests.path
 
     async def ask(number: int) -> None:
@@ -69,7 +69,7 @@ async def load(
                 status = answer.status
         seconds = time.perf_counter() - started
         version = version_of(request_id)
-        traffic.answers.append(Answer(sent, seconds, number % CUSTOMERS, status, version))
+        result.answers.append(Answer(sent, seconds, number % CUSTOMERS, status, version))
 
     async def send() -> None:
         begun = asyncio.get_running_loop().time()
@@ -80,7 +80,7 @@ async def load(
                         await stopped.wait()
                 if stopped.is_set():
                     return
-                traffic.sent += 1
+                result.sent += 1
                 asking.create_task(ask(number))
 
     timeout = aiohttp.ClientTimeout(total=SECONDS)
@@ -88,7 +88,7 @@ async def load(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         sending = asyncio.create_task(send())
         try:
-            yield traffic
+            yield result
             stopped.set()
             await sending
         finally:

@@ -2,12 +2,12 @@
 
 from infra.model.evaluation import Quality
 from infra.model.quality import Verdict
-from infra.rehearsal.outcome import Colour, Finding
+from infra.rehearsal.result import Colour, RehearsalFinding
 
 ABOUT = "quality"
 
 
-def read_quality(quality: Quality | None, *, is_refused: bool = False) -> list[Finding]:
+def read_quality(quality: Quality | None, *, is_refused: bool = False) -> list[RehearsalFinding]:
     """Return what was found of a candidate's quality; nothing if it was not measured."""
     if quality is None:
         return []
@@ -18,4 +18,4 @@ def read_quality(quality: Quality | None, *, is_refused: bool = False) -> list[F
         colour = Colour.AMBER  # a model that is worse gets here only if that was allowed
     else:
         colour = Colour.GREEN
-    return [Finding(ABOUT, colour, "; ".join(quality.describe()), quality.to_dict())]
+    return [RehearsalFinding(ABOUT, colour, "; ".join(quality.describe()), quality.to_dict())]

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.pages.chart import Scale, find_ticks, tell_number
+from infra.pages.chart import Scale, find_ticks, format_number
 from infra.pages.html import Html, element
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Rehearsal
+from infra.rehearsal.result import RehearsalResult
 
 WIDTH, HEIGHT = 1160, 320
 LEFT, RIGHT, BOTTOM = 44, 14, 40
@@ -58,7 +58,7 @@ def place_marks(places: Sequence[float]) -> list[int]:
     return rows
 
 
-def draw(rehearsal: Rehearsal, summary: str) -> Html:
+def draw(rehearsal: RehearsalResult, summary: str) -> Html:
     """Draw a rehearsal that had a load; `summary` says it to those who do not see it."""
     begun, length = rehearsal.begun, rehearsal.ended - rehearsal.begun
     bins = sort_answers(
@@ -77,7 +77,7 @@ def draw(rehearsal: Rehearsal, summary: str) -> Html:
         at = f"{y(tick):.1f}"
         parts += [
             element("path", class_="grid", d=f"M{x.start} {at}H{x.end}"),
-            element("text", tell_number(tick), class_="left", x=x.start - 6, y=at),
+            element("text", format_number(tick), class_="left", x=x.start - 6, y=at),
         ]
     parts += _draw_times(length, rehearsal.minute, x, bottom)
     parts += _draw_failures(bins, x, y)
@@ -99,7 +99,7 @@ def _draw_times(length: float, minute: float, x: Scale, bottom: float) -> Iterat
     for unit, name, dy in ((1.0, "s", 12), (minute, "min", 26)):
         for tick in find_ticks(0, length / unit, TICKS, whole=True):
             if tick * unit <= length:
-                text, at = f"{tell_number(tick)} {name}", f"{x(tick * unit):.1f}"
+                text, at = f"{format_number(tick)} {name}", f"{x(tick * unit):.1f}"
                 yield element("text", text, class_="time", x=at, y=bottom + dy)
 
 

@@ -29,9 +29,8 @@ from infra.model.doctor import Diagnosis, Measurement
 from infra.model.errors import ModelError
 from infra.model.sizing import Size, Suggestion
 from infra.rehearsal import cli as rehearsal
-from infra.rehearsal import outcome
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Colour, Rehearsal, tally
+from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
 from infra.release import cli as release
 from infra.release.alarm import Firing
 from infra.release.confirm import confirm
@@ -96,9 +95,9 @@ def diagnosis() -> Diagnosis:
     )
 
 
-def outcome_of(caught: Caught) -> Rehearsal:
+def result_of(caught: Caught) -> RehearsalResult:
     answers = [Answer(i / 10, 0.01, i, 500, NAME) for i in range(20)]
-    return Rehearsal(
+    return RehearsalResult(
         caught=caught,
         reason=NAME,
         old="1",
@@ -109,7 +108,7 @@ def outcome_of(caught: Caught) -> Rehearsal:
         begun=0,
         ended=3,
         minute=3,
-        findings=[outcome.Finding(NAME, colour, NAME, {}) for colour in Colour],
+        findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],
         notes=[NAME],
         next=NAME,
     )
@@ -139,12 +138,12 @@ def show_model() -> None:
 
 
 def show_event() -> None:
-    rehearsal._teller(Terminal(), 3)(ReleaseEvent(1.0, NAME, NAME, 0))
+    rehearsal._make_printer(Terminal(), 3)(ReleaseEvent(1.0, NAME, NAME, 0))
 
 
 def show_rehearsal() -> None:
     for caught in Caught:
-        one = outcome_of(caught)
+        one = result_of(caught)
         rehearsal._show(Terminal(), one, tally(one), Path(NAME), Path(NAME))
 
 

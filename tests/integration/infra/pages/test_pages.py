@@ -18,7 +18,7 @@ from infra.pages.dashboard.panels import Panel, Tile
 from infra.pages.html import Html, element, write_page
 from infra.rehearsal import page as rehearsal
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal, tally
+from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
 from infra.simulation import page as simulation
 from infra.simulation.curve import draw_curve
 from infra.simulation.outcome import find_outcome
@@ -72,7 +72,7 @@ def draw_dashboard() -> str:
 def draw_rehearsal() -> str:
     answers = [Answer(i / 10, 0.01, i, 200 + i % 2 * 300, "12"[i % 2]) for i in range(50)]
     events = [ReleaseEvent(1.0, kind, NAME, 0) for kind in ("load", NAME)]
-    one = Rehearsal(
+    one = RehearsalResult(
         caught=Caught.CANARY,
         reason=NAME,
         old="1",
@@ -83,7 +83,7 @@ def draw_rehearsal() -> str:
         begun=0,
         ended=6,
         minute=3,
-        findings=[Finding(NAME, colour, NAME, {}) for colour in Colour],
+        findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],
         notes=[NAME],
         next=NAME,
     )

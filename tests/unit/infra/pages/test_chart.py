@@ -18,8 +18,8 @@ from infra.pages.chart import (
     draw,
     find_ticks,
     find_time_ticks,
+    format_number,
     split_runs,
-    tell_number,
 )
 
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_times_begin_within_the_chart() -> None:
     ],
 )
 def test_numbers_are_short(value: float, expected: str) -> None:
-    assert tell_number(value) == expected
+    assert format_number(value) == expected
 
 
 def test_scale_keeps_what_is_outside_at_its_edge() -> None:

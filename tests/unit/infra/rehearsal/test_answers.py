@@ -14,8 +14,8 @@ import pytest
 from infra.local.errors import FunctionError
 from infra.local.platform import Platform
 from infra.rehearsal.answers import compare
-from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import Batch, RehearsalError, Requests
+from infra.rehearsal.result import Colour, RehearsalFinding
 
 FUNCTIONS = Path(__file__).parents[4] / "functions"
 REQUESTS = Requests("/v2/models/tiny/infer", (), tuple(Batch(50, bytes([i])) for i in range(4)))
@@ -49,7 +49,7 @@ def labels(flipped: int) -> Answer:
     return reply
 
 
-async def find(old: Answer, new: Answer) -> list[Finding]:
+async def find(old: Answer, new: Answer) -> list[RehearsalFinding]:
     return await compare(ask(old, new), FUNCTIONS, REQUESTS, "1", "2", 10)
 
 

@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Rehearsal, tally
 from infra.rehearsal.page import render
+from infra.rehearsal.result import Caught, RehearsalResult, tally
 from infra.rehearsal.timeline import HEIGHT, MARK, WIDTH, draw, place_marks, sort_answers
 
 BEGUN = 1000.0
 
 
-def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & more") -> Rehearsal:
+def rehearsal(
+    caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & more"
+) -> RehearsalResult:
     answers = [Answer(BEGUN + i / 10, 0.01, i % 100, 200, "1") for i in range(120)]
     answers += [Answer(BEGUN + 4 + i / 2, 0.01, i, 500, "2") for i in range(10)]
     events = [
@@ -25,7 +27,7 @@ def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & mo
         ReleaseEvent(BEGUN + 9, "alarm", reason, 10),
         ReleaseEvent(BEGUN + 9.01, "rolled-back", "", 0),
     ]
-    return Rehearsal(
+    return RehearsalResult(
         caught=caught,
         reason=reason,
         old="1",
@@ -39,7 +41,7 @@ def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & mo
     )
 
 
-def parse(one: Rehearsal) -> ET.Element:
+def parse(one: RehearsalResult) -> ET.Element:
     return ET.fromstring(draw(one, 'a "summary"'))  # noqa: S314 our own
 
 
@@ -139,7 +141,7 @@ def test_page_says_it_all_and_needs_nothing_else() -> None:
 
 def test_page_of_a_model_that_could_not_be_packaged_has_no_chart() -> None:
     events = [ReleaseEvent(BEGUN, "package-refused", "it is no model", 0)]
-    one = Rehearsal(Caught.PACKAGE, "it is no model", "1", "", events, 0, [], BEGUN, BEGUN, 3)
+    one = RehearsalResult(Caught.PACKAGE, "it is no model", "1", "", events, 0, [], BEGUN, BEGUN, 3)
 
     page = render("worse.onnx", one, tally(one))
 

@@ -28,7 +28,7 @@ class Colour(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class RehearsalFinding:
     """What a comparison of both versions found; `numbers` are the same for programs."""
 
     about: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class RehearsalResult:
     """A release that was rehearsed; `minute` is how many seconds one of the clock lasted."""
 
     caught: Caught
@@ -51,13 +51,13 @@ class Rehearsal:
     begun: float
     ended: float
     minute: float
-    findings: Sequence[Finding] = ()
+    findings: Sequence[RehearsalFinding] = ()
     notes: Sequence[str] = ()  # what the gate could not check, and why
     next: str = ""  # the command that releases what was promoted here
 
     @property
     def is_promoted(self) -> bool:
-        """Whether the new version has all traffic."""
+        """Whether the new version gets all traffic."""
         return self.caught is Caught.NOWHERE
 
     @property
@@ -99,7 +99,7 @@ class Tally:
         return sum(count.failed for count in self.versions.values())
 
 
-def tally(rehearsal: Rehearsal) -> Tally:
+def tally(rehearsal: RehearsalResult) -> Tally:
     """Add up the answers."""
     answers = rehearsal.answers
     answered = Counter(answer.version for answer in answers)

@@ -11,10 +11,10 @@ import pytest
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.model.package import AddOptions
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Colour, Count, Finding, Rehearsal, tally
 from infra.rehearsal.page import render
-from infra.rehearsal.plan import tell_next
-from infra.rehearsal.report import tell_event, tell_lines, to_dict
+from infra.rehearsal.plan import RehearsalPlan, format_release_command
+from infra.rehearsal.report import describe_event, describe_result, to_dict
+from infra.rehearsal.result import Caught, Colour, Count, RehearsalFinding, RehearsalResult, tally
 
 BEGUN = 1000.0
 
@@ -23,14 +23,14 @@ def answer(second: float, version: str, status: int = 200, customer: int = 0) ->
     return Answer(BEGUN + second, 0.5, customer, status, version)
 
 
-def rehearsal(answers: Sequence[Answer], **changes: object) -> Rehearsal:
+def rehearsal(answers: Sequence[Answer], **changes: object) -> RehearsalResult:
     events = [
         ReleaseEvent(BEGUN, "load", "", 0),
         ReleaseEvent(BEGUN + 3, "shifted", "", 10),
         ReleaseEvent(BEGUN + 9, "alarm", "errors", 10),
         ReleaseEvent(BEGUN + 9.2, "rolled-back", "", 0),
     ]
-    plain = Rehearsal(
+    plain = RehearsalResult(
         caught=Caught.CANARY,
         reason="alarm errors",
         old="4",
@@ -88,7 +88,7 @@ def test_times_from_bad_answer_to_alarm_to_last_answer() -> None:
 
     assert tallied.alarm_seconds == pytest.approx(9 - 4.5)
     assert tallied.rollback_seconds == pytest.approx(8.75 + 0.5 - 9)
-    lines = dict(tell_lines(rehearsal(answers), tallied))
+    lines = dict(describe_result(rehearsal(answers), tallied))
     assert lines["Rollback"] == "0.25 s after the alarm came the new version's last answer"
 
 
@@ -110,7 +110,7 @@ def test_alarm_for_another_reason_than_errors_has_no_first_bad_answer() -> None:
 def test_tells_what_came_out() -> None:
     one = rehearsal([answer(1, "4"), answer(2, "4"), answer(4, "5", 500, 1)])
 
-    assert list(tell_lines(one, tally(one))) == [
+    assert list(describe_result(one, tally(one))) == [
         ("Verdict", "Red. Rolled back in the canary"),
         ("Reason", "alarm errors"),
         ("Requests", "3 sent, none lost, 1 failed"),
@@ -126,26 +126,27 @@ def test_tells_what_to_do_after_a_promotion() -> None:
     command = "infra model add a.onnx && make build && infra deploy"
     one = rehearsal([answer(1, "4")], caught=Caught.NOWHERE, reason="", next=command)
 
-    assert ("Next", command) in tell_lines(one, tally(one))
+    assert ("Next", command) in describe_result(one, tally(one))
     assert to_dict(one, tally(one))["next"] == command
     page = render("a.onnx", one, tally(one))
     assert page.count(f"Next: <code>{escape(command)}</code>") == 1
 
 
 def test_the_next_command_takes_what_was_rehearsed() -> None:
-    options = AddOptions(name="m", samples=Path("my rows.csv"), features=["a", "b"])
+    options = AddOptions(samples=Path("my rows.csv"), features=["a", "b"])
+    plan = RehearsalPlan(Path("good.onnx"), options, 50, 3, {"MaxErrorPercent": "5"})
 
-    told = tell_next(Path("good.onnx"), options, {"MaxErrorPercent": "5"})
-
-    assert told == (
+    assert format_release_command(plan, "m") == (
         "infra model add good.onnx --name m --samples 'my rows.csv' --features a,b && make build "
         "&& infra deploy --parameter MaxErrorPercent=5"
     )
 
 
-GREEN = Finding("answers", Colour.GREEN, "0 of 9 labels change", {"rows": 9, "flips": 0.0})
-AMBER = Finding("answers", Colour.AMBER, "numbers <move> one way", {"rows": 9, "flips": 0.1})
-RED = Finding("quality", Colour.RED, "it is worse", {"auc": 0.5})
+GREEN = RehearsalFinding("answers", Colour.GREEN, "0 of 9 labels change", {"rows": 9, "flips": 0.0})
+AMBER = RehearsalFinding(
+    "answers", Colour.AMBER, "numbers <move> one way", {"rows": 9, "flips": 0.1}
+)
+RED = RehearsalFinding("quality", Colour.RED, "it is worse", {"auc": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,12 @@ RED = Finding("quality", Colour.RED, "it is worse", {"auc": 0.5})
     ],
 )
 def test_the_verdict_is_the_worst_of_what_was_found(
-    findings: list[Finding], caught: Caught, verdict: str, words: str
+    findings: list[RehearsalFinding], caught: Caught, verdict: str, words: str
 ) -> None:
     one = rehearsal([answer(1, "4")], caught=caught, findings=findings)
 
     assert one.verdict == verdict
-    assert next(tell_lines(one, tally(one))) == ("Verdict", words)
+    assert next(describe_result(one, tally(one))) == ("Verdict", words)
     assert to_dict(one, tally(one))["verdict"] == verdict
 
 
@@ -175,7 +176,7 @@ def test_findings_come_first_and_say_what_to_look_at() -> None:
         [answer(1, "4")], caught=Caught.NOWHERE, reason="", findings=findings, notes=notes
     )
 
-    assert list(tell_lines(one, tally(one)))[:5] == [
+    assert list(describe_result(one, tally(one)))[:5] == [
         ("Verdict", "Red. Promoted"),
         ("Answers", "0 of 9 labels change"),
         ("Answers", "AMBER: numbers <move> one way"),
@@ -203,7 +204,7 @@ def test_findings_come_first_and_say_what_to_look_at() -> None:
 def test_tells_requests_that_got_to_no_version() -> None:
     one = rehearsal([answer(1, "4"), answer(2, "", 0)])
 
-    lines = dict(tell_lines(one, tally(one)))
+    lines = dict(describe_result(one, tally(one)))
 
     assert lines["Requests"] == "2 sent, 1 lost, 1 failed"
     assert lines["No version"] == "1 request, 1 failed (100.0%)"
@@ -212,13 +213,13 @@ def test_tells_requests_that_got_to_no_version() -> None:
 def test_tells_little_of_a_model_that_could_not_be_packaged() -> None:
     one = rehearsal([], caught=Caught.PACKAGE, reason="it is no model", new="", events=[])
 
-    assert [label for label, _ in tell_lines(one, tally(one))] == ["Verdict", "Reason"]
+    assert [label for label, _ in describe_result(one, tally(one))] == ["Verdict", "Reason"]
 
 
 def test_tells_the_time_of_an_event_here_and_on_the_clock() -> None:
     event = ReleaseEvent(BEGUN + 4.5, "gate-refused", "it crashes", 0)
 
-    assert tell_event(event, BEGUN, 3) == ("4.5", "1.5", "Gate refused", "it crashes")
+    assert describe_event(event, BEGUN, 3) == ("4.5", "1.5", "Gate refused", "it crashes")
 
 
 def test_json_has_times_from_the_begin() -> None:
