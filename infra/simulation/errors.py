@@ -4,4 +4,4 @@ from infra.stack import DeploymentError
 
 
 class SimulationError(DeploymentError):
-    """Raise when a curve or an option makes no sense; one line for a person."""
+    """Raised when a curve or an option makes no sense; the message is one line."""

@@ -43,8 +43,8 @@ from infra.release.target import Target
 from infra.release.traffic import Traffic
 from infra.release.version import Identity
 from infra.simulation import cli as simulation
-from infra.simulation.outcome import find_outcome
-from infra.simulation.scaling import Service
+from infra.simulation.result import summarize
+from infra.simulation.service import ServiceProfile
 from infra.stack import DeploymentError
 from infra.terminal import Terminal, escape, print_json, say
 from tests.terminals import ESCAPE, RICH
@@ -176,7 +176,7 @@ def show_run() -> None:
 
 
 def show_simulation() -> None:
-    found = find_outcome(np.ones(60), Service(5, 500))[1]
+    found = summarize(np.ones(60), ServiceProfile(5, 500))[1]
     simulation._print_table({NAME: found})
 
 

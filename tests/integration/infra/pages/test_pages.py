@@ -21,8 +21,8 @@ from infra.rehearsal.load import Answer
 from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
 from infra.simulation import page as simulation
 from infra.simulation.curve import draw_curve
-from infra.simulation.outcome import find_outcome
-from infra.simulation.scaling import Service
+from infra.simulation.result import summarize
+from infra.simulation.service import ServiceProfile
 from tests.terminals import ESCAPE
 
 NAME = f"</title></style><script>document.title='got in'</script><img src=x onerror=1>\"'{ESCAPE}"
@@ -92,9 +92,9 @@ def draw_rehearsal() -> str:
 
 def draw_simulation() -> str:
     curve = draw_curve(NAME, [(BEGIN, 1.0), (BEGIN + timedelta(minutes=2), 5.0)])
-    service = Service(5, 500)
-    courses = {NAME: find_outcome(curve.rates, service)}
-    return simulation.make_page(curve, service, courses, [NAME, f"**{NAME}**"])
+    service = ServiceProfile(5, 500)
+    courses = {NAME: summarize(curve.rates, service)}
+    return simulation.make_page(curve, service, courses, [NAME, f"**{NAME}**"], times=NAME)
 
 
 DRAW = [draw_dashboard, draw_rehearsal, draw_simulation]
