@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from infra.local.triggers.event import Request, to_event, to_response
-from infra.run.announcement import sample_request
+from infra.model.example import make_request
 
 
 class AnswerError(Exception):
@@ -67,7 +67,7 @@ def read_sample(model: Path) -> Sample:
     if not manifest["golden"]:
         raise AnswerError(f"{model}/model.json has no golden sample to measure with")
     golden = manifest["golden"][0]
-    request = sample_request(manifest | {"example": golden["inputs"]})
+    request = make_request(manifest, golden["inputs"])
     return Sample(
         path=f"/v2/models/{manifest['name']}/infer",
         body=json.dumps(request).encode(),

@@ -15,8 +15,8 @@ import pytest
 
 from api.app import create_app
 from api.routes import ROUTES
+from infra.model.example import make_example_request
 from infra.model.package import Added, AddOptions, add
-from infra.run.announcement import sample_request
 from serving.model import load_model
 from tests.onnx_models import CITIES, customers
 from tests.sam_template import PROJECT
@@ -81,7 +81,7 @@ async def test_nothing_that_is_shown_repeats_a_row(
     # AND the rest of the contract, and what was printed, hold none
     check_secret(personal, json.dumps({**contract, "golden": []}))
     check_secret(personal, str(added))
-    check_secret(personal, json.dumps(sample_request(contract)))
+    check_secret(personal, json.dumps(make_example_request(contract)))
     # WHEN it is served
     app = create_app(load_model(tmp_path / "layer"))
     paths = [route.path.format(name="customers", version="1") for route in ROUTES]
@@ -99,7 +99,7 @@ async def test_nothing_that_is_shown_repeats_a_row(
             answer = await client.post(path.format(name="customers"), json=body["example"])
             assert answer.status_code == 200, answer.text
         infer = "/v2/models/customers/infer"
-        assert (await client.post(infer, json=sample_request(contract))).status_code == 200
+        assert (await client.post(infer, json=make_example_request(contract))).status_code == 200
 
 
 async def test_the_example_is_in_the_middle_of_the_samples(

@@ -1,8 +1,8 @@
-"""The request that `infra run` prints for the served model."""
+"""The request that shows how to call a model."""
 
 from typing import Any
 
-from infra.run.announcement import sample_request
+from infra.model.example import make_example_request
 
 INPUTS: list[dict[str, Any]] = [
     {"name": "features", "datatype": "FP32", "shape": [-1, 2]},
@@ -15,8 +15,10 @@ EXAMPLE = {"features": [[1.0, 2.0], [3.0, 4.0]], "flags": [True, False, True], "
 GOLDEN = {"features": [[7.0, 8.0]], "flags": [False, False, True], "words": "Anna"}
 
 
-def test_sample_is_the_example_of_the_contract() -> None:
-    request = sample_request({"inputs": INPUTS, "example": EXAMPLE, "golden": [{"inputs": GOLDEN}]})
+def test_it_is_the_example_of_the_contract() -> None:
+    request = make_example_request(
+        {"inputs": INPUTS, "example": EXAMPLE, "golden": [{"inputs": GOLDEN}]}
+    )
     assert request["inputs"] == [
         {"name": "features", "datatype": "FP32", "shape": [2, 2], "data": EXAMPLE["features"]},
         {"name": "flags", "datatype": "BOOL", "shape": [3], "data": [True, False, True]},
@@ -24,20 +26,27 @@ def test_sample_is_the_example_of_the_contract() -> None:
     ]
 
 
-def test_sample_is_zeros_without_an_example_and_never_a_golden_one() -> None:
-    request = sample_request({"inputs": INPUTS, "golden": [{"inputs": GOLDEN}]})
+def test_without_an_example_it_is_zeros_and_never_a_golden_request() -> None:
+    request = make_example_request({"inputs": INPUTS, "golden": [{"inputs": GOLDEN}]})
     assert [tensor["shape"] for tensor in request["inputs"]] == [[1, 2], [3], []]
     assert [tensor["data"] for tensor in request["inputs"]] == [[0, 0], [False] * 3, [""]]
 
 
-def test_sample_is_the_first_category_where_there_are_such() -> None:
+def test_an_input_with_categories_gets_the_first_one() -> None:
     country = {"name": "country", "datatype": "BYTES", "shape": [-1], "categories": ["DE", "FR"]}
-    request = sample_request({"inputs": [country], "golden": []})
+    request = make_example_request({"inputs": [country], "golden": []})
     assert request["inputs"][0]["data"] == ["DE"]
 
 
-def test_sample_leaves_out_what_may_be_absent() -> None:
+def test_a_column_with_categories_gets_the_first_one() -> None:
+    table = {"name": "table", "datatype": "INT64", "shape": [-1, 3]}
+    categories = {"column_categories": [None, [7, 8], None]}
+    request = make_example_request({"inputs": [table | categories], "golden": []})
+    assert request["inputs"][0]["data"] == [0, 7, 0]
+
+
+def test_it_leaves_out_optional_inputs() -> None:
     optional = {"name": "divisor", "datatype": "FP32", "shape": [1], "optional": True}
     for fields in ({}, {"example": EXAMPLE}):
-        request = sample_request({"inputs": [*INPUTS, optional], **fields})
+        request = make_example_request({"inputs": [*INPUTS, optional], **fields})
         assert "divisor" not in {tensor["name"] for tensor in request["inputs"]}
