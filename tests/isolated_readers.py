@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from infra.model.errors import ModelError, OptionError
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from infra.model.isolation import isolated
-from infra.model.samples import Samples
+from infra.model.samples.samples import Samples
 
 
 @isolated

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from infra.model.errors import OptionError
-from infra.model.graph import Graph
-from infra.model.samples import LEAST_ROWS, Array, Samples
+from infra.model.graph.graph import Graph
+from infra.model.samples.samples import LEAST_ROWS, Array, Samples
 
 type Contract = dict[str, Any]
 

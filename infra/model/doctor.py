@@ -11,14 +11,14 @@ from typing import Any
 from infra.artifacts import BUDGET, LIMIT, MB
 from infra.model.contract import Contract, describe, update_inputs
 from infra.model.errors import AnswerError, ModelError, SlowError
-from infra.model.graph import Graph, Shapes, Tensor, read_graph
+from infra.model.graph.graph import Graph, Shapes, Tensor, read_graph
 from infra.model.layer import digest, read_contract, seal, write
-from infra.model.lengths import measure_lengths
-from infra.model.outputs import declare, find_shapes
-from infra.model.sample_file import read_samples
-from infra.model.samples import MOST_ELEMENTS, Array, Samples, count_elements, make_up
+from infra.model.samples.file import read_samples
+from infra.model.samples.samples import MOST_ELEMENTS, Array, Samples, count_elements, make_up
 from infra.model.sizing import Size, Suggestion, measure_size, suggest
-from infra.model.trial import Trial, open_bench
+from infra.model.trial.lengths import measure_lengths
+from infra.model.trial.output_shapes import declare, find_shapes
+from infra.model.trial.trial import Trial, open_bench
 from infra.project import Project
 
 REPEATS = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.model.contract import Contract, describe, to_json
 from infra.model.errors import ModelError
-from infra.model.graph import CONTRACT, GRAPH, Graph, is_inside, read_graph
+from infra.model.graph.graph import CONTRACT, GRAPH, Graph, is_inside, read_graph
 
 
 async def derive(source: Path, directory: Path) -> Contract:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from infra.model.columns import choose_columns
 from infra.model.contract import (
     MOST_ELEMENTS,
     Contract,
@@ -30,14 +29,15 @@ from infra.model.doctor import (
     read_onnxruntime_version,
 )
 from infra.model.errors import AnswerError, ModelError, OptionError
-from infra.model.evaluation import Incumbent, Labelled, Quality, WorseError, evaluate
-from infra.model.graph import DYNAMIC, GRAPH, Graph, read_graph
+from infra.model.graph.graph import DYNAMIC, GRAPH, Graph, read_graph
 from infra.model.layer import digest, install, read_contract, seal, write
-from infra.model.outputs import correct, declare
-from infra.model.sample_file import read_samples
-from infra.model.samples import DTYPES, Array, Samples, find_texts, has_rows
+from infra.model.quality.quality import Incumbent, Labelled, Quality, WorseError, evaluate
+from infra.model.samples.columns import choose_columns
+from infra.model.samples.file import read_samples
+from infra.model.samples.samples import DTYPES, Array, Samples, find_texts, has_rows
 from infra.model.sizing import measure_size, suggest
-from infra.model.trial import Bench, Trial, open_bench
+from infra.model.trial.output_shapes import correct, declare
+from infra.model.trial.trial import Bench, Trial, open_bench
 from infra.project import Project
 
 type Golden = Mapping[str, Any]  # a request, as model.json has it, and its answers

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.artifacts import BUDGET, LIMIT, read_function_packages
-from infra.model.graph import CONTRACT
+from infra.model.graph.graph import CONTRACT
 from infra.prices import LAMBDA_GB_SECOND, price_million_predictions
 
 # docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: one vCPU comes with 1,769 MB.

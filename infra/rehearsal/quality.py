@@ -1,7 +1,7 @@
 """How good a candidate is on labelled rows, as a finding of a rehearsal."""
 
-from infra.model.evaluation import Quality
-from infra.model.quality import Verdict
+from infra.model.quality.comparison import Verdict
+from infra.model.quality.quality import Quality
 from infra.rehearsal.result import Colour, RehearsalFinding
 
 ABOUT = "quality"

@@ -16,9 +16,9 @@ from infra.local.functions.interruption import cancel_on_signals
 from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import BuiltStack, read_stack
 from infra.model.errors import ModelError, OptionError
-from infra.model.evaluation import WorseError
 from infra.model.package import AddOptions
-from infra.model.sample_file import read_samples
+from infra.model.quality.quality import WorseError
+from infra.model.samples.file import read_samples
 from infra.project import Project
 from infra.rehearsal.canary import run_canary, serve_stack
 from infra.rehearsal.candidate import package, read_model

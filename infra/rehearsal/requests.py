@@ -8,8 +8,8 @@ from typing import Any
 from infra.local.errors import LocalRunError
 from infra.model.contract import Contract, plain
 from infra.model.example import make_example_request, make_request
-from infra.model.graph import DYNAMIC
-from infra.model.samples import Samples
+from infra.model.graph.graph import DYNAMIC
+from infra.model.samples.samples import Samples
 
 type InferenceRequest = dict[str, Any]  # of the Open Inference Protocol, in its JSON form
 

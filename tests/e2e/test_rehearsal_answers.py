@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 from infra.local.stack import BuiltStack, read_stack
 from infra.model.package import AddOptions
-from infra.model.sample_file import read_samples
+from infra.model.samples.file import read_samples
 from infra.rehearsal.canary import ServedStack, run_canary, serve_stack
 from infra.rehearsal.candidate import package, read_model
 from infra.rehearsal.requests import Requests, make_requests

@@ -18,11 +18,11 @@ from infra.model import doctor, package
 from infra.model.contract import describe
 from infra.model.doctor import Diagnosis, Measurement, check, examine
 from infra.model.errors import ModelError, SlowError
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from infra.model.layer import write
 from infra.model.package import AddOptions, add, simplify
 from infra.model.sizing import Size, Suggestion
-from infra.model.trial import open_bench
+from infra.model.trial.trial import open_bench
 from infra.project import MARKS
 from tests.example_model import MODEL, copy_layer
 from tests.onnx_models import (

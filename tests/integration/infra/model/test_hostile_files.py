@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.model import trial
 from infra.model.contract import describe
 from infra.model.doctor import check
 from infra.model.errors import ModelError
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from infra.model.layer import write
 from infra.model.package import simplify
-from infra.model.trial import open_bench
+from infra.model.trial import trial
+from infra.model.trial.trial import open_bench
 from tests.hostile_files import MODELS, SAMPLES, folded, model, saved
 from tests.onnx_models import deep
 from tests.sam_template import PROJECT

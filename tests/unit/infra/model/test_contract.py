@@ -17,7 +17,7 @@ from infra.model.contract import (
     to_json,
 )
 from infra.model.errors import ModelError
-from infra.model.samples import Samples
+from infra.model.samples.samples import Samples
 from infra.model.sizing import price, suggest
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from infra.model import isolation
 from infra.model.errors import ModelError, OptionError
-from infra.model.graph import read_graph
-from infra.model.sample_file import read_samples
-from infra.model.samples import Samples
+from infra.model.graph.graph import read_graph
+from infra.model.samples.file import read_samples
+from infra.model.samples.samples import Samples
 from tests import isolated_readers as readers
 from tests.hostile_files import MODELS, SAMPLES, Make, model, nested_functions, saved
 from tests.onnx_models import endless, linear_classifier, scaled, tree_classifier

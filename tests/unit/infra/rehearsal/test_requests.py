@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model.samples import Samples
+from infra.model.samples.samples import Samples
 from infra.rehearsal.requests import MOST_ROWS, RehearsalError, make_requests
 
 FEATURES: dict[str, Any] = {"name": "features", "datatype": "FP32", "shape": [-1, 2]}

@@ -12,7 +12,7 @@ import numpy as np
 
 from infra.local.triggers.event import Request, to_event, to_response
 from infra.model.errors import AnswerError, ModelError
-from infra.model.samples import DTYPES, Array
+from infra.model.samples.samples import DTYPES, Array
 
 HEADER_LENGTH = "inference-header-content-length"
 DATATYPES = {dtype: name for name, dtype in DTYPES.items()}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from infra.model.errors import AnswerError, ModelError, SlowError
-from infra.model.lengths import LONGEST, measure_lengths
-from infra.model.samples import Array
-from infra.model.trial import Trial
+from infra.model.samples.samples import Array
+from infra.model.trial.lengths import LONGEST, measure_lengths
+from infra.model.trial.trial import Trial
 
 type Shapes = Mapping[str, Sequence[int]]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from infra.model.columns import choose_arrays, choose_columns, known_features
 from infra.model.errors import ModelError
-from infra.model.graph import DYNAMIC, Tensor
+from infra.model.graph.graph import DYNAMIC, Tensor
 from infra.model.isolation import isolated
-from infra.model.samples import DTYPES, TABLE, Array, Samples, has_rows, kind_of, row_shape
+from infra.model.samples.columns import choose_arrays, choose_columns, known_features
+from infra.model.samples.samples import DTYPES, TABLE, Array, Samples, has_rows, kind_of, row_shape
 
 type Record = tuple[str, Mapping[str, Any]]  # where in the file, and its values by name
 

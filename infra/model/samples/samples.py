@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import helper
 
-from infra.model.graph import DATATYPES, DYNAMIC, Tensor
+from infra.model.graph.graph import DATATYPES, DYNAMIC, Tensor
 
 type Array = npt.NDArray[Any]
 

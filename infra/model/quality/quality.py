@@ -9,10 +9,17 @@ import numpy as np
 
 from infra.model.contract import Contract
 from infra.model.errors import ModelError
-from infra.model.quality import Change, Figures, Predictions, Verdict, compare, read_predictions
-from infra.model.sample_file import read_samples
-from infra.model.samples import Samples
-from infra.model.trial import Bench, Trial
+from infra.model.quality.comparison import (
+    Change,
+    Figures,
+    Predictions,
+    Verdict,
+    compare,
+    read_predictions,
+)
+from infra.model.samples.file import read_samples
+from infra.model.samples.samples import Samples
+from infra.model.trial.trial import Bench, Trial
 
 MOST_ROWS = 50_000  # of more, rows at equal distances: chance is then no longer what limits
 BATCH_ELEMENTS = 100_000  # of inputs in one request

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model import sample_file
 from infra.model.errors import ModelError
-from infra.model.samples import Samples, find_texts, make_up
+from infra.model.samples.samples import Samples, find_texts, make_up
+from infra.model.samples.samples import file as sample_file
 
 read_samples = inspect.unwrap(sample_file.read_samples)  # in this process, which is faster
 

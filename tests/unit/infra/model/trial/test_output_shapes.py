@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.model.outputs import correct, find_shapes
+from infra.model.trial.output_shapes import correct, find_shapes
 
 ROWS = [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
 TOKENS = [{"name": "x", "datatype": "INT64", "shape": [-1, -1]}]

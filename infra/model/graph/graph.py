@@ -14,9 +14,9 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnx.external_data_helper import uses_external_data
 
 from infra.model.errors import ModelError
+from infra.model.graph.locales import make_portable
+from infra.model.graph.value_limits import find_values
 from infra.model.isolation import isolated
-from infra.model.locales import make_portable
-from infra.model.values import find_values
 
 type Tensor = dict[str, Any]  # an input or output as model.json has it
 type Shapes = Mapping[str, list[int]]  # by output

@@ -15,8 +15,8 @@ from infra.model.doctor import Diagnosis, add_lengths, check
 from infra.model.errors import AnswerError
 from infra.model.layer import derive
 from infra.model.package import AddOptions, add
-from infra.model.samples import Array
-from infra.model.trial import open_bench
+from infra.model.samples.samples import Array
+from infra.model.trial.trial import open_bench
 from tests.onnx_models import identity, positions, recurrent, reshape
 from tests.sam_template import PROJECT
 

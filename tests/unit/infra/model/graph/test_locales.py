@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from infra.model.errors import ModelError
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from infra.model.layer import derive
 from tests.onnx_models import normalizer
 

@@ -6,8 +6,8 @@ onnxmltools, for one, declares LightGBM's `label` as [1] for any number of rows.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from infra.model.graph import DYNAMIC, Graph, Shapes, Tensor, change
-from infra.model.samples import row_shape
+from infra.model.graph.graph import DYNAMIC, Graph, Shapes, Tensor, change
+from infra.model.samples.samples import row_shape
 
 UNKNOWN = -2  # a length of which the graph says nothing
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from infra.model.errors import ModelError
-from infra.model.graph import Tensor
-from infra.model.samples import Array, kind_of
+from infra.model.graph.graph import Tensor
+from infra.model.samples.samples import Array, kind_of
 
 type Figures = dict[str, float]
 

@@ -26,9 +26,9 @@ from infra.local.metrics import Sample, read_emf
 from infra.local.stack import Function, read_stack
 from infra.model.errors import AnswerError, ModelError, SlowError
 from infra.model.isolation import Limits, spare_memory_mb
-from infra.model.samples import Array
+from infra.model.samples.samples import Array
 from infra.model.sizing import MOST_MB
-from infra.model.wire import decode, encode
+from infra.model.trial.open_inference import decode, encode
 from infra.project import LOCAL_STACK, Project
 
 REGION = "us-east-1"

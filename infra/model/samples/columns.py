@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.model.errors import ModelError
-from infra.model.graph import DYNAMIC, Tensor
-from infra.model.samples import TABLE, has_rows
+from infra.model.graph.graph import DYNAMIC, Tensor
+from infra.model.samples.samples import TABLE, has_rows
 
 SHOWN = 20  # names in one line
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from infra.model.errors import AnswerError, ModelError
-from infra.model.graph import DYNAMIC, Tensor
-from infra.model.samples import MOST_ELEMENTS, Array
-from infra.model.trial import Trial
+from infra.model.graph.graph import DYNAMIC, Tensor
+from infra.model.samples.samples import MOST_ELEMENTS, Array
+from infra.model.trial.trial import Trial
 
 type Place = tuple[str, int]  # an input, and which of its dimensions
 type Places = tuple[Place, ...]

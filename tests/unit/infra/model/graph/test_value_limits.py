@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from serving.errors import InferenceError, RequestError
 from serving.manifest import Manifest
 from serving.model import Model

@@ -15,12 +15,12 @@ from onnx import ModelProto
 
 from infra.model.errors import ModelError, OptionError
 from infra.model.package import Added, AddOptions, add
-from infra.model.quality import Verdict
+from infra.model.quality.comparison import Verdict
 from tests.example_model import CONTRACT, FEATURES, MODEL, NAME, RETRAINED, copy_layer
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
 from tests.sam_template import PROJECT
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 INFRA = ROOT / ".venv/bin/infra"
 ROWS = 2_000
 
