@@ -1,10 +1,10 @@
-"""What can be wrong with a model, its samples or the place it should go to."""
+"""What can be wrong with a model, its samples or the folder that it should go to."""
 
-SHOWN = 500  # characters of a problem: what it quotes may be of any length
+SHOWN = 500  # characters of a problem, which may quote a text of any length
 
 
 class ModelError(Exception):
-    """A model cannot be served or packaged: `problems` say why, a line each."""
+    """A model cannot be served or packaged; `problems` say why, one line each."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = tuple(
@@ -18,8 +18,15 @@ class OptionError(ModelError):
 
 
 class AnswerError(ModelError):
-    """A request was answered with an error; the next one may not be."""
+    """A request got an error as its answer; other requests may not.
+
+    `status` is that of the HTTP response, or 0 if there is none.
+    """
+
+    def __init__(self, *problems: str, status: int = 0) -> None:
+        super().__init__(*problems)
+        self.status = status
 
 
 class SlowError(ModelError):
-    """A request took longer than the function may."""
+    """A request took longer than the function's timeout."""

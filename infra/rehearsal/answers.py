@@ -16,7 +16,8 @@ from infra.local.errors import LocalRunError
 from infra.local.functions.processes import end, start
 from infra.local.functions.versions import Call
 from infra.local.platform import Platform
-from infra.local.triggers.event import Request, Response, to_event, to_response
+from infra.local.triggers.event import Response, to_response
+from infra.model.trial.open_inference import make_event
 from infra.rehearsal.load import JSON
 from infra.rehearsal.requests import RehearsalError, Requests
 from infra.rehearsal.result import Colour, RehearsalFinding
@@ -83,16 +84,8 @@ def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[RehearsalFinding]
 
 
 async def _ask(local: Platform, path: str, body: bytes, version: str) -> Response:
-    event = to_event(
-        Request("POST", path, JSON.items(), body, "127.0.0.1"),
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    event["requestContext"]["lane"] = "gate"  # in no metric of the service
-    payload = await local.versions.invoke(version, json.dumps(event).encode(), call=Call(""))
+    event = make_event(path, JSON, body, lane="gate")  # in no metric of the service
+    payload = await local.versions.invoke(version, event, call=Call(""))
     return to_response(payload)
 
 

@@ -1,21 +1,23 @@
-"""From an ONNX file to its rehearsal: build, package, serve, release."""
+"""A whole rehearsal: build, package the candidate, serve the current model, release."""
 
 import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.build import alone
+from infra.build import MODEL, alone
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.errors import FunctionError
 from infra.local.functions.interruption import cancel_on_signals
 from infra.local.functions.managed_runtime import prepare
 from infra.local.stack import BuiltStack, read_stack
 from infra.model.errors import ModelError, OptionError
+from infra.model.graph.files import GRAPH
+from infra.model.layer import digest, read_contract
 from infra.model.package import AddOptions
 from infra.model.quality.quality import WorseError
 from infra.model.samples.file import read_samples
@@ -33,14 +35,20 @@ from infra.terminal import Terminal
 async def run_rehearsal(
     project: Project, plan: RehearsalPlan, console: Terminal, show: Callable[[ReleaseEvent], None]
 ) -> RehearsalResult:
-    """Rehearse the release of a model that would follow the built one.
+    """Rehearse the release of `plan.source` as the next version of the model that is built.
 
     Leaves nothing behind but the logs in the project's folder for rehearsals. Raises ModelError if
     the samples cannot be read, and LocalRunError if nothing can be served.
     """
     cancel_on_signals()
     if not plan.source.is_file():
-        raise RehearsalError(f"{plan.source} is no file: expected an ONNX model")
+        raise RehearsalError(f"{plan.source} is not a file: expected an ONNX model")
+    if _is_current(project, plan.source):
+        console.print(
+            f"{plan.source} is the current model, rehearsed against itself: make rehearse "
+            "MODEL=path/to/any.onnx rehearses another",
+            soft_wrap=True,
+        )
     directory = project.rehearsal
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(
@@ -79,8 +87,16 @@ async def run_rehearsal(
     return done
 
 
+def _is_current(project: Project, source: Path) -> bool:
+    """Return whether a file is the graph in the layer that is built."""
+    with suppress(ModelError):
+        files = read_contract(project.layers / MODEL.parent).get("files", {})
+        return bool(files.get(GRAPH) == digest(source))
+    return False
+
+
 async def _end_copies(directory: Path) -> None:
-    """Wait for a copy of what was built, which a thread goes on with when all was stopped."""
+    """Wait for threads that still copy the build after a cancellation, and remove the copies."""
     await asyncio.get_running_loop().shutdown_default_executor()
     _remove_versions(directory)
 
@@ -91,7 +107,7 @@ def _remove_versions(directory: Path) -> None:
 
 
 async def _read_requests(options: AddOptions, current: BuiltStack) -> Requests:
-    """Return the requests that make the load, in the columns that the current model takes."""
+    """Return the requests of the load, with the columns that the current model takes."""
     contract = read_model(current)
     if options.samples is None:
         return make_requests(contract)
@@ -102,7 +118,7 @@ async def _read_requests(options: AddOptions, current: BuiltStack) -> Requests:
 
 
 def _refuse(reason: str, minute: float, show: Callable[[ReleaseEvent], None]) -> RehearsalResult:
-    """Return the rehearsal of a model that never became a version."""
+    """Return the result of a rehearsal whose model was refused before it became a version."""
     now = time.time()
     event = ReleaseEvent(now, "package-refused", reason, 0)
     show(event)

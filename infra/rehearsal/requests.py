@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.local.errors import LocalRunError
-from infra.model.contract import Contract, plain
+from infra.model.contract import Contract
 from infra.model.example import make_example_request, make_request
-from infra.model.graph.graph import DYNAMIC
 from infra.model.samples.samples import Samples
+from infra.model.serialization import to_lists
+from infra.model.tensor import DYNAMIC
 
 type InferenceRequest = dict[str, Any]  # of the Open Inference Protocol, in its JSON form
 
@@ -78,7 +79,7 @@ def make_requests(contract: Contract, samples: Samples | None = None) -> Request
 
 
 def _take(contract: Contract, samples: Samples, rows: Sequence[int]) -> InferenceRequest:
-    inputs = {name: plain(array) for name, array in samples.request(rows).items()}
+    inputs = {name: to_lists(array) for name, array in samples.request(rows).items()}
     return make_request(contract, inputs)
 
 

@@ -12,8 +12,9 @@ from infra.local.errors import FunctionError
 from infra.local.functions.environment import Environment
 from infra.local.functions.runtime_api import RuntimeApi
 from infra.local.triggers.event import to_response
+from infra.model.trial.open_inference import make_event
 from tests.benchmarks.cold import invoke, read_memory
-from tests.benchmarks.sample import Sample, make_event
+from tests.benchmarks.sample import Sample
 from tests.benchmarks.spread import Spread, compare, summarize
 from tests.benchmarks.subjects import Subject
 from tests.hostile_bodies import Body, hostile_bodies, valid_bodies

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.triggers.event import Request, to_event, to_response
+from infra.local.triggers.event import to_response
 from infra.model.example import make_request
+from infra.model.trial.open_inference import make_event
 
 
 class AnswerError(Exception):
@@ -46,19 +47,6 @@ class Sample:
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             text = body[:200].decode(errors="replace")
             raise AnswerError(f"status {status}, not the golden answer: {text}") from error
-
-
-def make_event(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Write the event that the HTTP API makes of a POST."""
-    event = to_event(
-        Request("POST", path, headers.items(), body, "127.0.0.1"),
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    return json.dumps(event).encode()
 
 
 def read_sample(model: Path) -> Sample:

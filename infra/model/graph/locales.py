@@ -1,4 +1,4 @@
-"""The locale by which a graph changes the case of text: one that every machine has.
+"""The locale in which a graph changes the case of text, replaced by one that every machine has.
 
 onnxruntime asks the C library for the locale that a StringNormalizer names, by default en_US.UTF-8
 (core/providers/cpu/text/string_normalizer.cc), and fails to load the model where it is missing.
@@ -8,17 +8,17 @@ from collections.abc import Iterable
 
 from onnx import AttributeProto, NodeProto, helper
 
-PORTABLE = "C.UTF-8"  # glibc has the same case mapping in it as in en_US.UTF-8
+PORTABLE = "C.UTF-8"  # in glibc it has the case mapping of en_US.UTF-8
 EVERYWHERE = (PORTABLE, "C.utf8", "C", "POSIX")
-DEFAULT = "en_US.UTF-8"  # onnxruntime's, where the attribute is absent
-# The languages whose glibc locales map I and i to other letters: all that copy LC_CTYPE of tr_TR.
+DEFAULT = "en_US.UTF-8"  # of onnxruntime, where the attribute is absent
+# Languages whose glibc locales map I and i to other letters: those that copy LC_CTYPE of tr_TR.
 DOTLESS = ("az", "crh", "ku", "tr", "tt")
 
 
 def make_portable(nodes: Iterable[NodeProto]) -> tuple[list[str], list[str]]:
-    """Let each StringNormalizer among `nodes` use a locale that Lambda has.
+    """Give each StringNormalizer among `nodes` a locale that Lambda has.
 
-    Returns what was changed, and why the model cannot be served, a line for each locale.
+    Returns what was changed, and why the model cannot be served: one line for each locale.
     """
     changes: list[str] = []
     problems: list[str] = []
@@ -45,7 +45,7 @@ def make_portable(nodes: Iterable[NodeProto]) -> tuple[list[str], list[str]]:
 
 
 def _changes_case(attributes: dict[str, AttributeProto]) -> bool:
-    """Tell whether the locale matters: to change the case, or to compare with stop words."""
+    """Return whether the locale matters: to change case, or to compare with stop words."""
     action = attributes.get("case_change_action")
     sensitive = attributes.get("is_case_sensitive")
     if action is not None and _read_text(action) != "NONE":
@@ -54,5 +54,5 @@ def _changes_case(attributes: dict[str, AttributeProto]) -> bool:
 
 
 def _read_text(attribute: AttributeProto) -> str:
-    """Return an attribute's text, which is empty where a function gets it from its caller."""
+    """Return an attribute's text; it is empty where a function takes it from its caller."""
     return attribute.s.decode(errors="replace")

@@ -1,8 +1,8 @@
-"""Which values an input can have, as far as the graph shows on which onnxruntime fails.
+"""Limits on the values of an input that the graph implies, because onnxruntime fails beyond them.
 
-They are indices of a table, which leaves them a range, categories that are all known, or sizes of
-what the model makes. Only what is certain counts: all elements of the input, or of a column of it,
-are used so in every request.
+An input can hold indices of a table, which have a range; categories, which are all known; or sizes
+of tensors that the model makes. A limit is found only where it is certain: where every request uses
+all elements of the input, or of one of its columns, in that way.
 """
 
 import math
@@ -15,13 +15,21 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
+from infra.model.graph.nodes import (
+    list_constants,
+    name_input,
+    name_operator,
+    read_integer,
+    read_integers,
+)
+
 type Range = tuple[int, int]  # the lowest and the highest
 type Categories = tuple[int | str, ...]
 type Columns = tuple[int, ...]
 
-UNKNOWN = -1  # length of a dimension
-MOST = 10_000  # columns that are told apart, and elements of a constant that chooses some
-INTEGERS = {TensorProto.INT32, TensorProto.INT64}  # that can be indices
+UNKNOWN = -1  # the length of a dimension
+MOST = 10_000  # columns that are told apart, and elements of a constant that selects some
+INTEGERS = {TensorProto.INT32, TensorProto.INT64}  # types that indices can have
 ELEMENTS: dict[int, np.dtype[Any]] = {
     kind: np.dtype(helper.tensor_dtype_to_np_dtype(kind))
     for kind in (
@@ -31,11 +39,11 @@ ELEMENTS: dict[int, np.dtype[Any]] = {
     )
 }
 
-# The output has every element of the first input, in another order or shape.
+# The output has every element of the first input, in a different order or shape.
 REARRANGING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose"}
 # The output has the shape of the first input.
 ALIKE = {"Identity", "Cast", "DequantizeLinear"}
-# Inputs whose elements are lengths of the output, or how often something is repeated in it.
+# Inputs whose elements are lengths of the output, or numbers of repetitions in it.
 SIZES = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
@@ -50,32 +58,34 @@ SIZES = {
     "HammingWindow": (0,),
     "HannWindow": (0,),
 }
-# The output can be told without the elements of an input: onnxruntime may drop what makes those.
+# The output does not depend on the elements of the inputs, so onnxruntime may not compute them.
 BLIND = {"Shape", "Size", "CastLike", "EyeLike", "RandomNormalLike", "RandomUniformLike"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the elements of a value come from: each element of an input, or of its `columns`.
+    """The origin of a value's elements: every element of `columns` of an input.
 
-    They are as the request has them, or without their fractions. `rank` is that of the value where
-    the columns are its last dimension, and else 0.
+    They are the request's own numbers, or these without their fractions. `rank` is the rank of the
+    value if its last dimension is these columns, else 0.
     """
 
     name: str
-    kind: int  # of element, as TensorProto has it
+    kind: int  # of the elements, a TensorProto.DataType
     columns: Columns  # (0,) where the last dimension of the input has no fixed length
     rank: int
 
 
-def find_values(model: ModelProto, inputs: Iterable[ValueInfoProto]) -> dict[str, dict[str, Any]]:
-    """Return the fields of model.json that tell of values, by input that cannot have all.
+def find_value_limits(
+    model: ModelProto, inputs: Iterable[ValueInfoProto]
+) -> dict[str, dict[str, Any]]:
+    """Return the fields of model.json that limit values, by the name of the input.
 
-    `inputs` are those that a request can bring. What subgraphs and functions look up is left out:
-    they need not run.
+    `inputs` are those that a request can bring. Subgraphs and functions are left out, because they
+    need not run.
     """
     tracer = _Tracer(model, list(inputs))
-    for node in model.graph.node:  # which the format has in the order of their work
+    for node in model.graph.node:  # sorted: the format requires it
         tracer.follow(node)
     return dict(tracer.describe())
 
@@ -99,7 +109,7 @@ class _Tracer:
                 self._shapes[weight.name] = list(weight.dims)
 
     def describe(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each input that cannot have all values, with its fields."""
+        """Yield each input whose values are limited, with the fields that say how."""
         for name, source in self._inputs.items():
             ranges, categories = self._ranges.get(name, {}), self._categories.get(name, {})
             fields = _describe("index_range", "column_index_ranges", source.columns, ranges)
@@ -110,7 +120,7 @@ class _Tracer:
                 yield name, fields
 
     def follow(self, node: NodeProto) -> None:
-        """Note what a node looks up, and what its outputs are made of."""
+        """Note which limits a node sets, and where the elements of its outputs come from."""
         if not node.output or (node.domain, node.op_type) in self._functions:
             return
         if self._needed.intersection(node.output):
@@ -121,46 +131,46 @@ class _Tracer:
                 for source in self._sources.get(sizes, []):
                     self._sizes.setdefault(source.name, set()).update(source.columns)
         if categories := _categories(node):
-            for source in self._sources.get(_input(node, 0), []):
+            for source in self._sources.get(name_input(node, 0), []):
                 self._note_categories(source, categories)
         self._keep_shape(node)
         for output, sources in zip(node.output, self._pass_on(node), strict=False):
             self._sources[output] = sources
 
     def _look_up(self, node: NodeProto) -> Iterator[tuple[str, Sequence[int], bool]]:
-        """Yield indices, the length of what they index, and whether they may count from its end.
+        """Yield inputs that are indices, the lengths they index, and whether they can be negative.
 
-        Where the last dimension of the indices is a tuple, there is a length for each of it.
+        There is one length, or one for each column where the last dimension is an index tuple.
         """
-        table = self._shapes.get(_input(node, 0), [])
-        match _operator(node):
+        table = self._shapes.get(name_input(node, 0), [])
+        match name_operator(node):
             case "Gather" | "GatherElements" | "ScatterElements" | "Scatter":
-                axis = _integer(node, "axis")
+                axis = read_integer(node, "axis")
                 if -len(table) <= axis < len(table):
-                    yield _input(node, 1), [table[axis]], True
+                    yield name_input(node, 1), [table[axis]], True
             case "GatherND" | "ScatterND":
-                yield _input(node, 1), table[_integer(node, "batch_dims") :], True
+                yield name_input(node, 1), table[read_integer(node, "batch_dims") :], True
             case "ai.onnx.ml:ArrayFeatureExtractor":
-                yield _input(node, 1), table[-1:], False
+                yield name_input(node, 1), table[-1:], False
             case "com.microsoft:EmbedLayerNormalization":
                 for indices, weight in ((0, 2), (1, 4), (8, 3)):
-                    table = self._shapes.get(_input(node, weight), [])
-                    yield _input(node, indices), table[:1], False
+                    table = self._shapes.get(name_input(node, weight), [])
+                    yield name_input(node, indices), table[:1], False
 
     def _list_sizes(self, node: NodeProto) -> Iterator[str]:
-        """Yield inputs of a node whose product is how many elements it makes, or repeats."""
-        operator = _operator(node)
-        yield from (_input(node, place) for place in SIZES.get(operator, ()))
+        """Yield the inputs of a node whose product is how many elements it makes or repeats."""
+        operator = name_operator(node)
+        yield from (name_input(node, place) for place in SIZES.get(operator, ()))
         if operator == "Range" and self._read(node, 0) in ([0], [1]) and self._read(node, 2) == [1]:
-            yield _input(node, 1)
-        if operator == "Loop" and not _input(node, 1):  # no condition ends it
-            yield _input(node, 0)
+            yield name_input(node, 1)
+        if operator == "Loop" and not name_input(node, 1):  # no condition ends it
+            yield name_input(node, 0)
 
     def _note_range(self, source: Source, lengths: Sequence[int], *, is_signed: bool) -> None:
-        """Narrow the range of each column that is looked up."""
+        """Narrow the range of each column that is used as an index."""
         is_tuple = source.rank > 0 and len(source.columns) <= len(lengths)
         for place, column in enumerate(source.columns):
-            # Which of a tuple it is may be unknown: then it is in the range of the longest.
+            # If its place in the tuple is unknown, the longest range is the certain one.
             candidates = [lengths[place]] if is_tuple and len(lengths) > 1 else lengths
             length = max(candidates) if min(candidates, default=0) > 0 else 0
             if length:
@@ -170,7 +180,7 @@ class _Tracer:
                 ranges[column] = low, min(high, length - 1)
 
     def _note_categories(self, source: Source, known: Categories) -> None:
-        """Keep the categories of each column that is encoded: those that all encoders know."""
+        """Note the categories of each column that is encoded: those that all encoders know."""
         categories = self._categories.setdefault(source.name, {})
         for column in source.columns:
             if column in categories:
@@ -180,28 +190,28 @@ class _Tracer:
                 categories[column] = known
 
     def _keep_shape(self, node: NodeProto) -> None:
-        """Remember a constant, and the shape of what has that of another value."""
-        first, operator = _input(node, 0), _operator(node)
+        """Remember a constant, and the shape of an output that follows from the node's input."""
+        first, operator = name_input(node, 0), name_operator(node)
         if operator == "Constant":
-            for tensor in _constants(node):
+            for tensor in list_constants(node):
                 self._constants[node.output[0]] = tensor
                 self._shapes[node.output[0]] = list(tensor.dims)
         elif first in self._shapes and operator.removeprefix("com.microsoft:") in ALIKE:
             self._shapes[node.output[0]] = self._shapes[first]
         elif first in self._shapes and operator == "Transpose":
             shape = self._shapes[first]
-            order = _integers(node, "perm") or range(len(shape))[::-1]
+            order = read_integers(node, "perm") or range(len(shape))[::-1]
             if sorted(order) == list(range(len(shape))):
                 self._shapes[node.output[0]] = [shape[i] for i in order]
 
     def _pass_on(self, node: NodeProto) -> list[list[Source]]:
-        """Return what each output is made of, as far as that is certain."""
-        sources = self._sources.get(_input(node, 0), [])
-        match _operator(node):
+        """Return where the elements of each output come from, as far as that is certain."""
+        sources = self._sources.get(name_input(node, 0), [])
+        match name_operator(node):
             case "Identity":
                 return [sources]
             case "Cast":
-                return [[cast for one in sources if (cast := _cast(one, _integer(node, "to")))]]
+                return [[cast for one in sources if (cast := _cast(one, read_integer(node, "to")))]]
             case "Concat":
                 parts = [one for name in node.input for one in self._sources.get(name, [])]
                 return [list(dict.fromkeys(replace(one, rank=0) for one in parts))]
@@ -217,11 +227,11 @@ class _Tracer:
         return outputs
 
     def _choose_columns(self, node: NodeProto, source: Source) -> list[tuple[Sequence[int], int]]:
-        """Return the columns of `source` that go to each output, and the output's rank."""
+        """Return which columns of `source` go to each output, and the output's rank."""
         count, last = len(source.columns), {-1, source.rank - 1}
-        match _operator(node):
-            case "Gather" if _integer(node, "axis") in last:
-                shape = self._shapes.get(_input(node, 1), [])
+        match name_operator(node):
+            case "Gather" if read_integer(node, "axis") in last:
+                shape = self._shapes.get(name_input(node, 1), [])
                 rank = source.rank if len(shape) == 1 else 0
                 return [(self._read_places(node, count), rank)]
             case "ai.onnx.ml:ArrayFeatureExtractor":
@@ -233,7 +243,7 @@ class _Tracer:
                         0
                     ]:
                         return [(range(count)[start : end : steps[0] if steps else 1], source.rank)]
-            case "Split" if _integer(node, "axis") in last:
+            case "Split" if read_integer(node, "axis") in last:
                 sizes = self._read(node, 1, "split")
                 if sizes == [] and count % len(node.output) == 0:
                     sizes = [count // len(node.output)] * len(node.output)
@@ -246,16 +256,16 @@ class _Tracer:
         return places if all(-count <= place < count for place in places) else []
 
     def _read(self, node: NodeProto, place: int, attribute: str = "") -> list[int] | None:
-        """Return a constant input, or in older versions an attribute; None if it is no constant."""
-        if not _input(node, place):
-            return _integers(node, attribute)
-        tensor = self._constants.get(_input(node, place), TensorProto())
+        """Return a constant input, or the attribute of older opsets; None if it is not constant."""
+        if not name_input(node, place):
+            return read_integers(node, attribute)
+        tensor = self._constants.get(name_input(node, place), TensorProto())
         is_short = len(tensor.dims) <= 1 and 0 <= math.prod(tensor.dims) <= MOST
         if tensor.data_type not in INTEGERS or uses_external_data(tensor) or not is_short:
             return None
         try:
             numbers: list[int] = numpy_helper.to_array(tensor).ravel().tolist()
-        except ValueError:  # it has not as many elements as it says
+        except ValueError:  # it has fewer elements than its shape says
             return None
         return numbers
 
@@ -263,7 +273,7 @@ class _Tracer:
 def _describe(
     whole: str, by_column: str, columns: Columns, found: Mapping[int, Sequence[Any]]
 ) -> dict[str, Any]:
-    """Return the one field that says what was found of the columns, if anything was."""
+    """Return one field for all columns if they are alike, else one with an entry a column."""
     values = [list(found.get(column, ())) or None for column in columns]
     if values.count(None) == len(values):
         return {}
@@ -271,7 +281,7 @@ def _describe(
 
 
 def _source(value: ValueInfoProto) -> Source | None:
-    """Return what an input is made of, if it holds numbers or text."""
+    """Return an input as the source of its own elements, if it holds numbers or text."""
     kind = value.type.tensor_type.elem_type
     shape = _shape(value)
     if kind not in ELEMENTS:
@@ -282,10 +292,10 @@ def _source(value: ValueInfoProto) -> Source | None:
 
 
 def _cast(source: Source, kind: int) -> Source | None:
-    """Return the source after a cast, unless that makes valid indices of other numbers, too.
+    """Return the source after a cast, or None if the cast can turn invalid indices into valid ones.
 
-    A fraction is cut off, and what is then too large becomes the smallest integer or stays too
-    large; but an integer that is too large loses its upper bits.
+    A cast from a fraction cuts it off; a number that is too large becomes the smallest integer or
+    stays too large. A cast to a smaller integer drops the upper bits, and so hides the number.
     """
     before, after = ELEMENTS.get(source.kind), ELEMENTS.get(kind)
     if before is None or after is None:
@@ -297,7 +307,7 @@ def _cast(source: Source, kind: int) -> Source | None:
 
 
 def _find_needed(model: ModelProto) -> set[str]:
-    """Return the values without whose elements the outputs cannot be told."""
+    """Return the values whose elements the outputs depend on."""
     needed = {value.name for value in model.graph.output}
     for node in reversed(model.graph.node):
         if node.op_type not in BLIND and needed.intersection(node.output):
@@ -310,43 +320,12 @@ def _shape(value: ValueInfoProto) -> list[int]:
     return [one.dim_value if one.HasField("dim_value") else UNKNOWN for one in dimensions]
 
 
-def _operator(node: NodeProto) -> str:
-    return node.op_type if node.domain in {"", "ai.onnx"} else f"{node.domain}:{node.op_type}"
-
-
-def _input(node: NodeProto, place: int) -> str:
-    """Return the name of an input, or nothing if there is none."""
-    return node.input[place] if place < len(node.input) else ""
-
-
-def _integer(node: NodeProto, name: str, default: int = 0) -> int:
-    return next((one.i for one in node.attribute if one.name == name), default)
-
-
-def _integers(node: NodeProto, name: str) -> list[int]:
-    return next((list(one.ints) for one in node.attribute if one.name == name), [])
-
-
 def _categories(node: NodeProto) -> Categories:
-    """Return the only values that a node takes, if there are such."""
-    if _operator(node) != "ai.onnx.ml:OneHotEncoder" or _integer(node, "zeros", 1):
+    """Return the only values that a node accepts, if it is limited to some."""
+    if name_operator(node) != "ai.onnx.ml:OneHotEncoder" or read_integer(node, "zeros", 1):
         return ()
     texts = [text for one in node.attribute if one.name == "cats_strings" for text in one.strings]
     try:
-        return (*_integers(node, "cats_int64s"), *(text.decode() for text in texts))
+        return (*read_integers(node, "cats_int64s"), *(text.decode() for text in texts))
     except UnicodeDecodeError:
         return ()
-
-
-def _constants(node: NodeProto) -> Iterator[TensorProto]:
-    """Yield the tensor of a Constant, if it is a dense one of numbers."""
-    for one in node.attribute:
-        match one.name:
-            case "value":
-                yield one.t
-            case "value_int":
-                yield helper.make_tensor("", TensorProto.INT64, [], [one.i])
-            case "value_ints":
-                yield helper.make_tensor("", TensorProto.INT64, [len(one.ints)], one.ints)
-            case "value_floats":
-                yield helper.make_tensor("", TensorProto.FLOAT, [len(one.floats)], one.floats)

@@ -1,4 +1,4 @@
-"""Measures a model, and the version it replaces, on the same rows whose outcome is known."""
+"""The quality of a model on rows whose outcome is known, next to the version it replaces."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,25 +9,19 @@ import numpy as np
 
 from infra.model.contract import Contract
 from infra.model.errors import ModelError
-from infra.model.quality.comparison import (
-    Change,
-    Figures,
-    Predictions,
-    Verdict,
-    compare,
-    read_predictions,
-)
+from infra.model.quality.comparison import FigureComparison, Verdict, compare
+from infra.model.quality.predictions import Figures, Predictions, read_predictions
 from infra.model.samples.file import read_samples
 from infra.model.samples.samples import Samples
 from infra.model.trial.trial import Bench, Trial
 
-MOST_ROWS = 50_000  # of more, rows at equal distances: chance is then no longer what limits
+MOST_ROWS = 50_000  # evenly spaced if there are more: with so many, chance hardly matters
 BATCH_ELEMENTS = 100_000  # of inputs in one request
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A file of rows with their outcome in the column `target`."""
+    """A file of rows, with their known outcome in the column `target`."""
 
     path: Path
     target: str
@@ -35,7 +29,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The model in the layer's folder, which the new one would replace; {} where there is none."""
+    """The model in the layer's folder, which the new one replaces; its contract is {} if none."""
 
     directory: Path
     contract: Contract
@@ -43,17 +37,17 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Quality:
-    """A model's figures, and how they compare with the version it replaces, if they can be."""
+    """A model's figures, and how they compare with those of the version it replaces."""
 
     target: str
     rows: int
     figures: Figures
     old_version: str = ""
-    changes: Sequence[Change] = ()
-    reason: str = ""  # why nothing was compared
+    changes: Sequence[FigureComparison] = ()
+    reason: str = ""  # why they were not compared
 
     @property
-    def worse(self) -> list[Change]:
+    def worse(self) -> list[FigureComparison]:
         """The figures that are worse beyond chance, and by enough to matter."""
         return [change for change in self.changes if change.verdict is Verdict.WORSE]
 
@@ -67,7 +61,7 @@ class Quality:
         return asdict(self)
 
     def describe(self) -> Iterator[str]:
-        """Yield a line for a person about each figure."""
+        """Yield the figures and comparisons in words, a line each."""
         on = f"on {self.rows:,} rows, by '{self.target}'"
         if self.changes:
             yield f"compared with version {self.old_version} {on}"
@@ -78,18 +72,28 @@ class Quality:
 
 
 class WorseError(ModelError):
-    """A model is worse than the one that it would replace."""
+    """A model is worse than the one that it would replace; `quality` has the figures."""
 
     def __init__(self, quality: Quality) -> None:
         figures = "; ".join(map(str, quality.worse))
         super().__init__(
             f"worse than version {quality.old_version} on the same {quality.rows:,} rows: "
-            f"{figures}. To take it all the same, add --allow-worse"
+            f"{figures}. To add it nevertheless, give --allow-worse"
         )
         self.quality = quality
 
 
-async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and model to compare with
+async def measure_quality(
+    trial: Trial, contract: Contract, samples: Samples, target: str
+) -> Quality:
+    """Measure the model of `trial` alone; `samples` have the outcomes from the column `target`.
+
+    Raises ModelError if its answers cannot be compared with the target.
+    """
+    return _summarize(target, await _predict(trial, contract, samples))
+
+
+async def evaluate(  # noqa: PLR0913 a model on the bench, and what to compare it with
     bench: Bench,
     trial: Trial,
     contract: Contract,
@@ -98,14 +102,13 @@ async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and mo
     labelled: Labelled,
     incumbent: Incumbent,
 ) -> Quality:
-    """Measure the model of `trial`, and the incumbent of the same name if it can be asked.
+    """Measure the model of `trial`, and compare it with the incumbent if that has the same name.
 
-    Raises ModelError if the new model's answers cannot be compared with the target.
+    Raises ModelError if the answers of the model of `trial` cannot be compared with the target. If
+    the incumbent's cannot, `reason` says why.
     """
     new = await _predict(trial, contract, samples)
-    figures = new.figures(np.ones(new.rows))
-    found = {figure: value for figure, value in figures.items() if np.isfinite(value)}
-    quality = Quality(labelled.target, new.rows, found)
+    quality = _summarize(labelled.target, new)
     name = incumbent.contract.get("name")
     if name != contract["name"]:
         reason = f"the layer holds {name}: to compare with it, add --name {name}" if name else ""
@@ -118,8 +121,14 @@ async def evaluate(  # noqa: PLR0913 one model on the bench, and the file and mo
     return replace(quality, changes=compare(old, new))
 
 
+def _summarize(target: str, predictions: Predictions) -> Quality:
+    figures = predictions.figures(np.ones(predictions.rows))
+    finite = {figure: value for figure, value in figures.items() if np.isfinite(value)}
+    return Quality(target, predictions.rows, finite)
+
+
 async def _predict_incumbent(bench: Bench, labelled: Labelled, incumbent: Incumbent) -> Predictions:
-    """Ask for the same rows, with the columns that the incumbent takes."""
+    """Ask the incumbent about the same rows, with the columns that it takes."""
     contract = incumbent.contract
     samples = await read_samples(labelled.path, contract["inputs"], target=labelled.target)
     layer = bench.directory / "incumbent"
@@ -129,7 +138,7 @@ async def _predict_incumbent(bench: Bench, labelled: Labelled, incumbent: Incumb
 
 
 async def _predict(trial: Trial, contract: Contract, samples: Samples) -> Predictions:
-    """Ask for every row, or for MOST_ROWS of them."""
+    """Ask the model about every row, or about MOST_ROWS of them."""
     chosen = range(0, len(samples), -(-len(samples) // MOST_ROWS))
     most = min(contract["limits"]["rows"], BATCH_ELEMENTS // max(1, samples.row_elements))
     size = max(1, most) if samples.batched else 1

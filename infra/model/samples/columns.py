@@ -1,4 +1,4 @@
-"""Which column of a file goes to which input of a model, or to which feature of its table."""
+"""Which column of a file goes to which input of a model, or to which feature of a table."""
 
 import difflib
 import re
@@ -6,18 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.model.errors import ModelError
-from infra.model.graph.graph import DYNAMIC, Tensor
-from infra.model.samples.samples import TABLE, has_rows
+from infra.model.tensor import DYNAMIC, TABLE, Tensor, has_rows
 
-SHOWN = 20  # names in one line
+SHOWN = 20  # names in one message
 
 
 @dataclass(frozen=True)
 class Columns:
-    """`of[input][feature]` is a column of the file; an input may be its own only feature."""
+    """The column of the file for each feature of each input: `of[input][feature]`.
+
+    An input that is a single column is its own only feature.
+    """
 
     of: Mapping[str, Mapping[str, str]]
-    notes: Sequence[str]  # what a person should look over
+    notes: Sequence[str]  # what a person should check
 
     @property
     def features(self) -> dict[str, Sequence[str]]:
@@ -28,10 +30,10 @@ class Columns:
 def choose_columns(
     file: str, header: Sequence[str], inputs: Sequence[Tensor], features: Sequence[str] = ()
 ) -> Columns:
-    """Find the columns of each input: the one of its name, or those of the table's features.
+    """Find the columns of each input: the one with its name, or those of a table's features.
 
-    The features are `features`, else those of the table's contract, else all columns that are left,
-    in the file's order. Names may differ in case, spaces and punctuation. Raises ModelError, which
+    The features are `features`, else those of the table's contract, else all remaining columns in
+    the file's order. Names may differ in case, spaces and punctuation. Raises ModelError, which
     names what is missing.
     """
     of = {one["name"]: {one["name"]: one["name"]} for one in inputs if one["name"] in header}
@@ -47,7 +49,7 @@ def choose_columns(
         found = _match(file, [one["name"] for one in rest], left, header)
         of |= {name: {name: column} for name, column in found.items()}
         order = ""
-    return Columns(of, [*_tell(file, "column", header, of, order)])
+    return Columns(of, [*_describe(file, "column", header, of, order)])
 
 
 def choose_arrays(file: str, names: Sequence[str], inputs: Sequence[Tensor]) -> Columns:
@@ -56,7 +58,7 @@ def choose_arrays(file: str, names: Sequence[str], inputs: Sequence[Tensor]) -> 
     rest = [one["name"] for one in inputs if one["name"] not in of and not one.get("optional")]
     of |= _match(file, rest, [name for name in names if name not in of], names, "array")
     arrays = {name: {name: array} for name, array in of.items()}
-    return Columns(arrays, [*_tell(file, "array", names, arrays)])
+    return Columns(arrays, [*_describe(file, "array", names, arrays)])
 
 
 def known_features(tensor: Tensor) -> list[str]:
@@ -65,7 +67,7 @@ def known_features(tensor: Tensor) -> list[str]:
 
 
 def _is_table(tensor: Tensor, features: Sequence[str], left: Sequence[str]) -> bool:
-    """Tell whether an input takes several columns, or one whose name is not its own."""
+    """Return whether an input takes several columns, or one column of another name."""
     if len(tensor["shape"]) != TABLE or not has_rows(tensor):
         return False
     return bool(features) or tensor["shape"][1] != 1 or _find(tensor["name"], left) is None
@@ -78,32 +80,32 @@ def _match(
     header: Sequence[str],
     kind: str = "column",
 ) -> dict[str, str]:
-    """Return one of the columns that are `left` for each name that is `wanted`."""
+    """Return a column among those `left` for each of the `wanted` names."""
     columns = {name: _find(name, left) for name in wanted}
     found = {name: column for name, column in columns.items() if column is not None}
     for name in wanted:
         if name not in found:
-            near = difflib.get_close_matches(_plain(name), map(_plain, left), 1)
-            nearest = [column for column in left if _plain(column) in near]
+            near = difflib.get_close_matches(_normalize(name), map(_normalize, left), 1)
+            nearest = [column for column in left if _normalize(column) in near]
             advice = f"; the nearest is '{nearest[0]}'" if nearest else ""
-            # If no name is known, the first line may be no header, but somebody's data.
+            # If no name matches, the first line may be no header but somebody's data.
             if not nearest and (found or len(left) < len(header)):
-                advice = f"; it has: {_join(header)}"
+                advice = f"; it has: {join(header)}"
             raise ModelError(f"{file} has no {kind} '{name}'{advice}")
     return found
 
 
 def _find(name: str, header: Sequence[str]) -> str | None:
-    """Return the column of that name, or the only one that differs in nothing but spelling."""
+    """Return the column of that name, or the only one that differs just in spelling."""
     if name in header:
         return name
-    like = [column for column in header if _plain(column) == _plain(name)]
+    like = [column for column in header if _normalize(column) == _normalize(name)]
     if len(like) > 1:
-        raise ModelError(f"{_join(like)} may each be '{name}': rename one of them to that")
+        raise ModelError(f"{join(like)} could each be '{name}': give one of them that name")
     return like[0] if like else None
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
@@ -113,28 +115,29 @@ def _check_width(file: str, table: Tensor, columns: Sequence[str], option: str) 
         advice = f": choose them with {option}" if option else ""
         raise ModelError(
             f"{file}: input '{table['name']}' takes {width} columns, got {len(columns)} "
-            f"({_join(columns)}){advice}"
+            f"({join(columns)}){advice}"
         )
 
 
-def _tell(
+def _describe(
     file: str,
     kind: str,
     header: Sequence[str],
     of: Mapping[str, Mapping[str, str]],
     order: str = "",
 ) -> Iterator[str]:
-    """Yield which columns are read, which of them were guessed, and which are not read."""
+    """Yield notes about which columns are read, under which names, and which are not."""
     columns = {column: name for chosen in of.values() for name, column in chosen.items()}
-    yield f"{file}: {kind}s read: {_join(columns)}{order}"
+    yield f"{file}: {kind}s read: {join(columns)}{order}"
     for column, name in columns.items():
         if name != column:
-            yield f"{file}: {kind} '{column}' is taken for '{name}'"
+            yield f"{file}: {kind} '{column}' is read as '{name}'"
     if unread := [column for column in header if column not in columns]:
-        yield f"{file}: {kind}s not read: {_join(unread)}"
+        yield f"{file}: {kind}s not read: {join(unread)}"
 
 
-def _join(names: Iterable[str]) -> str:
+def join(names: Iterable[str]) -> str:
+    """Return names as one text, of at most SHOWN of them."""
     shown = [*names]
     more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
     return ", ".join(shown[:SHOWN]) + more

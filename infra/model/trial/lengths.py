@@ -1,33 +1,33 @@
-"""How long the dimensions of a model's inputs can be, as far as trying it shows."""
+"""How long the dimensions of a model's inputs can be, as far as trials show."""
 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 
 from infra.model.errors import AnswerError, ModelError
-from infra.model.graph.graph import DYNAMIC, Tensor
-from infra.model.samples.samples import MOST_ELEMENTS, Array
+from infra.model.samples.made_up import MOST_ELEMENTS
+from infra.model.tensor import DYNAMIC, Array, Tensor
 from infra.model.trial.trial import Trial
 
-type Place = tuple[str, int]  # an input, and which of its dimensions
+type Place = tuple[str, int]  # a dimension: the name of its input, and its axis
 type Places = tuple[Place, ...]
 type Request = Mapping[str, Array]
-type Lengths = tuple[int, int | None]  # the shortest and the longest; None: no end was found
+type Lengths = tuple[int, int | None]  # the shortest, and the longest or None if none was found
 type Ask = Callable[[int], Awaitable[bool]]
 
 LONGEST = 2049  # one more than the largest of the usual tables of positions
-FAILED = "the model failed on this input"  # functions/serving/model.py
 
 
 async def measure_lengths(
     trial: Trial, inputs: Sequence[Tensor], request: Request, seconds: float
 ) -> dict[str, dict[str, Any]]:
-    """Return `least_lengths` and `answered_lengths` of model.json, by input that has such.
+    """Return `least_lengths` and `answered_lengths` of model.json, by name of the input.
 
-    `request` is one that the model answers. The search for the latter ends after `seconds`.
+    `request` is one that the model answers. The search for `answered_lengths` ends after `seconds`.
     """
     crashes = await _find_crashes(trial, inputs, request)
     answered: dict[Place, Lengths] = {}
@@ -36,7 +36,7 @@ async def measure_lengths(
             async for places, lengths in _find_answered(trial, inputs, request):
                 answered |= dict.fromkeys(places, lengths)
     except TimeoutError:
-        await trial.stop()  # it is still busy; the next request starts another environment
+        await trial.stop()  # it is still busy; the next request starts a new environment
     found: dict[str, dict[str, Any]] = {}
     for tensor in inputs:
         every = [(tensor["name"], axis) for axis, _ in enumerate(tensor["shape"])]
@@ -50,7 +50,7 @@ async def measure_lengths(
 
 
 async def _find_crashes(trial: Trial, inputs: Sequence[Tensor], request: Request) -> set[Place]:
-    """Return the dimensions that must not be empty: the model crashes, or does not end."""
+    """Return the dimensions that must not be empty, because the model crashes or never ends."""
     crashes: set[Place] = set()
     dynamic = _list_dynamic(inputs, request)
     alone = [(place,) for place in dynamic]
@@ -65,7 +65,7 @@ async def _find_crashes(trial: Trial, inputs: Sequence[Tensor], request: Request
 
 
 def _list_dynamic(inputs: Sequence[Tensor], request: Request) -> dict[Place, str | int]:
-    """Return each dynamic dimension with its name, or its place in the shape if it has none."""
+    """Return each dynamic dimension with its name, or with its axis if it has no name."""
     return {
         (tensor["name"], axis): name or axis
         for tensor in inputs
@@ -89,16 +89,16 @@ def _group(places: Iterable[Place], key: Callable[[Place], object]) -> list[Plac
 
 
 def _resize(request: Request, places: Places, length: int) -> dict[str, Array]:
-    """Cut dimensions to `length`, or repeat what is there until they have it.
+    """Shorten dimensions to `length`, or repeat their elements until they are as long.
 
-    Raises AnswerError if that would be too large to be tried.
+    Raises AnswerError if the request would be too large to try.
     """
     growth = {
         name: math.prod(length / array.shape[axis] for one, axis in places if one == name)
         for name, array in request.items()
     }
     if sum(array.size * growth[name] for name, array in request.items()) > MOST_ELEMENTS:
-        raise AnswerError("so large a request is not tried")
+        raise AnswerError("the request is too large to try")
     resized = dict(request)
     for name, axis in places:
         array = resized[name]
@@ -119,7 +119,7 @@ async def _crashes(trial: Trial, request: Request, places: Places) -> bool:
 async def _find_answered(
     trial: Trial, inputs: Sequence[Tensor], request: Request
 ) -> AsyncIterator[tuple[Places, Lengths]]:
-    """Yield dimensions that have one length, and the lengths with which the model answers.
+    """Yield dimensions that share a length, and the shortest and longest that the model answers.
 
     Rows are left out: model.json limits their number.
     """
@@ -133,7 +133,7 @@ async def _find_answered(
             try:
                 await trial.ask(_resize(request, places, length))
             except AnswerError as error:
-                if FAILED not in str(error):  # the answer is too large, say
+                if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:  # not the model's failure
                     raise
                 return False
             return True
@@ -147,10 +147,10 @@ async def _find_answered(
 
 
 async def _search(answers: Ask, known: int) -> Lengths:
-    """Search for the shortest and the longest length, from the `known` one outwards."""
+    """Search for the shortest and the longest length, starting from a `known` one."""
     shorter = known - 1
     if not await answers(known + 1) and not (shorter > 1 and await answers(shorter)):
-        return 1, None  # it may have to be equal to another's, or a multiple of something
+        return 1, None  # it may have to equal another length, or be a multiple of a number
     shortest, longest = known, known
     if known > 1:
         shortest = 1 if await answers(1) else await _bisect(answers, known, 1)
@@ -163,7 +163,7 @@ async def _search(answers: Ask, known: int) -> Lengths:
 
 
 async def _bisect(answers: Ask, answered: int, failed: int) -> int:
-    """Return the length that is answered, next to one that is not."""
+    """Return the last length that is answered on the way from `answered` to `failed`."""
     while abs(answered - failed) > 1:
         middle = (answered + failed) // 2
         if await answers(middle):

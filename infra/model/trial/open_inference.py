@@ -1,4 +1,4 @@
-"""Inference requests as an HTTP API sends them, and the answers: Open Inference Protocol, binary.
+"""Requests and answers of the Open Inference Protocol in binary, as Lambda gets and returns them.
 
 Source: triton-inference-server/server, docs/protocol/extension_binary_data.md.
 """
@@ -12,19 +12,37 @@ import numpy as np
 
 from infra.local.triggers.event import Request, to_event, to_response
 from infra.model.errors import AnswerError, ModelError
-from infra.model.samples.samples import DTYPES, Array
+from infra.model.tensor import DTYPES, Array
 
 HEADER_LENGTH = "inference-header-content-length"
-DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+DATATYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def make_event(path: str, headers: Mapping[str, str], body: bytes, lane: str = "") -> bytes:
+    """Return the event that an HTTP API makes of a POST.
+
+    `lane` names another lane than the API, so that the request is not in the API's metrics.
+    """
+    event = to_event(
+        Request("POST", path, headers.items(), body, "127.0.0.1"),
+        route_key="ANY /{proxy+}",
+        path_parameters={"proxy": path[1:]},
+        stage="$default",
+        request_id="",
+        trace_id="",
+    )
+    if lane:
+        event["requestContext"]["lane"] = lane
+    return json.dumps(event).encode()
 
 
 def encode(model: str, inputs: Mapping[str, Array]) -> bytes:
-    """Write the event that asks a model for all of its outputs."""
+    """Return the event that asks a model for all of its outputs."""
     data = [_to_bytes(array) for array in inputs.values()]
     tensors = [
         {
             "name": name,
-            "datatype": DATATYPES[array.dtype],
+            "datatype": DATATYPE_NAMES[array.dtype],
             "shape": array.shape,
             "parameters": {"binary_data_size": len(part)},
         }
@@ -32,29 +50,19 @@ def encode(model: str, inputs: Mapping[str, Array]) -> bytes:
     ]
     text = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
     headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
-    path = f"/v2/models/{model}/infer"
-    request = Request("POST", path, headers.items(), b"".join([text, *data]), "127.0.0.1")
-    event = to_event(
-        request,
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    return json.dumps(event).encode()
+    return make_event(f"/v2/models/{model}/infer", headers, b"".join([text, *data]))
 
 
 def decode(payload: bytes) -> dict[str, Array]:
-    """Read the outputs of what the handler returned.
+    """Read the outputs from what the handler returned.
 
-    Raises AnswerError if that is an error, and ModelError if it is no answer of the protocol.
+    Raises AnswerError if it is an error, and ModelError if it is not an answer of the protocol.
     """
     response = to_response(payload)
     length = int(dict(response.headers).get(HEADER_LENGTH, len(response.body)))
     answer = json.loads(response.body[:length])
     if "error" in answer:
-        raise AnswerError(answer["error"])
+        raise AnswerError(answer["error"], status=response.status)
     try:
         return _read_outputs(answer["outputs"], response.body, length)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,25 +1,25 @@
-"""The shapes that outputs really have, where a graph declares others.
+"""The real shapes of outputs for which the graph declares wrong ones.
 
-onnxmltools, for one, declares LightGBM's `label` as [1] for any number of rows.
+onnxmltools, for example, declares LightGBM's `label` as [1] for any number of rows.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from infra.model.graph.graph import DYNAMIC, Graph, Shapes, Tensor, change
-from infra.model.samples.samples import row_shape
+from infra.model.graph.graph import Graph, rewrite
+from infra.model.tensor import DYNAMIC, Shapes, Tensor, row_shape
 
-UNKNOWN = -2  # a length of which the graph says nothing
+UNKNOWN = -2  # a length about which the graph says nothing
 
 
 def find_shapes(
     inputs: Sequence[Tensor], outputs: Sequence[Tensor], answers: Sequence[Shapes]
 ) -> dict[str, list[int]]:
-    """Return the shape of each output whose declared one contradicts the shapes of `answers`.
+    """Return the shape of each output that is declared with another one than `answers` have.
 
-    Each answer is to another number of rows, where the model takes more than one.
+    Each of the answers is to a different number of rows, if the model takes more than one.
     """
-    # A length that is the same in all answers is fixed, unless an input can still change it.
+    # A length that all answers share is fixed, unless an input that did not vary can change it.
     varied = [tensor["shape"] if len(answers) == 1 else row_shape(tensor) for tensor in inputs]
     is_fixed = not any(DYNAMIC in shape for shape in varied)
     found = {}
@@ -32,7 +32,7 @@ def find_shapes(
 
 
 async def declare(graph: Graph, shapes: Shapes) -> Graph:
-    """Return the graph with the shapes of some outputs declared as they are."""
+    """Return the graph with the real shapes of some outputs."""
     if not shapes:
         return graph
     declared = {tensor["name"]: tensor["shape"] for tensor in graph.outputs}
@@ -43,16 +43,16 @@ async def declare(graph: Graph, shapes: Shapes) -> Graph:
     ]
     return replace(
         graph,
-        changed=await change(graph.source, shapes),
+        changed=await rewrite(graph.source, shapes),
         outputs=tuple(correct(tensor, shapes) for tensor in graph.outputs),
         changes=(*graph.changes, *changes),
     )
 
 
 def correct(tensor: Tensor, shapes: Shapes) -> Tensor:
-    """Return the tensor with its shape; labels stay where there are as many columns.
+    """Return an output with its real shape; it keeps its labels if they fit the columns.
 
-    The names of dimensions go with the declaration that was wrong.
+    It loses the names of its dimensions, which belong to the wrong declaration.
     """
     if tensor["name"] not in shapes:
         return tensor

@@ -1,10 +1,9 @@
-"""Runs models as Lambda would: the built function and runtime layer, and a model that is on trial.
+"""Runs a model as Lambda would: with the built function and runtime layer.
 
-Each has an execution environment of the local run, a process of its own: a model that brings
-onnxruntime down is reported, not suffered.
+Each model runs in an execution environment of the local platform, which is a process of its own. If
+the model crashes onnxruntime, that is reported and does not crash this process.
 """
 
-import asyncio
 import re
 import signal
 import tempfile
@@ -20,21 +19,19 @@ from infra.build import MODEL, check_machine
 from infra.local.errors import FunctionError
 from infra.local.functions.environment import Environment, Place
 from infra.local.functions.managed_runtime import prepare
-from infra.local.functions.processes import end, start
 from infra.local.functions.runtime_api import Invocation, RuntimeApi
 from infra.local.metrics import Sample, read_emf
 from infra.local.stack import Function, read_stack
 from infra.model.errors import AnswerError, ModelError, SlowError
-from infra.model.isolation import Limits, spare_memory_mb
-from infra.model.samples.samples import Array
+from infra.model.isolation import spare_memory_mb
 from infra.model.sizing import MOST_MB
+from infra.model.tensor import Array
 from infra.model.trial.open_inference import decode, encode
 from infra.project import LOCAL_STACK, Project
 
 REGION = "us-east-1"
 KINDS = {"Function.ResponseSizeTooLarge": AnswerError, "Sandbox.Timedout": SlowError}
-SIMPLIFY_SECONDS, SIMPLIFIED_MB = 60, 4096  # at most
-# What onnxruntime's messages say of itself: code, temporary path, place in its source.
+# Parts of onnxruntime's messages that say nothing about the model: code, paths, source lines.
 NOISE = re.compile(
     r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:"
     r"|/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])|^\w+: onnxruntime cannot load model.onnx: "
@@ -43,9 +40,9 @@ NOISE = re.compile(
 
 @dataclass(frozen=True)
 class Bench:
-    """What models are tried on: the built function and runtime layer.
+    """The built function and runtime layer, which models are tried with.
 
-    `directory` is for what is tried, and there as long as the bench is.
+    `directory` is a temporary folder for the layers to try. It is removed with the bench.
     """
 
     directory: Path
@@ -56,37 +53,18 @@ class Bench:
     exits: AsyncExitStack
 
     async def load(self, layer: Path, model: str) -> "Trial":
-        """Load the model in `layer`/model; raise ModelError if that fails."""
+        """Return a trial that has loaded the model in `layer`/model.
+
+        Raises ModelError if it cannot be loaded.
+        """
         trial = Trial(self, layer / "model", model)
         self.exits.push_async_callback(trial.stop)
         await trial.load()
         return trial
 
-    async def simplify(self, source: Path, target: Path) -> None:
-        """Let onnxruntime write the graph that it would make of `source` at each start."""
-        process = await start(
-            *(self.python, "-B", "-P", "-m", "serving.simplify", source, target),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PYTHONPATH": f"{self.function.code}:{self.runtime / 'python'}"},
-        )
-        Limits(SIMPLIFY_SECONDS, spare_memory_mb(), SIMPLIFIED_MB).impose(process.pid)
-        try:
-            async with asyncio.timeout(SIMPLIFY_SECONDS):
-                status = await process.wait()
-        except TimeoutError:
-            raise ModelError(
-                f"onnxruntime takes over {SIMPLIFY_SECONDS} s to simplify it"
-            ) from None
-        finally:
-            await end(process)
-        if status:
-            raise ModelError(f"onnxruntime cannot simplify the graph (exit status {status})")
-
 
 class Trial:
-    """A model in an execution environment of its own."""
+    """A model that is tried in an execution environment of its own."""
 
     def __init__(self, bench: Bench, directory: Path, model: str) -> None:
         self._bench = bench
@@ -97,22 +75,22 @@ class Trial:
             bench.function,
             Place("1", bench.function.code, bench.runtime),
             bench.python,
-            {"MODEL_DIR": str(directory.resolve())},  # it runs in a folder of its own
+            {"MODEL_DIR": str(directory.resolve())},  # absolute: it runs in another folder
             self._read,
         )
         self._environment: Environment | None = None
 
     @property
     def environment(self) -> Environment:
-        """The environment in which the model was loaded last."""
-        assert self._environment is not None  # noqa: S101 it has been loaded
+        """The environment that loaded the model last."""
+        assert self._environment is not None  # noqa: S101 Bench.load has loaded it
         return self._environment
 
     async def load(self) -> None:
         """Load the model into a new environment; raise ModelError if that fails."""
         await self.stop()
         self._environment = self._create()
-        # How much it needs is what is to be found out, but not what this machine cannot spare.
+        # Its need is to be measured, so it gets what Lambda allows and this machine can spare.
         self._environment.limit_mb = min(MOST_MB, spare_memory_mb())
         try:
             await self.environment.start(self._bench.api)
@@ -125,9 +103,10 @@ class Trial:
             await self._environment.stop()
 
     async def ask(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output.
+        """Return every output for one request.
 
-        Raises AnswerError if the answer is an error, SlowError, and ModelError after a crash.
+        Raises AnswerError if the answer is an error, SlowError if it takes longer than the
+        function's timeout, and ModelError if the model crashes.
         """
         if not self.environment.alive:
             await self.load()
@@ -142,12 +121,13 @@ class Trial:
         return decode(payload)
 
     def read(self, metric: str) -> list[float]:
-        """Return what the function has reported of a metric, oldest first."""
+        """Return the values of a metric that the function has reported, oldest first."""
         return [
             value
             for (_, name, _, dimensions), _, values in self._samples
             for value in values
-            if name == metric and len(dimensions) == 1  # each is there for two dimension sets
+            if name == metric
+            and len(dimensions) == 1  # each value is reported for two sets of dimensions
         ]
 
     def _read(self, line: str) -> None:
@@ -168,7 +148,10 @@ class Trial:
 
 @asynccontextmanager
 async def open_bench(project: Project) -> AsyncIterator[Bench]:
-    """Prepare what `sam build` made; raise LocalRunError if it is missing or not for here."""
+    """Open a bench on what `sam build` made.
+
+    Raises LocalRunError if nothing was built, or for another processor or Python.
+    """
     function = read_stack(project.build, LOCAL_STACK, REGION).function
     check_machine(function.runtime, function.architecture)
     [runtime] = [layer for layer in function.layers if not (layer / MODEL).exists()]
@@ -181,3 +164,10 @@ async def open_bench(project: Project) -> AsyncIterator[Bench]:
         await api.start()
         exits.push_async_callback(api.stop)
         yield Bench(Path(name), function, python, runtime, api, exits)
+
+
+def read_onnxruntime_version(project: Project) -> str:
+    """Return the version of onnxruntime that the runtime layer is locked to."""
+    locked = project.runtime_requirements.read_text()
+    found = re.search(r"^onnxruntime==(\S+)", locked, re.MULTILINE)
+    return found[1] if found else ""

@@ -25,9 +25,11 @@ from infra.cloudwatch import logs
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.errors import LocalRunError
 from infra.model import cli as model
-from infra.model.doctor import Diagnosis, Measurement
+from infra.model import report
+from infra.model.doctor import Diagnosis
 from infra.model.errors import ModelError
 from infra.model.sizing import Size, Suggestion
+from infra.model.trial.examination import Measurement
 from infra.rehearsal import cli as rehearsal
 from infra.rehearsal.load import Answer
 from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
@@ -134,7 +136,7 @@ def status() -> Status:
 
 
 def show_model() -> None:
-    model._show(f"{NAME} can be served", model._tell(diagnosis()))
+    model._show(f"{NAME} can be served", report.describe_diagnosis(diagnosis()))
 
 
 def show_event() -> None:

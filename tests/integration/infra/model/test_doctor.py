@@ -14,15 +14,16 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from infra.model import doctor, package
 from infra.model.contract import describe
-from infra.model.doctor import Diagnosis, Measurement, check, examine
+from infra.model.doctor import Diagnosis, check
 from infra.model.errors import ModelError, SlowError
 from infra.model.graph.graph import read_graph
 from infra.model.layer import write
-from infra.model.package import AddOptions, add, simplify
+from infra.model.package import AddOptions, add
+from infra.model.simplify import simplify
 from infra.model.sizing import Size, Suggestion
-from infra.model.trial.trial import open_bench
+from infra.model.trial.examination import Measurement, examine
+from infra.model.trial.trial import open_bench, read_onnxruntime_version
 from infra.project import MARKS
 from tests.example_model import MODEL, copy_layer
 from tests.onnx_models import (
@@ -381,7 +382,7 @@ async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
     assert [one["minimum"] for one in contract["inputs"][0]["features"]] == [30, 100]
     assert added.notes[:3] == [
         "s.csv: columns read: age, Spend",
-        "s.csv: column 'Spend' is taken for 'spend'",
+        "s.csv: column 'Spend' is read as 'spend'",
         "s.csv: columns not read: id",
     ]
 
@@ -424,7 +425,9 @@ async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> No
     # AND without samples the histograms stay, which the user is told
     again = await add(PROJECT, source, layer, AddOptions())
     assert again.version == "3"
-    assert "the features' histograms are those of the version before: give --samples" in again.notes
+    assert (
+        "the features' histograms are those of the previous version: give --samples" in again.notes
+    )
     contract = json.loads((layer / "model.json").read_text())
     assert contract["inputs"][0]["features"] == features
 
@@ -478,7 +481,7 @@ async def test_a_model_whose_every_answer_is_nan_is_refused_without_samples_too(
     await add(PROJECT, source, layer, AddOptions(name="m"))
     before = read(layer)
     save(model("Abs", "Neg", "Log"), source)
-    text = r"^golden\[0\] of the version before: output 'y' holds NaN or infinity"
+    text = r"^golden\[0\] of the previous version: output 'y' holds NaN or infinity"
     with pytest.raises(ModelError, match=text):
         await add(PROJECT, source, layer, AddOptions(name="m"))
     assert read(layer) == before
@@ -504,7 +507,7 @@ async def test_a_model_of_another_name_takes_the_place_with_a_note(tmp_path: Pat
     await add(PROJECT, source, tmp_path / "layer", AddOptions(name="churn"))
     added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
     assert added.notes[-1] == (
-        "it takes the place of churn, whose callers will not find it: --name churn keeps the name"
+        "it replaces churn, whose callers will not find it: --name churn keeps the name"
     )
 
 
@@ -539,8 +542,8 @@ async def test_a_simplified_graph_is_used_if_it_is_equal_and_faster(
     share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a model that takes long enough to load, and a gain that is always or never enough
-    monkeypatch.setattr(package, "WORTHWHILE_MS", 0)
-    monkeypatch.setattr(package, "WORTHWHILE_SHARE", share)
+    monkeypatch.setattr("infra.model.simplify.WORTHWHILE_MS", 0)
+    monkeypatch.setattr("infra.model.simplify.WORTHWHILE_SHARE", share)
     source = save(deep(), tmp_path / "m.onnx")
     # WHEN it is added
     added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
@@ -551,7 +554,7 @@ async def test_a_simplified_graph_is_used_if_it_is_equal_and_faster(
     if share < 0:
         assert re.search(r"graph simplified: it loads in \d+ ms instead of \d+", added.notes[-1])
         assert operators == {"MatMul", "Tanh"}
-        assert provenance["simplified_by"] == doctor.read_onnxruntime_version(PROJECT)
+        assert provenance["simplified_by"] == read_onnxruntime_version(PROJECT)
     else:
         assert re.search(r"graph as exported: simplified it loads in \d+ ms", added.notes[-1])
         assert (tmp_path / "layer/model.onnx").read_bytes() == source.read_bytes()
@@ -580,7 +583,7 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
     ]
     graph = helper.make_graph(nodes, "graph", values[:1], values[1:], [shape])
     opsets = [helper.make_opsetid("", 17)]
-    monkeypatch.setattr(package, "WORTHWHILE_MS", 0)
+    monkeypatch.setattr("infra.model.simplify.WORTHWHILE_MS", 0)
     source = save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
     # WHEN it is added THEN its file is not made larger
     added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
@@ -600,9 +603,7 @@ async def test_a_graph_that_answers_otherwise_is_not_used(tmp_path: Path) -> Non
         chosen, note = await simplify(bench, trial, layer, contract)
     # THEN that counts as a difference
     assert chosen == layer
-    assert note == (
-        "graph as exported: output 'y' is not what it was when the samples were answered"
-    )
+    assert note == ("graph as exported: output 'y' differs from that of the golden request")
 
 
 def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_nothing_that_is_shown_repeats_a_row(
     # THEN the golden requests hold some, and say so
     assert NOTE in json.dumps(contract["golden"])
     assert {golden["source"] for golden in contract["golden"]} == {"samples"}
-    assert any("--golden-synthetic makes rows up" in note for note in added.notes)
+    assert any("--golden-synthetic makes up rows" in note for note in added.notes)
     # AND the rest of the contract, and what was printed, hold none
     check_secret(personal, json.dumps({**contract, "golden": []}))
     check_secret(personal, str(added))
@@ -144,7 +144,7 @@ async def test_golden_requests_that_are_asked_anew_keep_their_source(
     await add(PROJECT, source, tmp_path / "layer", options)
     added, contract = await put(source, tmp_path / "layer", AddOptions())
     assert {golden["source"] for golden in contract["golden"]} == {"samples"}
-    assert any("--golden-synthetic makes rows up" in note for note in added.notes)
+    assert any("--golden-synthetic makes up rows" in note for note in added.notes)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -163,7 +163,7 @@ def test_commands_print_names_of_columns_and_no_values(
             cwd=ROOT,
         )
         check_secret(personal, done.stdout + done.stderr)
-        assert "rows.csv: column 'Amount' is taken for 'amount'" in done.stdout
+        assert "rows.csv: column 'Amount' is read as 'amount'" in done.stdout
         assert "rows.csv: columns not read: customer id" in done.stdout
 
 

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model.contract import (
-    choose_golden,
-    describe_values,
-    label,
-    make_golden,
-    name_features,
-    succeed,
-    to_json,
-)
+from infra.model.contract import label, name_features, succeed
 from infra.model.errors import ModelError
+from infra.model.golden import choose_golden, make_golden
+from infra.model.histogram import describe_values
 from infra.model.samples.samples import Samples
+from infra.model.serialization import to_json
 from infra.model.sizing import price, suggest
 
 
@@ -153,11 +148,11 @@ def test_features_without_samples_are_only_named() -> None:
     assert contract["inputs"][0]["features"] == [{"name": "age"}, {"name": "visits"}]
 
 
-def test_labels_name_the_columns_of_the_output_that_has_so_many() -> None:
+def test_labels_name_the_columns_of_the_output_that_has_as_many() -> None:
     contract = make_contract()
     label(contract, ["stays", "leaves"])
     assert contract["outputs"][1]["labels"] == ["stays", "leaves"]
-    with pytest.raises(ModelError, match="--labels names 3 columns, and no output has so many"):
+    with pytest.raises(ModelError, match="--labels names 3 columns, and no output has as many"):
         label(contract, ["a", "b", "c"])
 
 
@@ -188,7 +183,7 @@ def test_the_next_version_drops_names_of_columns_that_it_does_not_have() -> None
 
 
 def test_a_version_that_is_no_number_has_no_next_one() -> None:
-    with pytest.raises(ModelError, match="the version before is '2026-11', no number"):
+    with pytest.raises(ModelError, match="the previous version '2026-11' is not a number"):
         succeed(make_contract(), make_contract(version="2026-11"), None)
 
 

@@ -94,7 +94,7 @@ async def test_a_worse_model_is_refused_unless_it_is_allowed(
     ) as error:
         await package(source, customers, tmp_path)
     assert all(f"{figure} 0." in str(error.value) for figure in figures)
-    assert "To take it all the same, add --allow-worse" in str(error.value)
+    assert "To add it nevertheless, give --allow-worse" in str(error.value)
     contract = CONTRACT.read_bytes()
     assert (tmp_path / "layer/model.json").read_bytes() == contract
     # AND it is taken if that is said
@@ -168,7 +168,7 @@ async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Pa
     source = MODEL
     with pytest.raises(OptionError, match="--target 'bought' is a column of the samples: give"):
         await add(PROJECT, source, tmp_path / "layer", AddOptions(target="bought"))
-    with pytest.raises(ModelError, match="line 2 has no 'sold' for --target; it has: bought,"):
+    with pytest.raises(ModelError, match="has no column 'sold' for --target; it has: "):
         await package(source, customers, tmp_path, target="sold")
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from infra.model import cli
 from infra.model.doctor import Diagnosis, add_lengths, check
 from infra.model.errors import AnswerError
 from infra.model.layer import derive
 from infra.model.package import AddOptions, add
-from infra.model.samples.samples import Array
+from infra.model.report import describe_diagnosis
+from infra.model.tensor import Array
 from infra.model.trial.trial import open_bench
 from tests.onnx_models import identity, positions, recurrent, reshape
 from tests.sam_template import PROJECT
@@ -135,4 +135,4 @@ async def test_the_doctor_tells_the_lengths(tmp_path: Path) -> None:
 
 
 def describe(diagnosis: Diagnosis) -> list[str]:
-    return [text for _, text in cli._tell(diagnosis)]  # noqa: SLF001
+    return [text for _, text in describe_diagnosis(diagnosis)]

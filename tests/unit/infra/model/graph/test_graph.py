@@ -275,7 +275,7 @@ async def test_refuses_operators_that_onnxruntime_does_not_have(tmp_path: Path) 
     )
     # WHEN it is packaged THEN only the first is refused, once
     with pytest.raises(
-        ModelError, match=r"^operator shop:Mine is none of onnxruntime's[^;]*;[^;]*$"
+        ModelError, match=r"^operator shop:Mine is not part of onnxruntime[^;]*;[^;]*$"
     ):
         await derive(save(model, tmp_path / "m.onnx"), tmp_path / "model")
 
@@ -327,11 +327,11 @@ async def test_external_data_is_listed_and_copied(tmp_path: Path) -> None:
         ("../secret.bin", "must stay in the model's folder"),
         ("a/../../secret.bin", "must stay in the model's folder"),
         ("", "must stay in the model's folder"),
-        ("absent.bin", "is not beside the model"),
-        ("folder", "is not beside the model"),
+        ("absent.bin", "is not next to the model"),
+        ("folder", "is not next to the model"),
         ("link.bin", "links are not followed"),
         ("linked/secret.bin", "links are not followed"),
-        ("model.json", "the name is taken"),
+        ("model.json", "the name is reserved"),
     ],
 )
 async def test_external_data_stays_in_the_folder(location: str, text: str, tmp_path: Path) -> None:

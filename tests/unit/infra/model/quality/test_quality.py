@@ -15,7 +15,8 @@ from sklearn.metrics import (
 )
 
 from infra.model.errors import ModelError
-from infra.model.quality.comparison import Figures, Predictions, Verdict, compare, read_predictions
+from infra.model.quality.comparison import Verdict, compare
+from infra.model.quality.predictions import Figures, Predictions, read_predictions
 
 LABEL = {"name": "label", "datatype": "INT64", "shape": [-1]}
 TEXT = {"name": "label", "datatype": "BYTES", "shape": [-1]}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from infra.model.errors import ModelError
-from infra.model.samples.samples import Samples, find_texts, make_up
-from infra.model.samples.samples import file as sample_file
+from infra.model.samples import file as sample_file
+from infra.model.samples.made_up import find_texts, make_up
+from infra.model.samples.samples import Samples
 
 read_samples = inspect.unwrap(sample_file.read_samples)  # in this process, which is faster
 
@@ -91,7 +92,8 @@ def test_the_known_outcome_is_no_feature(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "s.csv line 2 has no 'bought' for --target; it has: a, b"),
+        ("a,b\n1,2\n", "s.csv has no column 'bought' for --target; it has: a, b"),
+        ("a,b,boght\n1,2,3\n", "s.csv has no column 'bought' for --target; it has: a, b, boght"),
         ("a,b,bought\n1,2,\n", "s.csv line 2, 'bought': expected the outcome of the row, got none"),
     ],
 )
@@ -150,7 +152,7 @@ def test_inputs_without_rows_have_one_value_a_sample(tmp_path: Path) -> None:
         ("s.csv", "", "s.csv holds no rows"),
         ("s.csv", "a,b\n", "s.csv holds no rows"),
         ("s.csv", "a,b\n1,2\n1,2,3\n", "s.csv line 3: 3 cells, the header has 2"),
-        ("s.csv", "a,a\n1,2\n", "s.csv: the header names a column twice"),
+        ("s.csv", "a,a\n1,2\n", "s.csv: the header has the same column twice"),
         ("s.csv", "a,b\n1,2\n1,many\n", "s.csv line 3, 'b': expected FP32, got text"),
         ("s.csv", "a,b\n,2\n", "s.csv line 2, 'a': expected FP32, got an empty cell"),
         ("s.csv", "a,b\n1_0,2\n", "s.csv line 2, 'a': expected FP32, got text"),
@@ -231,10 +233,13 @@ def test_an_unknown_feature_is_named(tmp_path: Path) -> None:
     [
         ({"y": np.zeros((1, 2))}, "s.npz has no array 'X'"),
         ({"X": np.zeros((1, 3))}, "s.npz: 'X': expected shape [-1, 2], got [1, 3]"),
-        ({"X": np.zeros((0, 2))}, "s.npz: expected as many rows of each input, got [0]"),
+        (
+            {"X": np.zeros((0, 2))},
+            "s.npz: expected the same number of rows for each input, got [0]",
+        ),
         ({"X": np.array([["a", "b"]])}, "s.npz: 'X': expected FP32, got <U1"),
         ({"X": np.array([[1, None]])}, "s.npz is not an NPZ file of plain arrays"),
-        ({"X": np.array([[np.inf, 1]])}, "s.npz: 'X': expected FP32, got NaN or a number that is"),
+        ({"X": np.array([[np.inf, 1]])}, "s.npz: 'X': expected FP32, got NaN or a number out of"),
     ],
 )
 def test_wrong_arrays_are_one_line_that_names_them(
@@ -249,7 +254,7 @@ def test_wrong_arrays_are_one_line_that_names_them(
 def test_integers_of_an_npz_must_fit(tmp_path: Path) -> None:
     inputs = [{"name": "x", "datatype": "INT8", "shape": [-1]}]
     np.savez(tmp_path / "s.npz", x=np.array([1, 300]))
-    with pytest.raises(ModelError, match="'x': expected INT8, got NaN or a number that is too"):
+    with pytest.raises(ModelError, match="'x': expected INT8, got NaN or a number out of its"):
         read_samples(tmp_path / "s.npz", inputs)
 
 
@@ -306,8 +311,8 @@ def test_columns_of_another_spelling_are_found_and_named(tmp_path: Path) -> None
     assert samples.columns == {"X": ["age", "mean_spend"]}
     assert samples.notes == [
         "s.csv: columns read: Age, Mean Spend",
-        "s.csv: column 'Age' is taken for 'age'",
-        "s.csv: column 'Mean Spend' is taken for 'mean_spend'",
+        "s.csv: column 'Age' is read as 'age'",
+        "s.csv: column 'Mean Spend' is read as 'mean_spend'",
         "s.csv: columns not read: id, bought",
     ]
 
@@ -316,13 +321,13 @@ def test_inputs_of_another_spelling_are_found_and_named(tmp_path: Path) -> None:
     samples = read(tmp_path, "s.csv", "AGE,city,Member\n41,Graz,1\n", COLUMNS)
     assert lists(samples) == {"age": [[41]], "city": [["Graz"]], "member": [True]}
     assert samples.notes[1:] == [
-        "s.csv: column 'AGE' is taken for 'age'",
-        "s.csv: column 'Member' is taken for 'member'",
+        "s.csv: column 'AGE' is read as 'age'",
+        "s.csv: column 'Member' is read as 'member'",
     ]
     np.savez(tmp_path / "s.npz", x=np.zeros((1, 2)), y=np.zeros(1))
     assert read_samples(tmp_path / "s.npz", TABLE).notes == [
         "s.npz: arrays read: x",
-        "s.npz: array 'x' is taken for 'X'",
+        "s.npz: array 'x' is read as 'X'",
         "s.npz: arrays not read: y",
     ]
 
@@ -353,7 +358,7 @@ def test_columns_without_known_names_are_named_in_their_order(tmp_path: Path) ->
         ),
         ("age,x\n1,2\n", [], "s.csv has no column for the feature 'mean_spend'; it has: age, x"),
         ("Anna,Graz\n1,2\n", [], "s.csv has no column for the feature 'age'"),
-        ("Age,AGE,mean_spend\n1,2,3\n", [], "Age, AGE may each be 'age': rename one of them"),
+        ("Age,AGE,mean_spend\n1,2,3\n", [], "Age, AGE could each be 'age': give one of them"),
         ("a,b,c\n1,2,3\n", ["a"], "input 'X' takes 2 columns, got 1 (a)"),
     ],
 )
