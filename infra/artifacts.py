@@ -1,4 +1,4 @@
-"""What `sam build` made: how large it is unzipped, by package, and for which processor."""
+"""What `sam build` made: its unzipped size by package, and its processor."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ PROCESSORS = {62: "x86_64", 183: "arm64"}
 
 
 class ArtifactError(Exception):
-    """Raise when what was built is missing, or Lambda would refuse it or fail to load it."""
+    """Raised when a build is missing, or when Lambda would refuse it or fail to load it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A package of a layer or a function, or a file of a model."""
+    """A Python package in a layer or function, or a file of a model."""
 
     name: str
     size: int  # bytes, unzipped
@@ -45,11 +45,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class FunctionPackage:
-    """A function and its layers: what Lambda unpacks together and limits together."""
+    """A function and its layers, which Lambda unpacks together and limits together."""
 
     function: str  # logical id in the template
     architecture: str  # x86_64 or arm64
-    artifacts: tuple[Artifact, ...]  # the function's code, then its layers as the template has them
+    artifacts: tuple[Artifact, ...]  # the function's code, then its layers in the template's order
 
     @property
     def size(self) -> int:
@@ -118,7 +118,7 @@ def to_dict(package: FunctionPackage) -> dict[str, Any]:
 
 
 def read_processors(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each shared object below `folder` and the processor it is built for."""
+    """Yield each shared object below `folder`, and the processor that it is built for."""
     for path in sorted(folder.rglob("*.so*")):
         if ".so" in path.suffixes:
             with path.open("rb") as file:
@@ -161,7 +161,7 @@ def _read_function_package(
 
 
 def name_part(path: Path) -> str:
-    """Return the package that owns a file: numpy for numpy/, numpy.libs/ and numpy-*.dist-info/."""
+    """Return the package that a file belongs to: numpy for numpy/, numpy.libs/ and dist-info."""
     in_package = [part for part in path.parts if part != "__pycache__"]
     match in_package:
         case ["python", package, *_]:

@@ -1,6 +1,7 @@
-"""How a version's answers differ from another's, to the requests of the load.
+"""How the answers of two versions to the requests of the load differ.
 
-The gate has the one definition of that, and runs on Lambda: its built code compares here, too.
+What counts as a difference is defined once, in the gate's code, which runs on Lambda. Here that
+code is run as it was built.
 """
 
 import asyncio
@@ -32,13 +33,13 @@ sys.stdout.buffer.write(msgspec.json.encode(changes))
 """
 
 
-async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which measure
+async def compare(  # noqa: PLR0913, PLR0917 two versions, what to ask them, and how to compare
     local: Platform, gate: Path, requests: Requests, old: str, new: str, limit: float
 ) -> list[RehearsalFinding]:
-    """Ask both versions each request of the load once; return how the answers differ.
+    """Send each request of the load to both versions once; return how the answers differ.
 
-    `gate` is the folder with the gate's built code, and `limit` the percent of answers that may
-    change. Raises RehearsalError if that code cannot compare.
+    `gate` is the folder with the gate's built code; `limit` is the percentage of answers that may
+    change. Raises RehearsalError if the gate's code fails.
     """
     pairs, missing, why = [], 0, ""
     for batch in requests.batches:
@@ -47,7 +48,7 @@ async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which mea
             now = await _ask(local, requests.path, batch.body, new)
         except LocalRunError as error:
             why = str(error)
-            break  # a version that crashes is not asked again
+            break  # do not ask a version again that crashes
         if before.status == now.status == HTTPStatus.OK:
             answers = {"before": json.loads(before.body), "now": json.loads(now.body)}
             pairs.append({"rows": batch.rows, **answers})
@@ -71,7 +72,7 @@ async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which mea
 
 
 def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[RehearsalFinding]:
-    """Read what the gate found; the numbers are all but colour and text."""
+    """Return the gate's findings; their numbers are all fields but colour and text."""
     return [
         RehearsalFinding(
             ABOUT,
@@ -102,7 +103,7 @@ async def _run(gate: Path, comparison: bytes) -> list[dict[str, Any]]:
     finally:
         await end(process)
     if process.returncode:
-        lines = errors.decode(errors="replace").splitlines() or ["it gives no reason"]
+        lines = errors.decode(errors="replace").splitlines() or ["without a message"]
         raise RehearsalError(f"the gate's code cannot compare the answers: {lines[-1]}")
     changes: list[dict[str, Any]] = json.loads(output)
     return changes

@@ -1,4 +1,4 @@
-"""The rehearsal itself: a local run on a faster clock, a load, and a release during it."""
+"""The canary of a rehearsal: a release under load, on a local platform with a fast clock."""
 
 import asyncio
 import random
@@ -16,14 +16,14 @@ from infra.rehearsal.load import LoadResult, load
 from infra.rehearsal.requests import RehearsalError, Requests
 from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult
 
-# Enough that neither the stage nor the function turns the load away, which is not to test these.
+# High enough that neither the API nor the function throttles the load: they are not under test.
 RATE, BURST, CONCURRENCY = 10_000, 5_000, 50
 CLOCK_MINUTE = 60
 
 
 @dataclass(frozen=True)
 class ServedStack:
-    """The current stack as it is served; `picks` tells the version of each request's id."""
+    """The current stack while it is served; `picks` has the version of each request, by its id."""
 
     local: Platform
     picks: dict[str, str]
@@ -41,8 +41,8 @@ async def serve_stack(
 ) -> AsyncIterator[ServedStack]:
     """Serve the current stack on a clock whose minute lasts `minute` seconds.
 
-    `python` is the managed runtime's. Leaves nothing behind but `directory`/logs. Raises
-    FunctionError when the function cannot start.
+    `python` is that of the managed runtime. Only `directory`/logs is left behind. Raises
+    FunctionError if the function cannot start.
     """
     picks: dict[str, str] = {}
     begun = time.time()
@@ -69,8 +69,9 @@ async def run_canary(  # noqa: PLR0913 half of them have defaults
 ) -> RehearsalResult:
     """Release the candidate under a load of `rate` requests a second.
 
-    The load begins `margin` seconds before the release and ends as long after it; by default that
-    is a minute of the clock. `show` gets each event as it happens. Raises RehearsalError.
+    The load begins `margin` seconds before the release and ends as long after it, by default one
+    minute of the release. `show` gets each event as it happens. Raises RehearsalError if the
+    current model answers none of the load.
     """
     local, margin = served.local, served.minute if margin is None else margin
     events: list[ReleaseEvent] = []
@@ -108,9 +109,9 @@ async def run_canary(  # noqa: PLR0913 half of them have defaults
 async def _find(
     local: Platform, candidate: BuiltStack, requests: Requests, old: str, release: ReleaseResult
 ) -> list[RehearsalFinding]:
-    """Return how the answers of the new version differ, by the gate and by the whole load.
+    """Return how the answers of the new version differ: to the gate, and to the whole load.
 
-    What the gate refuses for another reason is not asked: it may be slow, or crash.
+    A version that the gate refused for another reason is not asked: it may be slow, or crash.
     """
     by_gate = read_changes(release.gate.get("answers", []))
     gate = candidate.gate(release.version)
@@ -126,7 +127,7 @@ def _unthrottle(stack: BuiltStack) -> BuiltStack:
 
 
 def _check(result: LoadResult) -> None:
-    """Raise RehearsalError if the current model answers none of the load's requests."""
+    """Raise RehearsalError if the current model fails on every request of the load."""
     if result.answers and all(answer.has_failed for answer in result.answers):
         status = result.answers[-1].status or "no status"
         raise RehearsalError(f"the current model answers each request of the load with {status}")

@@ -1,4 +1,4 @@
-"""A candidate: what `sam build` made, with another model in it."""
+"""A candidate: the build of `sam build`, with another model in it."""
 
 import shutil
 from collections.abc import Collection
@@ -14,18 +14,18 @@ from infra.project import Project
 
 
 def find_model(stack: BuiltStack) -> Path:
-    """Return the built layer with the stack's model."""
+    """Return the built layer that holds the stack's model."""
     [layer] = [layer for layer in stack.function.layers if (layer / MODEL).exists()]
     return layer
 
 
 def read_model(stack: BuiltStack) -> Contract:
-    """Return the contract of the stack's model; raise ModelError."""
+    """Return the contract of the stack's model; raise ModelError if it cannot be read."""
     return read_contract(find_model(stack) / MODEL.parent)
 
 
 def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
-    """Make the folder `to` a build like `build`: its parts, but links to those not `changed`."""
+    """Make a build in `to` like `build`: copies of the parts in `changed`, links to the others."""
     to.mkdir(parents=True)
     for part in build.iterdir():
         if part.name in changed:

@@ -1,4 +1,4 @@
-"""A rehearsal as one HTML page: everything is in it, and it runs no script."""
+"""A rehearsal as one self-contained HTML page without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from infra.rehearsal.timeline import draw
 IN_TILE = {"Verdict", "Reason", "Next"}  # at the head of the page
 KINDS = {Colour.GREEN: "ok", Colour.AMBER: "warning", Colour.RED: "alarm"}  # classes of the styles
 OWN_STYLE = Path(__file__).with_name("page.css")
-EVENT_HEADS = ("", "Seconds", "Minutes of the clock", "What", "")
+EVENT_HEADS = ("", "Seconds", "Minutes of the release", "What", "")
 
 
 def render(model: str, rehearsal: RehearsalResult, tally: Tally) -> str:
-    """Write the page; `model` is the candidate's name."""
+    """Return the page; `model` is the name of the candidate's file."""
     command = [element("br"), "Next: ", element("code", rehearsal.next)] if rehearsal.next else ""
     title = f"Release rehearsal: {model}"
     verdict, kind = element("b", describe_verdict(rehearsal)), KINDS[rehearsal.verdict]
@@ -36,7 +36,7 @@ def render(model: str, rehearsal: RehearsalResult, tally: Tally) -> str:
         element(
             "header",
             element("h1", title),
-            element("p", f"A minute of the clock took {rehearsal.minute:g} s here."),
+            element("p", f"A minute of the release took {rehearsal.minute:g} s here."),
         ),
         element(
             "main",

@@ -1,4 +1,4 @@
-"""What to rehearse, and the command that then does it on AWS."""
+"""What to rehearse, and the command that then releases it on AWS."""
 
 import shlex
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class RehearsalPlan:
     source: Path
     options: AddOptions
     rate: float  # requests a second
-    minute: float  # seconds that a minute of the clock lasts
+    minute: float  # seconds that a minute of the release takes
     parameters: Mapping[str, str]  # of the template, other than its defaults
 
 

@@ -1,4 +1,4 @@
-"""What a person, or a program, reads of a rehearsal."""
+"""The result of a rehearsal in words, and in JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def describe_result(rehearsal: RehearsalResult, tally: Tally) -> Iterator[tuple[str, str]]:
-    """Yield the results, each with its label."""
+    """Yield the result in lines, each with its label."""
     yield "Verdict", describe_verdict(rehearsal)
     if rehearsal.reason:
         yield "Reason", rehearsal.reason
@@ -58,43 +58,43 @@ def describe_result(rehearsal: RehearsalResult, tally: Tally) -> Iterator[tuple[
 
 
 def describe_verdict(rehearsal: RehearsalResult) -> str:
-    """Say what to think of the release, and what happened to it."""
+    """Return what to think of the release, and what happened to it."""
     return f"{rehearsal.verdict.capitalize()}. {VERDICTS[rehearsal.caught]}"
 
 
 def describe_finding(finding: RehearsalFinding) -> str:
-    """Say what was found, with its colour if that is a reason to look."""
+    """Return what was found, with its colour unless that is green."""
     mark = "" if finding.colour is Colour.GREEN else f"{finding.colour.upper()}: "
     return f"{mark}{finding.text}"
 
 
 def name_version(rehearsal: RehearsalResult, version: str) -> str:
-    """Say which version it is."""
+    """Return a version's number, and whether it is the old or the new one."""
     which = {rehearsal.old: " (old)", rehearsal.new: " (new)"}.get(version, "")
     return f"Version {version}{which}" if version else "No version"
 
 
 def format_count(count: Count) -> str:
-    """Say how many requests there were, and how many failed."""
+    """Return how many requests there were, and how many failed."""
     share = f" ({count.share:.1%})" if count.failed else ""
     requests = "request" if count.answered == 1 else "requests"
     return f"{count.answered:,} {requests}, {count.failed:,} failed{share}"
 
 
 def format_duration(seconds: float, minute: float) -> str:
-    """Say how long something took, here and on the clock."""
-    return f"{seconds:.1f} s ({seconds / minute:.1f} minutes of the clock)"
+    """Return a duration, here and in minutes of the release."""
+    return f"{seconds:.1f} s ({seconds / minute:.1f} minutes of the release)"
 
 
 def describe_event(event: ReleaseEvent, begun: float, minute: float) -> tuple[str, str, str, str]:
-    """Return when something happened, in seconds here and minutes of the clock, and what."""
+    """Return an event's time, in seconds here and minutes of the release, its kind and its text."""
     seconds = event.time - begun
     kind = KINDS.get(event.kind, event.kind)
     return f"{seconds:.1f}", f"{seconds / minute:.1f}", kind, event.text
 
 
 def to_dict(rehearsal: RehearsalResult, tally: Tally) -> dict[str, Any]:
-    """Return the JSON form; times are in seconds from the begin."""
+    """Return the JSON form; times are in seconds since the beginning."""
     return {
         "verdict": rehearsal.verdict,
         "promoted": rehearsal.is_promoted,

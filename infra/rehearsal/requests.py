@@ -1,4 +1,4 @@
-"""Requests that a client would send to the model that is served now."""
+"""Requests to the current model, as its clients send them: the load of a rehearsal."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from infra.model.tensor import DYNAMIC
 type InferenceRequest = dict[str, Any]  # of the Open Inference Protocol, in its JSON form
 
 NO_JSON = "BF16"  # the datatype
-MOST_ROWS = 10_000  # of the samples: a rehearsal sends fewer
-BATCH = 32  # rows of one request where only the answers matter
+MOST_ROWS = 10_000  # of the samples; no rehearsal sends as many
+BATCH = 32  # rows of a request whose latency does not matter
 
 
 class RehearsalError(LocalRunError):
-    """A release cannot be rehearsed; one line for a person."""
+    """A release cannot be rehearsed; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A request of several rows, or of one where the model takes no more."""
+    """A request of several rows, or of one row if the model takes no batches."""
 
     rows: int
     body: bytes
@@ -33,9 +33,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Requests:
-    """Where requests for a model go, and the bodies that are sent in turn.
+    """The path of a model, and the bodies that are sent to it in turn.
 
-    `batches` ask for the same in fewer requests. `classes` names the outputs that have a number
+    `batches` have the same rows in fewer requests. `classes` names the outputs that have a number
     for each class.
     """
 
@@ -46,10 +46,10 @@ class Requests:
 
 
 def make_requests(contract: Contract, samples: Samples | None = None) -> Requests:
-    """Make the requests of a model: its golden ones and the rows of `samples`, or its example.
+    """Make requests for a model: its golden requests and the rows of `samples`, or its example.
 
-    Of more than MOST_ROWS, rows at equal distances. Raises RehearsalError if an output of the
-    model, or an input that is sent, has no JSON form.
+    Of more than MOST_ROWS rows, evenly spaced ones are taken. Raises RehearsalError if an output of
+    the model, or an input that is sent, has no JSON form.
     """
     for tensor in contract["outputs"]:
         _check_json("output", tensor)

@@ -1,4 +1,4 @@
-"""What came out of a rehearsal: the release's events, every answer, and what they add up to."""
+"""The result of a rehearsal: the events of the release, every answer, and their totals."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from infra.rehearsal.load import CUSTOMERS, Answer
 
 
 class Caught(StrEnum):
-    """What kept a bad release from the customers, or most of them; NOWHERE if it was promoted."""
+    """Where a bad release was stopped; NOWHERE if it was promoted."""
 
     PACKAGE = "package"
     GATE = "gate"
@@ -20,7 +20,7 @@ class Caught(StrEnum):
 
 
 class Colour(StrEnum):
-    """What to think of a release: red is not to be released, amber is to be looked at."""
+    """What to think of a release: red must not be released, amber needs a look."""
 
     GREEN = "green"
     AMBER = "amber"
@@ -29,7 +29,7 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True)
 class RehearsalFinding:
-    """What a comparison of both versions found; `numbers` are the same for programs."""
+    """What a comparison of both versions found: in words, and in `numbers` for programs."""
 
     about: str
     colour: Colour
@@ -39,17 +39,17 @@ class RehearsalFinding:
 
 @dataclass(frozen=True)
 class RehearsalResult:
-    """A release that was rehearsed; `minute` is how many seconds one of the clock lasted."""
+    """A rehearsed release. `minute` is how many seconds a minute of the release took."""
 
     caught: Caught
     reason: str
     old: str  # version
-    new: str  # likewise; empty if it was never published
+    new: str  # version; empty if it was never published
     events: Sequence[ReleaseEvent]
-    sent: int
+    sent: int  # requests
     answers: Sequence[Answer]
-    begun: float
-    ended: float
+    begun: float  # seconds since 1970
+    ended: float  # seconds since 1970
     minute: float
     findings: Sequence[RehearsalFinding] = ()
     notes: Sequence[str] = ()  # what the gate could not check, and why
@@ -62,7 +62,7 @@ class RehearsalResult:
 
     @property
     def verdict(self) -> Colour:
-        """The worst of what was found; whatever was kept from customers is red."""
+        """The worst colour of the findings; red for a release that was not promoted."""
         colours = {finding.colour for finding in self.findings}
         if not self.is_promoted or Colour.RED in colours:
             return Colour.RED
@@ -78,15 +78,15 @@ class Count:
 
     @property
     def share(self) -> float:
-        """Part of the requests that failed."""
+        """The share of requests that failed, 0 to 1."""
         return self.failed / self.answered if self.answered else 0.0
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What the answers of a rehearsal add up to; None is what did not happen."""
+    """The totals of a rehearsal's answers; a time is None if the event did not happen."""
 
-    versions: Mapping[str, Count]  # those of the rehearsal, and "" for requests that got to none
+    versions: Mapping[str, Count]  # by version; "" stands for requests that reached none
     lost: int  # requests without an answer
     customers: int
     hurt: int  # customers who saw an error
@@ -95,12 +95,12 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Requests that failed, of any version."""
+        """Failed requests of all versions."""
         return sum(count.failed for count in self.versions.values())
 
 
 def tally(rehearsal: RehearsalResult) -> Tally:
-    """Add up the answers."""
+    """Return the totals of a rehearsal's answers."""
     answers = rehearsal.answers
     answered = Counter(answer.version for answer in answers)
     failed = Counter(answer.version for answer in answers if answer.has_failed)

@@ -1,4 +1,4 @@
-"""The request of the benchmark, a golden sample of the model, and the check of its answer."""
+"""The request of the benchmark, which is a golden request of the model, and its answer."""
 
 import json
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from infra.model.trial.open_inference import make_event
 
 
 class AnswerError(Exception):
-    """Raise when what is measured does not answer what the golden sample says."""
+    """Raised when an answer is not the golden one."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A request in JSON, as the protocol has it, and the outputs that it must get."""
+    """An Open Inference request in JSON, and the outputs that must be its answer."""
 
     path: str
     body: bytes
     golden: Mapping[str, Any]
 
     def event(self) -> bytes:
-        """Write the event that the HTTP API makes of the request."""
+        """Return the event that the HTTP API makes of the request."""
         return make_event(self.path, {"content-type": "application/json"}, self.body)
 
     def check_payload(self, payload: bytes) -> None:

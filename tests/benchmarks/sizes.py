@@ -1,4 +1,4 @@
-"""Sizes of what deploys, unzipped and zipped, by package."""
+"""Sizes of what is deployed, unzipped and zipped, by package."""
 
 import io
 import zipfile
@@ -16,7 +16,7 @@ class Size:
 
     unzipped: int
     zipped: int
-    bytecode: int  # of the unzipped ones: .pyc files
+    bytecode: int  # unzipped .pyc files
 
 
 def measure_sizes(folder: Path) -> dict[str, dict[str, Size]]:
@@ -51,7 +51,7 @@ def _measure(folder: Path) -> dict[str, Size]:
 
 
 def _zip(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each file below `folder` and what it takes in the zip."""
+    """Yield each file below `folder`, and its size in the zip."""
     with zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

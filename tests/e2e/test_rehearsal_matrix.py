@@ -35,7 +35,7 @@ HANDLER = Path("InferenceFunction/api/handler.py")
 NAME, REGION = "serverless-onnx", "eu-west-1"
 TYPE = "Canary10Percent5Minutes"
 FAILING_CLIENT = "failing client"
-MINUTE = 3  # seconds of a minute of the clock
+MINUTE = 3  # seconds that a minute of the release takes
 RATE, RATE_AT_THE_GATE = 80, 40  # requests a second
 
 WEIGHTS = [0.5, -0.25, 0.125, 1.0]

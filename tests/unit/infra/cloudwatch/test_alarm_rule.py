@@ -38,7 +38,7 @@ def test_tells_whether_it_rings(rule: str, expected: bool) -> None:
     ["", "ALARM()", "high", "ALARM(high) XOR OK(fine)", "ALARM(high", "1", "NOT", "TRUE OR 1"],
 )
 def test_refuses_what_is_no_rule(rule: str) -> None:
-    with pytest.raises(AlarmError, match="no rule of a composite alarm"):
+    with pytest.raises(AlarmError, match="is not the rule of a composite alarm"):
         is_met(rule, STATES)
 
 

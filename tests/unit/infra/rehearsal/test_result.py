@@ -117,7 +117,7 @@ def test_tells_what_came_out() -> None:
         ("Version 4 (old)", "2 requests, 0 failed"),
         ("Version 5 (new)", "1 request, 1 failed (100.0%)"),
         ("Customers", "1 of 3 saw an error"),
-        ("Alarm", "4.5 s (1.5 minutes of the clock) after the new version's first bad answer"),
+        ("Alarm", "4.5 s (1.5 minutes of the release) after the new version's first bad answer"),
         ("Rollback", "after the alarm no customer got an answer of the new version"),
     ]
 

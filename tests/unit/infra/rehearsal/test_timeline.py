@@ -133,7 +133,7 @@ def test_page_says_it_all_and_needs_nothing_else() -> None:
     assert "Rolled back in the canary" in page
     assert "alarm &lt;errors&gt; &amp; more" in page
     assert "10 of 100 saw an error" in page
-    assert "A minute of the clock took 3 s here." in page
+    assert "A minute of the release took 3 s here." in page
     assert page.count('<svg viewBox="0 0 1160') == 1
     for remote in ("<script", "http:", "https:", "<link", "@import", "url("):
         assert remote not in page
