@@ -175,7 +175,5 @@ def _compare(golden: Golden, answers: Mapping[str, Array]) -> float:
             difference = np.abs(found.astype(np.float64) - expected)
             largest = max(largest, difference.max(initial=0.0).item())
         if not is_close:
-            raise ModelError(
-                f"output '{name}' differs from the answer when the golden request was made"
-            )
+            raise ModelError(f"output '{name}' differs from that of the golden request")
     return largest

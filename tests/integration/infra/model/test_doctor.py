@@ -143,7 +143,7 @@ def test_the_report_is_plain_lines_where_no_terminal_is(tmp_path: Path) -> None:
     assert lines["Output"] == ("output_probability: FP32, any x 3 (setosa, versicolor, virginica)")
 
 
-def test_the_report_tells_the_range_of_an_index(tmp_path: Path) -> None:
+def test_the_report_shows_the_range_of_an_index(tmp_path: Path) -> None:
     report = run("check", save(gather(), tmp_path / "table.onnx"))
 
     assert "\nInput      x: INT64, any, indices from -3 to 2\n" in report.stdout
@@ -165,7 +165,7 @@ def test_the_report_tells_the_range_of_an_index(tmp_path: Path) -> None:
         ),
     ],
 )
-async def test_what_onnxruntime_cannot_run_is_reported_and_not_suffered(
+async def test_a_crash_of_onnxruntime_is_reported_and_survived(
     broken: ModelProto, text: str, tmp_path: Path
 ) -> None:
     diagnosis = await diagnose(broken, tmp_path)
@@ -190,7 +190,7 @@ async def test_a_model_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
             await examine(trial, contract, None)
 
 
-async def test_what_cannot_be_served_is_told_without_running_it(tmp_path: Path) -> None:
+async def test_what_cannot_be_served_is_reported_without_running_it(tmp_path: Path) -> None:
     # GIVEN a model with an output, an operator and a file that cannot be
     broken = model("Relu")
     broken.graph.output[0].CopyFrom(
@@ -207,7 +207,7 @@ async def test_what_cannot_be_served_is_told_without_running_it(tmp_path: Path) 
     assert [problem[:30] for problem in diagnosis.problems] == [
         "output 'y' has the type sequen",
         "external data '../w.bin': the ",
-        "operator shop:Mine is none of ",
+        "operator shop:Mine is not part",
     ]
     assert diagnosis.size
     assert diagnosis.measured is None
@@ -336,7 +336,7 @@ def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     assert failed.stderr == "Error: .aws-sam/build holds no build: run `make build` first\n"
 
 
-async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path) -> None:
+async def test_outputs_with_wrong_declared_shapes_are_corrected(tmp_path: Path) -> None:
     # GIVEN a model whose outputs have other shapes than it says
     source = save(misdeclared(), tmp_path / "m.onnx")
     shapes = {"label": [-1], "table": [-1, 4], "sums": [-1]}
@@ -367,7 +367,7 @@ async def test_outputs_that_are_declared_otherwise_are_corrected(tmp_path: Path)
     assert all(np.array_equal(*pair) for pair in zip(*answers, strict=True))
 
 
-async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
+async def test_the_next_version_takes_columns_by_the_names_of_the_previous_one(
     tmp_path: Path,
 ) -> None:
     # GIVEN a model with named features
@@ -387,7 +387,7 @@ async def test_the_next_version_takes_columns_by_the_names_of_the_one_before(
     ]
 
 
-async def test_a_model_is_added_with_what_its_samples_tell(tmp_path: Path) -> None:
+async def test_a_model_is_added_with_names_and_ranges_from_its_samples(tmp_path: Path) -> None:
     # GIVEN a layer with another model, and samples with a column too many
     layer = tmp_path / "layer"
     copy_layer(layer)
@@ -454,7 +454,7 @@ async def test_an_optional_input_keeps_its_own_value(tmp_path: Path) -> None:
     assert np.allclose(golden["outputs"]["y"], np.array(golden["inputs"]["x"]) / 2)
 
 
-async def test_without_samples_the_requests_of_the_version_before_are_asked_anew(
+async def test_without_samples_the_requests_of_the_previous_version_are_answered_anew(
     tmp_path: Path,
 ) -> None:
     # GIVEN a model that was added with samples
@@ -502,7 +502,7 @@ async def test_requests_that_do_not_fit_are_not_asked_anew(
     assert added.notes == ["only made-up numbers were tried, which prove little: give --samples"]
 
 
-async def test_a_model_of_another_name_takes_the_place_with_a_note(tmp_path: Path) -> None:
+async def test_a_model_of_another_name_replaces_the_current_one_with_a_note(tmp_path: Path) -> None:
     source = save(identity("FP32", [None, 2]), tmp_path / "m.onnx")
     await add(PROJECT, source, tmp_path / "layer", AddOptions(name="churn"))
     added = await add(PROJECT, source, tmp_path / "layer", AddOptions())
@@ -591,7 +591,7 @@ async def test_a_graph_that_would_grow_stays_as_it_is(
     assert (tmp_path / "layer/model.onnx").read_bytes() == source.read_bytes()
 
 
-async def test_a_graph_that_answers_otherwise_is_not_used(tmp_path: Path) -> None:
+async def test_a_simplified_graph_with_other_answers_is_not_used(tmp_path: Path) -> None:
     # GIVEN a finished layer whose golden answers are not those of its graph
     layer = tmp_path / "layer"
     await add(PROJECT, save(deep(), tmp_path / "m.onnx"), layer / "model", AddOptions())

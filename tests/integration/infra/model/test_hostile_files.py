@@ -89,7 +89,7 @@ def test_json_stays_json_whatever_the_samples_do(command: Sequence[str], tmp_pat
     assert re.search(text, problem)
 
 
-async def test_a_model_may_not_take_what_the_machine_cannot_spare(
+async def test_a_model_may_not_use_memory_that_the_machine_cannot_spare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a machine with little memory, and a model that takes gigabytes as it is loaded
@@ -117,7 +117,7 @@ async def test_simplifying_a_graph_may_not_take_forever(
     assert note == "graph as exported: onnxruntime takes more than 0.01 s to simplify it"
 
 
-async def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

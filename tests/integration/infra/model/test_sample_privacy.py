@@ -137,7 +137,7 @@ async def test_golden_requests_can_be_made_up(
         assert not any("--golden-synthetic" in note for note in added.notes)
 
 
-async def test_golden_requests_that_are_asked_anew_keep_their_source(
+async def test_golden_requests_that_are_answered_anew_keep_their_source(
     source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     write_rows(tmp_path / "rows.csv", 12)
@@ -167,7 +167,7 @@ def test_commands_print_names_of_columns_and_no_values(
         assert "rows.csv: columns not read: customer id" in done.stdout
 
 
-async def test_the_contract_says_nothing_of_the_machine_that_wrote_it(
+async def test_the_contract_says_nothing_about_the_machine_that_wrote_it(
     source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     write_rows(tmp_path / "rows.csv", 12)

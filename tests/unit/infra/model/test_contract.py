@@ -51,7 +51,7 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
     assert sum(baseline["counts"]) == 100
 
 
-def test_extremes_of_float32_are_counted_and_told_in_the_fewest_digits() -> None:
+def test_extremes_of_float32_are_counted_and_written_in_the_fewest_digits() -> None:
     # GIVEN numbers that float32 holds a little above and below what is written
     described = describe_values(np.array([0.1, 0.2, 0.3], np.float32))
     assert (described["minimum"], described["maximum"]) == (0.1, 0.3)
@@ -156,7 +156,7 @@ def test_labels_name_the_columns_of_the_output_that_has_as_many() -> None:
         label(contract, ["a", "b", "c"])
 
 
-def test_the_next_version_keeps_what_no_graph_tells() -> None:
+def test_the_next_version_keeps_what_no_graph_says() -> None:
     # GIVEN a model whose contract was written by a person
     previous = make_contract(
         version="9",

@@ -71,12 +71,12 @@ async def test_what_needs_too_much_memory_is_refused(file: Path) -> None:
         (signal.SIGXCPU, "crashed (signal: CPU time limit exceeded)"),
     ],
 )
-async def test_a_crash_is_told(number: int, text: str, file: Path) -> None:
+async def test_a_crash_is_reported(number: int, text: str, file: Path) -> None:
     with pytest.raises(ModelError, match=f"^file.bin cannot be read: its reader {re.escape(text)}"):
         await readers.end(file, number)
 
 
-async def test_a_silent_end_and_a_wrong_answer_are_told(file: Path) -> None:
+async def test_a_silent_end_and_a_wrong_answer_are_reported(file: Path) -> None:
     with pytest.raises(ModelError, match=r"its reader ended with exit status 8$"):
         await readers.leave(file)
     with pytest.raises(ModelError, match=r"its reader gave no answer$"):

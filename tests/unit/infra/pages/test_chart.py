@@ -140,7 +140,7 @@ def test_line_goes_through_its_values() -> None:
     )
 
 
-def test_single_value_is_a_point_and_a_pointer_tells_all_values_of_a_time() -> None:
+def test_single_value_is_a_point_and_a_tooltip_has_all_values_of_a_time() -> None:
     svg = parse(Chart("a", [line(7, label="one"), line(8, label="two")]))
     assert len(list(svg.iter("circle"))) == 2
     [title] = [one.text for one in svg.iter("title")]
@@ -161,7 +161,7 @@ def test_axis_keeps_to_what_the_dashboard_sets() -> None:
     assert high == MARGIN_TOP
 
 
-def test_near_threshold_is_drawn_and_a_far_one_told() -> None:
+def test_near_threshold_is_drawn_and_a_far_one_written() -> None:
     thresholds = [Threshold("objective", 12), Threshold("limit", 1000)]
     svg = parse(Chart("a", [line(8, 10)], thresholds))
     assert texts(svg, "threshold") == ["objective 12", "limit 1,000 \u2191"]

@@ -107,7 +107,7 @@ def test_alarm_for_another_reason_than_errors_has_no_first_bad_answer() -> None:
     assert tally(rehearsal([answer(4, "5")])).alarm_seconds is None
 
 
-def test_tells_what_came_out() -> None:
+def test_describes_the_result() -> None:
     one = rehearsal([answer(1, "4"), answer(2, "4"), answer(4, "5", 500, 1)])
 
     assert list(describe_result(one, tally(one))) == [
@@ -122,7 +122,7 @@ def test_tells_what_came_out() -> None:
     ]
 
 
-def test_tells_what_to_do_after_a_promotion() -> None:
+def test_names_the_command_after_a_promotion() -> None:
     command = "infra model add a.onnx && make build && infra deploy"
     one = rehearsal([answer(1, "4")], caught=Caught.NOWHERE, reason="", next=command)
 
@@ -201,7 +201,7 @@ def test_findings_come_first_and_say_what_to_look_at() -> None:
     assert "<move>" not in page
 
 
-def test_tells_requests_that_got_to_no_version() -> None:
+def test_counts_requests_that_reached_no_version() -> None:
     one = rehearsal([answer(1, "4"), answer(2, "", 0)])
 
     lines = dict(describe_result(one, tally(one)))
@@ -210,13 +210,13 @@ def test_tells_requests_that_got_to_no_version() -> None:
     assert lines["No version"] == "1 request, 1 failed (100.0%)"
 
 
-def test_tells_little_of_a_model_that_could_not_be_packaged() -> None:
+def test_says_little_about_a_model_that_could_not_be_packaged() -> None:
     one = rehearsal([], caught=Caught.PACKAGE, reason="it is no model", new="", events=[])
 
     assert [label for label, _ in describe_result(one, tally(one))] == ["Verdict", "Reason"]
 
 
-def test_tells_the_time_of_an_event_here_and_on_the_clock() -> None:
+def test_shows_the_time_of_an_event_here_and_in_the_release() -> None:
     event = ReleaseEvent(BEGUN + 4.5, "gate-refused", "it crashes", 0)
 
     assert describe_event(event, BEGUN, 3) == ("4.5", "1.5", "Gate refused", "it crashes")

@@ -115,7 +115,7 @@ def test_chart_marks_each_event_at_its_time() -> None:
     assert marks[2].get("y") != marks[3].get("y")
 
 
-def test_chart_tells_its_numbers_without_being_seen() -> None:
+def test_chart_has_its_numbers_as_text() -> None:
     svg = parse(rehearsal())
 
     assert svg.get("role") == "img"

@@ -25,7 +25,7 @@ def test_without_measurements_there_are_none(tmp_path: Path, text: str) -> None:
     assert read_bench(tmp_path / "none.json") is None
 
 
-def test_the_template_tells_memory_processor_and_throttle() -> None:
+def test_the_template_sets_memory_processor_and_throttle() -> None:
     found = read_template(Path(__file__).parents[4] / "template.yaml")
     assert found == {
         "memory_mb": 1769,

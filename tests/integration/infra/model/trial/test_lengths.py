@@ -85,7 +85,7 @@ async def test_what_would_crash_onnxruntime_is_refused_and_nothing_else(
         )
 
 
-async def test_a_model_that_answers_empty_tensors_goes_on_doing_so(tmp_path: Path) -> None:
+async def test_a_model_that_answers_empty_tensors_is_not_limited(tmp_path: Path) -> None:
     layer = tmp_path / "layer"
     await add(
         PROJECT,
@@ -126,7 +126,7 @@ async def test_a_length_that_must_equal_another_is_not_taken_for_a_limit(tmp_pat
     assert (await ask(layer, zeros(1, 3)))[0].startswith("the model failed")
 
 
-async def test_the_doctor_tells_the_lengths(tmp_path: Path) -> None:
+async def test_the_doctor_shows_the_lengths(tmp_path: Path) -> None:
     long = await check(PROJECT, save(positions(100), tmp_path / "m.onnx"), None, [])
     assert long.inputs[0]["answered_lengths"] == [None, (1, 100)]
     assert "x: FP32, any x any, shape[1] at most 100" in describe(long)

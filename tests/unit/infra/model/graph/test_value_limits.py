@@ -401,7 +401,7 @@ def limits(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_graph_tells_what_values_an_input_can_have(tmp_path: Path, case: str) -> None:
+def test_the_graph_shows_which_values_an_input_can_have(tmp_path: Path, case: str) -> None:
     model, expected = CASES[case]
 
     assert limits(describe(model, tmp_path)["x"]) == expected
@@ -676,7 +676,7 @@ SIZES: dict[str, tuple[ModelProto, bool]] = {
 
 
 @pytest.mark.parametrize("case", SIZES)
-def test_the_graph_tells_which_inputs_are_sizes(tmp_path: Path, case: str) -> None:
+def test_the_graph_shows_which_inputs_are_sizes(tmp_path: Path, case: str) -> None:
     model, expected = SIZES[case]
 
     assert describe(model, tmp_path)["x"].get("sizes", False) == expected

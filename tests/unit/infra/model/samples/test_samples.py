@@ -267,7 +267,7 @@ def test_rows_of_one_input_have_one_shape(tmp_path: Path) -> None:
         read(tmp_path, "s.jsonl", '{"ids": [1, 2]}\n{"ids": [3]}\n', inputs)
 
 
-def test_a_missing_or_binary_file_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.csv cannot be read: No such file"):
         read_samples(tmp_path / "absent.csv", TABLE)
     (tmp_path / "s.csv").write_bytes(b"a,b\n\xff\xfe\n")
