@@ -46,8 +46,10 @@ command("infra promote --yes")(release.promote)
 command("infra rollback --to 4 --yes")(release.rollback)
 command("infra resync --yes")(release.resync)
 command("infra prune --keep 3")(release.prune)
-command("infra rehearse candidate.onnx --samples rows.csv --type AllAtOnce")(rehearse)
-command("infra simulate --curve sale.csv --warm-ms 12 --cold-ms 900")(simulate)
+command(
+    "infra rehearse layers/model/model.onnx --samples tests/events/customers.csv --type AllAtOnce"
+)(rehearse)
+command("infra simulate --curve black-friday --throttle-rate 2400 --warm-ms 12")(simulate)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 typer's form of a callback

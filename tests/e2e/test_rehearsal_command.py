@@ -231,6 +231,7 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Checkout, moment: str) -> None:
     )
     with process:
         assert process.stdout
+        assert "is the current model, rehearsed against itself" in next(process.stdout)
         for line in process.stdout:
             if moment in line:
                 break

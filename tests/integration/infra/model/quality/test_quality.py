@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto
 
+from infra.model.doctor import check
 from infra.model.errors import ModelError, OptionError
 from infra.model.package import Added, AddOptions, add
 from infra.model.quality.comparison import Verdict
@@ -170,6 +171,18 @@ async def test_a_target_needs_samples_that_have_it(customers: Path, tmp_path: Pa
         await add(PROJECT, source, tmp_path / "layer", AddOptions(target="bought"))
     with pytest.raises(ModelError, match="has no column 'sold' for --target; it has: "):
         await package(source, customers, tmp_path, target="sold")
+
+
+async def test_a_check_measures_the_model_alone(customers: Path) -> None:
+    diagnosis = await check(PROJECT, MODEL, customers, FEATURES, "bought")
+    assert diagnosis.servable
+    assert diagnosis.quality
+    assert diagnosis.quality.rows == ROWS
+    assert diagnosis.quality.figures.keys() == {"auc", "brier", "accuracy"}
+    assert not diagnosis.quality.changes
+    # AND its target needs samples, too
+    with pytest.raises(OptionError, match="--target 'bought' is a column of the samples: give"):
+        await check(PROJECT, MODEL, target="bought")
 
 
 def test_the_command_shows_the_figures(customers: Path, tmp_path: Path) -> None:
