@@ -45,7 +45,7 @@ async def serve_stack(
     FunctionError if the function cannot start.
     """
     picks: dict[str, str] = {}
-    begun = time.time()
+    started = time.time()
     async with serve(
         _unthrottle(current),
         python=python,
@@ -53,7 +53,7 @@ async def serve_stack(
         concurrency=CONCURRENCY,
         rng=rng,
         on_pick=picks.__setitem__,
-        clock=lambda now: begun + (now - begun) * CLOCK_MINUTE / minute,
+        clock=lambda now: started + (now - started) * CLOCK_MINUTE / minute,
     ) as local:
         yield ServedStack(local, picks, minute)
 
@@ -82,9 +82,9 @@ async def run_canary(  # noqa: PLR0913 half of them have defaults
 
     function = candidate.function
     [old] = local.cloud.weights(function.name, function.alias)
-    begun = time.time()
+    started = time.time()
     async with load(local.url, requests, rate, lambda key: served.picks.pop(key, "")) as result:
-        note(ReleaseEvent(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
+        note(ReleaseEvent(started, "load", f"{rate:g} requests a second go to version {old}", 0))
         await asyncio.sleep(margin)
         _check(result)
         release = await local.release(_unthrottle(candidate), note)
@@ -98,7 +98,7 @@ async def run_canary(  # noqa: PLR0913 half of them have defaults
         events=events,
         sent=result.sent,
         answers=result.answers,
-        begun=begun,
+        started=started,
         ended=ended,
         minute=served.minute,
         findings=await _find(local, candidate, requests, old, release),

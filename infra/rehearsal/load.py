@@ -75,11 +75,11 @@ async def load(
         result.answers.append(Answer(sent, seconds, number % CUSTOMERS, status, version))
 
     async def send() -> None:
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as asking:
             for number in itertools.count():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(begun + number / rate):
+                    async with asyncio.timeout_at(started + number / rate):
                         await stopped.wait()
                 if stopped.is_set():
                     return

@@ -130,7 +130,7 @@ def _refuse(reason: str, minute: float, show: Callable[[ReleaseEvent], None]) ->
         events=[event],
         sent=0,
         answers=[],
-        begun=now,
+        started=now,
         ended=now,
         minute=minute,
     )

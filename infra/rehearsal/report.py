@@ -86,9 +86,9 @@ def format_duration(seconds: float, minute: float) -> str:
     return f"{seconds:.1f} s ({seconds / minute:.1f} minutes of the release)"
 
 
-def describe_event(event: ReleaseEvent, begun: float, minute: float) -> tuple[str, str, str, str]:
+def describe_event(event: ReleaseEvent, started: float, minute: float) -> tuple[str, str, str, str]:
     """Return an event's time, in seconds here and minutes of the release, its kind and its text."""
-    seconds = event.time - begun
+    seconds = event.time - started
     kind = KINDS.get(event.kind, event.kind)
     return f"{seconds:.1f}", f"{seconds / minute:.1f}", kind, event.text
 
@@ -118,7 +118,7 @@ def to_dict(rehearsal: RehearsalResult, tally: Tally) -> dict[str, Any]:
         "alarm_seconds": tally.alarm_seconds,
         "rollback_seconds": tally.rollback_seconds,
         "events": [
-            {"seconds": event.time - rehearsal.begun, "kind": event.kind, "text": event.text}
+            {"seconds": event.time - rehearsal.started, "kind": event.kind, "text": event.text}
             for event in rehearsal.events
         ],
     }

@@ -48,7 +48,7 @@ class RehearsalResult:
     events: Sequence[ReleaseEvent]
     sent: int  # requests
     answers: Sequence[Answer]
-    begun: float  # seconds since 1970
+    started: float  # seconds since 1970
     ended: float  # seconds since 1970
     minute: float
     findings: Sequence[RehearsalFinding] = ()

@@ -35,13 +35,15 @@ class Bin:
         return requests / self.width
 
 
-def sort_answers(answers: Sequence[Answer], begun: float, ended: float, width: float) -> list[Bin]:
+def sort_answers(
+    answers: Sequence[Answer], started: float, ended: float, width: float
+) -> list[Bin]:
     """Sort the answers into equal bins of about `width` seconds, by when they were sent."""
-    number = max(1, round((ended - begun) / width))
-    width = (ended - begun) / number
+    number = max(1, round((ended - started) / width))
+    width = (ended - started) / number
     bins = [Bin(i * width, width, Counter(), Counter()) for i in range(number)]
     for answer in answers:
-        one = bins[min(max(0, int((answer.sent - begun) / width)), number - 1)]
+        one = bins[min(max(0, int((answer.sent - started) / width)), number - 1)]
         one.answered[answer.version] += 1
         one.failed[answer.version] += answer.has_failed
     return bins
@@ -60,12 +62,12 @@ def place_marks(places: Sequence[float]) -> list[int]:
 
 def draw(rehearsal: RehearsalResult, summary: str) -> Html:
     """Draw a rehearsal that had a load; `summary` is for readers who cannot see it."""
-    begun, length = rehearsal.begun, rehearsal.ended - rehearsal.begun
+    started, length = rehearsal.started, rehearsal.ended - rehearsal.started
     bins = sort_answers(
-        rehearsal.answers, begun, rehearsal.ended, rehearsal.minute / BINS_PER_MINUTE
+        rehearsal.answers, started, rehearsal.ended, rehearsal.minute / BINS_PER_MINUTE
     )
     x = Scale(0, length, LEFT, WIDTH - RIGHT)
-    marks = [x(event.time - begun) for event in rehearsal.events]
+    marks = [x(event.time - started) for event in rehearsal.events]
     rows = place_marks(marks)
     top = MARK * (max(rows, default=0) + 1) + 14
     bottom = HEIGHT - BOTTOM

@@ -107,7 +107,7 @@ def result_of(caught: Caught) -> RehearsalResult:
         events=[ReleaseEvent(1.0, "alarm", NAME, 0)],
         sent=20,
         answers=answers,
-        begun=0,
+        started=0,
         ended=3,
         minute=3,
         findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],

@@ -80,7 +80,7 @@ def draw_rehearsal() -> str:
         events=events,
         sent=60,
         answers=answers,
-        begun=0,
+        started=0,
         ended=6,
         minute=3,
         findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],

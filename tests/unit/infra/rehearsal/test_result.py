@@ -38,7 +38,7 @@ def rehearsal(answers: Sequence[Answer], **changes: object) -> RehearsalResult:
         events=events,
         sent=len(answers),
         answers=answers,
-        begun=BEGUN,
+        started=BEGUN,
         ended=BEGUN + 12,
         minute=3,
     )

@@ -35,7 +35,7 @@ def rehearsal(
         events=events,
         sent=len(answers),
         answers=answers,
-        begun=BEGUN,
+        started=BEGUN,
         ended=BEGUN + 12,
         minute=3,
     )
