@@ -1,4 +1,4 @@
-"""What `sam build` made: how large it is unzipped, by package, and for which processor."""
+"""What `sam build` made: its unzipped size by package, and its processor."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ PROCESSORS = {62: "x86_64", 183: "arm64"}
 
 
 class ArtifactError(OperatorError):
-    """Raise when what was built is missing, or Lambda would refuse it or fail to load it."""
+    """Raised when a build is missing, or when Lambda would refuse it or fail to load it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A package of a layer or a function, or a file of a model."""
+    """A Python package in a layer or function, or a file of a model."""
 
     name: str
     size: int  # bytes, unzipped
@@ -46,12 +46,12 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Build:
-    """A function and its layers: what Lambda unpacks together and limits together."""
+class FunctionPackage:
+    """A function and its layers, which Lambda unpacks together and limits together."""
 
     function: str  # logical id in the template
     architecture: str  # x86_64 or arm64
-    artifacts: tuple[Artifact, ...]  # the function's code, then its layers as the template has them
+    artifacts: tuple[Artifact, ...]  # the function's code, then its layers in the template's order
 
     @property
     def size(self) -> int:
@@ -59,7 +59,7 @@ class Build:
         return sum(artifact.size for artifact in self.artifacts)
 
 
-def read_builds(folder: Path) -> tuple[Build, ...]:
+def read_function_packages(folder: Path) -> tuple[FunctionPackage, ...]:
     """Return each function of the built template in `folder`, such as `.aws-sam/build`.
 
     Raises ArtifactError if the template or a folder that it names is missing.
@@ -71,42 +71,42 @@ def read_builds(folder: Path) -> tuple[Build, ...]:
     resources = template["Resources"]
     defaults = template.get("Globals", {}).get("Function", {})
     return tuple(
-        _read_build(folder, name, defaults | resource["Properties"], resources)
+        _read_function_package(folder, name, defaults | resource["Properties"], resources)
         for name, resource in resources.items()
         if resource["Type"] == "AWS::Serverless::Function"
     )
 
 
-def check(build: Build) -> None:
-    """Raise ArtifactError if Lambda would refuse `build`, or could not load it on its processor."""
-    for artifact in build.artifacts:
+def check(package: FunctionPackage) -> None:
+    """Raise ArtifactError if Lambda would refuse `package` or could not load it."""
+    for artifact in package.artifacts:
         for path, processor in read_processors(artifact.path):
-            if processor != build.architecture:
+            if processor != package.architecture:
                 raise ArtifactError(
                     f"{artifact.name}: {path.relative_to(artifact.path)} is built for {processor}, "
-                    f"the template says {build.architecture}: run `sam build` again"
+                    f"the template says {package.architecture}: run `sam build` again"
                 )
-    if build.size > BUDGET:
+    if package.size > BUDGET:
         parts = sorted(
-            ((part, artifact) for artifact in build.artifacts for part in artifact.parts),
+            ((part, artifact) for artifact in package.artifacts for part in artifact.parts),
             key=lambda pair: -pair[0].size,
         )
         largest = ", ".join(
             f"{part.name} {part.size / MB:.1f} MB ({artifact.name})" for part, artifact in parts[:3]
         )
         raise ArtifactError(
-            f"{build.function} and its layers are {build.size / MB:.1f} MB unzipped, over the "
+            f"{package.function} and its layers are {package.size / MB:.1f} MB unzipped, over the "
             f"budget of {BUDGET // MB} MB (Lambda's limit is {LIMIT // MB} MB); the largest parts "
             f"are {largest}: take a smaller or quantized model, or drop a package"
         )
 
 
-def to_dict(build: Build) -> dict[str, Any]:
-    """Return the sizes of a build in bytes, in a form for JSON."""
+def to_dict(package: FunctionPackage) -> dict[str, Any]:
+    """Return the sizes of a package in bytes, in the JSON form of `infra size --json`."""
     return {
-        "function": build.function,
-        "architecture": build.architecture,
-        "bytes": build.size,
+        "function": package.function,
+        "architecture": package.architecture,
+        "bytes": package.size,
         "budget": BUDGET,
         "artifacts": [
             {
@@ -114,13 +114,13 @@ def to_dict(build: Build) -> dict[str, Any]:
                 "bytes": artifact.size,
                 "parts": {part.name: part.size for part in artifact.parts},
             }
-            for artifact in build.artifacts
+            for artifact in package.artifacts
         ],
     }
 
 
 def read_processors(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each shared object below `folder` and the processor it is built for."""
+    """Yield each shared object below `folder`, and the processor that it is built for."""
     for path in sorted(folder.rglob("*.so*")):
         if ".so" in path.suffixes:
             with path.open("rb") as file:
@@ -142,9 +142,9 @@ def measure(folder: Path) -> tuple[Part, ...]:
     return tuple(Part(name, size) for name, size in sizes.most_common())
 
 
-def _read_build(
+def _read_function_package(
     folder: Path, function: str, properties: dict[str, Any], resources: dict[str, Any]
-) -> Build:
+) -> FunctionPackage:
     folders = {function: properties["CodeUri"]} | {
         layer["Ref"]: resources[layer["Ref"]]["Properties"]["ContentUri"]
         for layer in properties.get("Layers", [])
@@ -153,7 +153,7 @@ def _read_build(
     for name, path in folders.items():
         if not (folder / path).is_dir():
             raise ArtifactError(f"{folder} holds no {name}: run `sam build` again")
-    return Build(
+    return FunctionPackage(
         function=function,
         architecture=properties.get("Architectures", ["x86_64"])[0],
         artifacts=tuple(
@@ -163,7 +163,7 @@ def _read_build(
 
 
 def name_part(path: Path) -> str:
-    """Return the package that owns a file: numpy for numpy/, numpy.libs/ and numpy-*.dist-info/."""
+    """Return the package that a file belongs to: numpy for numpy/, numpy.libs/ and dist-info."""
     in_package = [part for part in path.parts if part != "__pycache__"]
     match in_package:
         case ["python", package, *_]:

@@ -48,9 +48,11 @@ command("infra promote --yes")(release.promote)
 command("infra rollback --to 4 --yes")(release.rollback)
 command("infra resync --yes")(release.resync)
 command("infra prune --keep 3")(release.prune)
-command("infra rehearse candidate.onnx --samples rows.csv --type AllAtOnce")(rehearse)
 command("infra dashboard --hours 12 --open")(dashboard)
-command("infra simulate --curve sale.csv --warm-ms 12 --cold-ms 900")(simulate)
+command(
+    "infra rehearse layers/model/model.onnx --samples tests/events/customers.csv --type AllAtOnce"
+)(rehearse)
+command("infra simulate --curve black-friday --throttle-rate 2400 --warm-ms 12")(simulate)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 typer's form of a callback
@@ -78,26 +80,26 @@ def size(
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes in bytes as JSON.")] = False,
 ) -> None:
     """Show how large the build is unzipped, and refuse what Lambda would refuse."""
-    from infra.artifacts import BUDGET, MB, check, read_builds, to_dict
+    from infra.artifacts import BUDGET, MB, check, read_function_packages, to_dict
 
-    builds = read_builds(current_project().build)
+    packages = read_function_packages(current_project().build)
     if as_json:
-        print_json([to_dict(build) for build in builds])
-        for build in builds:
-            check(build)
+        print_json([to_dict(package) for package in packages])
+        for package in packages:
+            check(package)
         return
     shown: set[str] = set()  # functions share layers
-    for build in builds:
-        table = Table("Part", "MB", title=f"{build.function} ({build.architecture})")
+    for package in packages:
+        table = Table("Part", "MB", title=f"{package.function} ({package.architecture})")
         table.columns[1].justify = "right"
-        for artifact in build.artifacts:
+        for artifact in package.artifacts:
             table.add_row(artifact.name, f"{artifact.size / MB:.1f}", style="bold")
             for part in () if artifact.name in shown else artifact.parts:
                 table.add_row(f"  {part.name}", f"{part.size / MB:.1f}")
-        table.add_row("Total", f"{build.size / MB:.1f} of {BUDGET // MB}", style="bold")
-        shown.update(artifact.name for artifact in build.artifacts)
+        table.add_row("Total", f"{package.size / MB:.1f} of {BUDGET // MB}", style="bold")
+        shown.update(artifact.name for artifact in package.artifacts)
         Terminal().print(table)
-        check(build)
+        check(package)
 
 
 @command("infra logs --errors --version 2 --since 2h")

@@ -2,9 +2,9 @@
 
 USD without tax and free tier, us-east-1, on-demand, first tier of each, as of November 2026:
 aws.amazon.com/{lambda,api-gateway,cloudwatch,xray,kms,fargate,elasticloadbalancing}/pricing and
-aws.amazon.com/sagemaker/ai/pricing. Not in any formula: the storage of logs (0.03 a GB and month,
-compressed) and of packages (0.023 in S3), e-mails, data transfer, and a load balancer's capacity
-units.
+aws.amazon.com/sagemaker/ai/pricing. No formula includes the storage of logs (0.03 for each GB and
+month, compressed) and of packages (0.023 in S3), e-mails, data transfer, or the capacity units of a
+load balancer.
 """
 
 import math
@@ -18,7 +18,7 @@ HOURS_PER_MONTH = 730
 
 LAMBDA_REQUEST = 0.20e-6
 LAMBDA_GB_SECOND: dict[Processor, float] = {"x86_64": 16.6667e-6, "arm64": 13.3334e-6}
-# Provisioned concurrency: a GB-second of waiting, and one of running, which comes on top.
+# Provisioned concurrency: a GB-second of being provisioned, and one of running, which is added.
 PROVISIONED_GB_SECOND: dict[Processor, float] = {"x86_64": 4.1667e-6, "arm64": 3.3334e-6}
 PROVISIONED_RUN_GB_SECOND: dict[Processor, float] = {"x86_64": 9.7222e-6, "arm64": 7.7778e-6}
 PROVISIONED_STEP_SECONDS = 300  # it is charged in steps of five minutes
@@ -27,21 +27,21 @@ SNAPSTART_RESTORE_GB = 139.7998e-6  # of each restore
 
 HTTP_API_REQUEST = 1.00e-6  # of up to 512 KB
 
-LOGS_GB = 0.50  # taken in; a GB is taken for 10^9 bytes, so this is never too little
-# Measured on the local run: a request's own record with Lambda's START, END and REPORT; and the
-# line of the API's access log. Lambda adds some 80 to REPORT when the request is traced.
+LOGS_GB = 0.50  # of ingestion; a GB is taken as 10^9 bytes, which never gives too little
+# Measured on the local platform: the record of a request with Lambda's START, END and REPORT, and
+# the line of the API's access log. Lambda adds about 80 bytes to REPORT when it traces a request.
 FUNCTION_LOG_BYTES, ACCESS_LOG_BYTES = 980, 400
 TRACE = 5.00e-6
-# Of each function Lambda traces the first request of a second, and of the others this share:
+# Lambda traces the first request of each second to a function, and this share of the others:
 # docs.aws.amazon.com/lambda/latest/dg/services-xray.html.
 TRACED_SHARE = 0.05
 
-ALARM_METRIC_MONTH = 0.10  # of each metric that an alarm reads, in metric math too
+ALARM_METRIC_MONTH = 0.10  # for each metric that an alarm reads, also in metric math
 COMPOSITE_ALARM_MONTH = 0.50
 METRIC_MONTH = 0.30
-METRIC_SERIES = 20  # ten metrics, of the service and of the version that serves
+METRIC_SERIES = 20  # ten metrics, each of the service and of the version that serves
 DASHBOARD_MONTH = 3.00
-KEY_MONTH = 1.00  # and as much again for each of its first two yearly rotations
+KEY_MONTH = 1.00  # and once more for each of its first two yearly rotations
 
 SAGEMAKER_SERVERLESS_GB_SECOND = 20e-6
 SAGEMAKER_SERVERLESS_MB = (1024, 2048, 3072, 4096, 5120, 6144)  # sizes to choose from
@@ -52,7 +52,7 @@ LOAD_BALANCER_HOUR = 0.0225
 
 
 def count_gb_seconds(memory_mb: float, milliseconds: float) -> float:
-    """Return the GB-seconds of one run: its whole memory, for its time up to the next ms."""
+    """Return the GB-seconds of one invocation, whose time is rounded up to whole milliseconds."""
     return memory_mb / 1024 * math.ceil(milliseconds) / 1000
 
 
@@ -65,10 +65,10 @@ def price_million_predictions(  # noqa: PLR0913 what the price depends on
     cold_ms: float = 0,
     http_api: bool = True,
 ) -> float:
-    """Return USD for a million requests on Lambda, with what is logged and traced of them.
+    """Return USD for a million requests on Lambda, with their logs and traces.
 
-    `warm_ms` is the billed time of a warm request. A share of 0 to 1 of the requests meets a cold
-    start, whose `cold_ms` of initialisation come on top; they are billed since August 2025.
+    `warm_ms` is the billed time of a warm request. `cold_share` (0 to 1) of the requests meet a
+    cold start, which adds `cold_ms` of initialisation; AWS bills these since August 2025.
     """
     gb_seconds = count_gb_seconds(memory_mb, warm_ms)
     gb_seconds += cold_share * count_gb_seconds(memory_mb, cold_ms)
@@ -79,13 +79,13 @@ def price_million_predictions(  # noqa: PLR0913 what the price depends on
 
 
 def price_logs(invocations: float, api_requests: float = 0) -> float:
-    """Return USD for what so many invocations and requests to the API write into their logs."""
+    """Return USD for the logs of so many invocations and requests to the API."""
     written = invocations * FUNCTION_LOG_BYTES + api_requests * ACCESS_LOG_BYTES
     return written / 1e9 * LOGS_GB
 
 
 def price_traces(requests: float, seconds: float) -> float:
-    """Return USD for the traces of requests, if each of the seconds has one at least."""
+    """Return USD for the traces of requests, with at least one request in each of the seconds."""
     first = min(requests, seconds)
     return TRACE * (first + TRACED_SHARE * (requests - first))
 
@@ -121,9 +121,9 @@ def _count_metrics(alarm: Mapping[str, Any]) -> int:
 def price_provisioned(
     memory_mb: float, processor: Processor, environments: float, seconds: float
 ) -> float:
-    """Return USD to keep environments provisioned for a time, up to the next five minutes.
+    """Return USD to keep environments provisioned for a time, rounded up to five minutes.
 
-    The requests that they answer come on top, at PROVISIONED_RUN_GB_SECOND.
+    The requests that they answer cost extra, at PROVISIONED_RUN_GB_SECOND.
     """
     charged = math.ceil(seconds / PROVISIONED_STEP_SECONDS) * PROVISIONED_STEP_SECONDS
     return environments * memory_mb / 1024 * charged * PROVISIONED_GB_SECOND[processor]
@@ -132,7 +132,7 @@ def price_provisioned(
 def price_snapstart_month(memory_mb: float, versions: int, restores: float) -> float:
     """Return USD a month for SnapStart: snapshots of so many published versions, and restores.
 
-    The runs come on top. It is charged for each version that is kept, in use or not.
+    Invocations cost extra. Each version that is kept is charged for, in use or not.
     """
     seconds = HOURS_PER_MONTH * 3600
     per_gb = versions * seconds * SNAPSTART_CACHE_GB_SECOND + restores * SNAPSTART_RESTORE_GB
@@ -140,7 +140,7 @@ def price_snapstart_month(memory_mb: float, versions: int, restores: float) -> f
 
 
 def choose_sagemaker_serverless_mb(memory_mb: float) -> int:
-    """Return the size of SageMaker Serverless Inference that holds so much; ValueError if none."""
+    """Return the smallest SageMaker Serverless size that is enough; raise ValueError if none is."""
     size = next((size for size in SAGEMAKER_SERVERLESS_MB if size >= memory_mb), None)
     if size is None:
         raise ValueError(
@@ -150,30 +150,30 @@ def choose_sagemaker_serverless_mb(memory_mb: float) -> int:
 
 
 def price_sagemaker_serverless_million(memory_mb: float, warm_ms: float) -> float:
-    """Return USD for a million requests on SageMaker Serverless Inference, computing alone.
+    """Return USD of compute for a million requests on SageMaker Serverless Inference.
 
-    It comes in whole GB, up to 6. Raises ValueError for more.
+    Its memory comes in whole GB, up to 6. Raises ValueError for more.
     """
     size = choose_sagemaker_serverless_mb(memory_mb)
     return 1e6 * count_gb_seconds(size, warm_ms) * SAGEMAKER_SERVERLESS_GB_SECOND
 
 
 def price_sagemaker_month(instance: str, count: int = 1) -> float:
-    """Return USD a month for a real-time endpoint of so many instances that are always on."""
+    """Return USD a month for a real-time endpoint of so many instances, which are always on."""
     return count * HOURS_PER_MONTH * SAGEMAKER_HOUR[instance]
 
 
 def price_fargate_month(
     processor: Processor, tasks: int = 2, vcpus: float = 1, gb: float = 2
 ) -> float:
-    """Return USD a month for containers that are always on, behind a load balancer."""
+    """Return USD a month for containers behind a load balancer, all always on."""
     task = vcpus * FARGATE_VCPU_HOUR[processor] + gb * FARGATE_GB_HOUR[processor]
     return HOURS_PER_MONTH * (tasks * task + LOAD_BALANCER_HOUR)
 
 
 def find_break_even(month_usd: float, million_usd: float, standing_usd: float = 0) -> float:
-    """Return the millions of predictions a month up to which paying for each is cheaper.
+    """Return up to how many million predictions a month it is cheaper to pay for each one.
 
-    `standing_usd` is paid beside them by the month; 0 millions if that alone is more.
+    `standing_usd` is paid each month in addition; if that alone is more, the answer is 0.
     """
     return max(0, month_usd - standing_usd) / million_usd

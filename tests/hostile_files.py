@@ -233,10 +233,10 @@ PLAIN = r"is not a plain file$"
 NO_MODEL = r"is not an ONNX model"
 STAYS = r"must stay in the model's folder"
 NUMBERS = r"offset and length must be numbers of bytes"
-BYTES = r"bytes a row: Lambda gives a function"
+BYTES = r"bytes a row, and a function at most"
 NAMES = r"a name has 1 to 200 characters"
 NO_TYPE = r"output 'z' has no type"
-SHORT = r"ends before what the model reads of it"
+SHORT = r"is too short for what the model reads from it"
 
 MODELS: Mapping[str, tuple[Make, str]] = {
     "nested functions": (saved(nested_functions()), r"takes longer than 3 s"),
@@ -257,11 +257,11 @@ MODELS: Mapping[str, tuple[Make, str]] = {
     "a location in /proc": (outside(location="/proc/self/mem"), STAYS),
     "a location above": (outside(location="../w.bin"), STAYS),
     "a location that is too long": (outside(location="w" * 300), r"File name too long$"),
-    "a location that is a folder": (outside(location="folder"), r"is not beside the model"),
-    "a location that is a pipe": (outside(location="pipe"), r"is not beside the model"),
+    "a location that is a folder": (outside(location="folder"), r"is not next to the model"),
+    "a location that is a pipe": (outside(location="pipe"), r"is not next to the model"),
     "a location that is a link": (outside(location="link"), r"links are not followed"),
     "a location that leads to a device": (outside(location="zero"), r"links are not followed"),
-    "a terabyte of external data": (outside(location="sparse"), r"Lambda gives a function"),
+    "a terabyte of external data": (outside(location="sparse"), r"bytes, and a function at most"),
     "unknown keys of external data": (outside(**{ESCAPE: ESCAPE}), r""),
     "a weight of 2 ** 60 elements": (saved(weight([2**60])), r""),
     "a weight whose size overflows": (saved(weight([2**32, 2**32])), r""),
@@ -306,7 +306,7 @@ MODELS: Mapping[str, tuple[Make, str]] = {
     "a producer that is not UTF-8": (written(bad_text(changed(producer_name="marker"))), r""),
     "a location that is not UTF-8": (
         lambda folder: written(bad_text_outside(folder))(folder),
-        r"is not beside the model",
+        r"is not next to the model",
     ),
     "a description that is not UTF-8": (written(bad_text(changed(doc_string="marker"))), r""),
     "100,000 inputs": (saved(many_inputs(100_000)), r""),

@@ -5,10 +5,10 @@ import os
 import time
 from pathlib import Path
 
-from infra.model.errors import ModelError, WishError
-from infra.model.graph import read_graph
+from infra.model.errors import ModelError, OptionError
+from infra.model.graph.graph import read_graph
 from infra.model.isolation import isolated
-from infra.model.samples import Samples
+from infra.model.samples.samples import Samples
 
 
 @isolated
@@ -51,7 +51,7 @@ def leave(path: Path) -> int:
 def fail(path: Path, text: str) -> int:
     if text:
         raise KeyError(text)
-    raise WishError("no", f"not {path.name}")
+    raise OptionError("no", f"not {path.name}")
 
 
 @isolated

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper, numpy_helper
 
-from infra.model.samples import Array
+from infra.model.tensor import Array
 
 INPUT, LABEL, SHARES = "features", "label", "probabilities"  # of the example model
 

@@ -1,4 +1,4 @@
-"""The rule of a composite alarm: in which states of other alarms it rings.
+"""The rule of a composite alarm: for which states of other alarms it goes to ALARM.
 
 Source: docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html.
 """
@@ -10,30 +10,30 @@ from collections.abc import Mapping
 from infra.cloudwatch.alarms import AlarmError
 
 CHILD = re.compile(r'\b(ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*(?:"([^"]+)"|([^"()]+?))\s*\)')
-# Python's grammar has the precedence of rules, and other words.
+# Python's grammar has the same precedence as alarm rules, with other words.
 PYTHON_WORDS = {"AND": "and", "OR": "or", "NOT": "not", "TRUE": "True", "FALSE": "False"}
 
 
 def list_alarms(rule: str) -> list[str]:
-    """Return the names of the alarms that a rule looks at."""
+    """Return the names of the alarms in a rule."""
     return [_name(child) for child in CHILD.finditer(rule)]
 
 
 def is_met(rule: str, states: Mapping[str, str]) -> bool:
-    """Tell whether a rule holds, with the states of all alarms by name; one without is in none.
+    """Return whether a rule holds. An alarm that is missing from `states` is in no state.
 
-    Raises AlarmError for what is no rule.
+    Raises AlarmError if the text is not a rule.
     """
 
     def is_in_state(child: re.Match[str]) -> str:
         return str(states.get(_name(child)) == child[1])
 
-    told = CHILD.sub(is_in_state, rule)
-    told = re.sub(r"\b[A-Z]+\b", lambda word: PYTHON_WORDS.get(word[0], word[0]), told)
+    python = CHILD.sub(is_in_state, rule)
+    python = re.sub(r"\b[A-Z]+\b", lambda word: PYTHON_WORDS.get(word[0], word[0]), python)
     try:
-        return _decide(ast.parse(" ".join(told.split()), mode="eval").body)
+        return _decide(ast.parse(" ".join(python.split()), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise AlarmError(f"'{rule}' is no rule of a composite alarm") from error
+        raise AlarmError(f"'{rule}' is not the rule of a composite alarm") from error
 
 
 def _name(child: re.Match[str]) -> str:
@@ -49,6 +49,6 @@ def _decide(node: ast.AST) -> bool:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return not _decide(operand)
         case ast.BoolOp(op=operator, values=nodes):
-            values = [_decide(one) for one in nodes]  # all of them, so that none may be wrong
+            values = [_decide(one) for one in nodes]  # all, so that no wrong part is missed
             return all(values) if isinstance(operator, ast.And) else any(values)
     raise ValueError(ast.unparse(node))

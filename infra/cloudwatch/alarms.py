@@ -1,4 +1,4 @@
-"""CloudWatch's metric alarms: what they watch, and the state in which CloudWatch would show them.
+"""CloudWatch's metric alarms: what they watch, and which state CloudWatch would give them.
 
 Sources: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/, the pages alarm-evaluation,
 alarm-evaluation-window, alarms-and-missing-data and percentiles-with-low-samples.
@@ -16,8 +16,8 @@ from infra.cloudwatch.metric_math import Series, calculate
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-# CloudWatch also looks at periods before the evaluation periods, in case that data is missing in
-# these. How many is not documented; in its examples it looks at 5 for 3 evaluation periods.
+# CloudWatch also reads periods before the evaluation periods, in case these have no data. How many
+# is not documented; the examples read 5 periods for 3 evaluation periods.
 EXTRA_PERIODS = 2
 MINUTE = 60
 
@@ -38,12 +38,12 @@ class State(StrEnum):
 
 
 class AlarmError(ValueError):
-    """An alarm's properties are wrong, or ask for what is not known here."""
+    """An alarm's properties are wrong, or not supported here."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One statistic of a metric: a value for each `period` seconds in which it has data."""
+    """One statistic of a metric: a value for each period (seconds) in which it has data."""
 
     namespace: str
     name: str
@@ -59,8 +59,8 @@ type MetricData = Callable[[Mapping[str, Metric], datetime, datetime], Mapping[s
 class Alarm:
     """An alarm on the metric or expression whose id is `watched`.
 
-    It rings when `datapoints` of `periods` values breach. `missing` is how it treats periods
-    without data; a percentile of fewer than `samples` values does not change its state.
+    It goes to ALARM when `datapoints` of `periods` values breach the threshold. `missing` says how
+    it treats periods without data. A percentile of fewer than `samples` values leaves its state.
     """
 
     name: str
@@ -78,16 +78,16 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A state and, in words, why."""
+    """The state of an alarm, and the reason in words."""
 
     state: State
     reason: str
 
 
 def read_alarm(name: str, properties: Mapping[str, Any]) -> Alarm:
-    """Read an alarm from its resolved CloudFormation properties, or as DescribeAlarms tells it.
+    """Read an alarm from its resolved CloudFormation properties, or from DescribeAlarms.
 
-    Raises AlarmError.
+    Raises AlarmError if a property is missing, wrong or not supported here.
     """
     try:
         return _read_alarm(name, properties)
@@ -129,7 +129,7 @@ def _only[T](what: str, found: Collection[T]) -> T:
 
 
 def _simple(properties: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write the metric of an alarm without metric math in the form of one with it."""
+    """Return the metric of an alarm without metric math, in the form that metric math has."""
     return {
         "Metric": properties,
         "Period": properties["Period"],
@@ -149,7 +149,7 @@ def _metric(query: Mapping[str, Any]) -> Metric:
 
 
 def _significant(stat: str) -> float:
-    """Return how many samples CloudWatch takes for enough to know a percentile."""
+    """Return how many samples CloudWatch needs to evaluate a percentile."""
     share = float(stat.removeprefix("p")) / 100
     return 10 / min(share, 1 - share)
 
@@ -157,11 +157,11 @@ def _significant(stat: str) -> float:
 def evaluate(
     alarm: Alarm, data: MetricData, now: datetime, state: State = State.INSUFFICIENT_DATA
 ) -> Evaluation:
-    """Return what CloudWatch would set at `now` for an alarm that is in `state`.
+    """Return the state that CloudWatch would set at `now` for an alarm that is in `state`.
 
-    Raises ExpressionError.
+    Raises ExpressionError if an expression is wrong or not supported here.
     """
-    # Evaluated each minute, or for shorter periods each 10 seconds, over a window that slides.
+    # Evaluated every minute, or every 10 seconds for shorter periods, over a sliding window.
     step = MINUTE if alarm.period >= MINUTE else 10
     end = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
     period = timedelta(seconds=alarm.period)
@@ -187,9 +187,10 @@ def evaluate(
 def decide(
     breaching: Sequence[bool | None], periods: int, datapoints: int, missing: str, state: State
 ) -> State:
-    """Return the state after these periods, the oldest first; None is a period without data.
+    """Return the state after these periods, oldest first; None is a period without data.
 
-    The newest `periods` values count, however old they are; only what then still lacks is filled.
+    The newest `periods` values count, however old they are. Only if there are fewer does the rule
+    for missing data apply.
     """
     known = [one for one in breaching if one is not None][-periods:]
     lacking = periods - len(known)
@@ -201,7 +202,7 @@ def decide(
         return state
     if not known:
         return State.INSUFFICIENT_DATA
-    # Too few values to be sure, all of them breaching: CloudWatch waits whether a good one comes.
+    # Too few values, all of them breaching: CloudWatch waits in case a good one comes.
     age = len(breaching) - breaching.index(True)
     return State.ALARM if age >= datapoints else State.OK
 
@@ -209,7 +210,7 @@ def decide(
 def read_data(
     client: "CloudWatchClient", metrics: Mapping[str, Metric], start: datetime, end: datetime
 ) -> Mapping[str, Series]:
-    """Read metrics from CloudWatch, of AWS or of the local run; with a client it is MetricData."""
+    """Read metrics from CloudWatch; `partial(read_data, client)` is a MetricData."""
     queries: list[Any] = [
         {
             "Id": key,

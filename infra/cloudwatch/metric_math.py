@@ -1,8 +1,8 @@
-"""Metric math: the expressions of CloudWatch's alarms and dashboards, as far as this project's go.
+"""Metric math, the expressions of CloudWatch's alarms and dashboards, as far as we use them.
 
 Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html. A series has
-values for some of the times that are looked at; an operation takes 0 where one of its series has
-none, and gives no value where it would divide by zero.
+values for some of the times in question. Where only one operand has a value, the other counts as 0;
+where an operation would divide by zero, the result has no value.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 type Series = Mapping[datetime, float]
 type Value = float | Series | list[Value]
 
-# Python's grammar has the precedence of metric math, and other words for its logical operators.
+# Python's grammar has the same precedence as metric math, with other logical operators.
 PYTHON_WORDS = {"AND": " and ", "&&": " and ", "OR": " or ", "||": " or "}
 OPERATIONS: Mapping[type[ast.AST], Callable[..., float]] = {
     ast.Add: operator.add,
@@ -37,7 +37,7 @@ OPERATIONS: Mapping[type[ast.AST], Callable[..., float]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression is wrong, or holds something that is not known here."""
+    """An expression is wrong, or uses something that is not supported here."""
 
 
 def calculate(
@@ -46,9 +46,9 @@ def calculate(
     metrics: Mapping[str, Series],
     times: Sequence[datetime],
 ) -> Series:
-    """Return the series whose id is `wanted`; `times` are all that are looked at, in their order.
+    """Return the series whose id is `wanted`; `times` are all times in question, in order.
 
-    Raises ExpressionError.
+    Raises ExpressionError if an expression is wrong or not supported here.
     """
     if wanted in metrics:
         return metrics[wanted]
@@ -96,13 +96,13 @@ def _operation(node: ast.AST) -> tuple[ast.AST, Sequence[ast.AST]]:
             return operator_, [left, right]
         case ast.BoolOp(op=operator_, values=operands):
             return operator_, operands
-    raise ExpressionError(f"'{ast.unparse(node)}' is not known here")
+    raise ExpressionError(f"'{ast.unparse(node)}' is not supported here")
 
 
 def _apply(operation: Callable[..., float], *operands: Value) -> Value:
-    """Apply an operation to numbers, or at each time that one of the series has."""
+    """Apply an operation to numbers, or to series at each time that one of them has."""
     if any(isinstance(operand, list) for operand in operands):
-        raise TypeError("an array is known only as the argument of a function")
+        raise TypeError("an array can only be the argument of a function")
     series = [operand for operand in operands if isinstance(operand, Mapping)]
     if not series:
         return float(operation(*operands))
@@ -118,7 +118,7 @@ def _at(time: datetime, value: Value, missing: Any) -> Any:
 
 
 def _fill(times: Sequence[datetime], series: Value, filler: Value) -> Value:
-    """Give the series a value for each time: its own, or the filler's."""
+    """Return the series with a value for each time: its own, or the filler's."""
     if not isinstance(series, Mapping):
         raise TypeError("FILL takes a time series")
     filled = {time: series.get(time, _at(time, filler, None)) for time in times}
@@ -126,7 +126,7 @@ def _fill(times: Sequence[datetime], series: Value, filler: Value) -> Value:
 
 
 def _if(_: Sequence[datetime], condition: Value, yes: Value, no: Value | None = None) -> Value:
-    """Take `yes` where the condition is not 0, or 0 if that lacks a value; else `no`, if any."""
+    """Return `yes` (or 0 where it has no value) where the condition is not 0, else `no`."""
     no = {} if no is None else no
     if not isinstance(condition, Mapping):
         return yes if condition else no
@@ -140,7 +140,7 @@ def _if(_: Sequence[datetime], condition: Value, yes: Value, no: Value | None = 
 def _aggregate(
     function: Callable[[Iterable[float]], float], _: Sequence[datetime], value: Value
 ) -> Value:
-    """Make one number of a series, or one series of an array of them."""
+    """Reduce a series to a number, or an array of series to one series."""
     if isinstance(value, list):
         return _apply(lambda *numbers: function(numbers), *value)
     if isinstance(value, Mapping):

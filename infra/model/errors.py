@@ -1,12 +1,12 @@
-"""What can be wrong with a model, its samples or the place it should go to."""
+"""What can be wrong with a model, its samples or the folder that it should go to."""
 
 from infra.errors import OperatorError
 
-SHOWN = 500  # characters of a problem: what it quotes may be of any length
+SHOWN = 500  # characters of a problem, which may quote a text of any length
 
 
 class ModelError(OperatorError):
-    """A model cannot be served or packaged: `problems` say why, a line each."""
+    """A model cannot be served or packaged; `problems` say why, one line each."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = tuple(
@@ -20,15 +20,22 @@ class ModelError(OperatorError):
         return self.problems
 
 
-class WishError(ModelError):
-    """What the user says of a model is no name, or does not go with the model."""
+class OptionError(ModelError):
+    """An option is not a valid name, or does not fit the model."""
 
     exit_code = 2
 
 
 class AnswerError(ModelError):
-    """A request was answered with an error; the next one may not be."""
+    """A request got an error as its answer; other requests may not.
+
+    `status` is that of the HTTP response, or 0 if there is none.
+    """
+
+    def __init__(self, *problems: str, status: int = 0) -> None:
+        super().__init__(*problems)
+        self.status = status
 
 
 class SlowError(ModelError):
-    """A request took longer than the function may."""
+    """A request took longer than the function's timeout."""

@@ -1,10 +1,10 @@
-"""Reads strangers' files in a process of its own, with limits of time and memory.
+"""Reads untrusted files in a process of its own, with limits of time and memory.
 
-A model or a sample file may hang, fill the memory or crash native code. Here that ends a process
-which has nothing but the file, and the caller gets a ModelError in words.
+A model or a sample file may hang its reader, fill the memory or crash native code. Here that ends a
+process that only reads the file, and the caller gets a ModelError.
 
-What the process answers is decoded as the type that the function returns, never unpickled: code
-that took the process over would have the user's rights already, but none inside the caller.
+Its answer is decoded as the type that the function returns, and never unpickled: code that takes
+over the process has the user's rights, but cannot reach into the caller.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ import msgspec
 import numpy as np
 
 from infra.local.functions.processes import end, start
-from infra.model.errors import AnswerError, ModelError, SlowError, WishError
+from infra.model.errors import AnswerError, ModelError, OptionError, SlowError
 
 MB = 2**20
-# An MB of CSV with one digit a cell takes 1.1 s and 70 MB, of an ONNX file's nodes 0.4 s and
-# 60 MB, of its weights 0.01 s and 5 MB. Python and onnx alone take 0.3 s and 110 MB.
+# Measured for each MB: CSV with one digit a cell 1.1 s and 70 MB, nodes of an ONNX file 0.4 s and
+# 60 MB, weights 0.01 s and 5 MB. Python and onnx themselves take 0.3 s and 110 MB.
 SECONDS, SECONDS_PER_MB, MOST_SECONDS = 20, 6, 600
 MEMORY_MB, MEMORY_PER_MB = 1024, 100
-MEMORY_SHARE = 0.75  # of what the machine has left
+MEMORY_SHARE = 0.75  # of the memory that the machine has left
 MEMINFO = Path("/proc/meminfo")
 FAILED = 3  # exit status: the answer is a Failure
-KINDS = {kind.__name__: kind for kind in (ModelError, WishError, AnswerError, SlowError)}
+KINDS = {kind.__name__: kind for kind in (ModelError, OptionError, AnswerError, SlowError)}
 
 
 class Failure(msgspec.Struct):
-    """How a ModelError travels: `kind` is the name of its class."""
+    """A ModelError on its way to the caller; `kind` is the name of its class."""
 
     kind: str
     problems: list[str]
@@ -48,16 +48,16 @@ class Failure(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may take before it is ended."""
+    """What a process may use before it is ended."""
 
     seconds: float
     memory_mb: int
-    file_mb: int = 0  # that it may write
+    file_mb: int = 0  # of files that it writes
 
     def impose(self, pid: int) -> None:
-        """Limit a process that has just begun.
+        """Limit a process that has just started.
 
-        The clock is the caller's to watch; the processor's time ends what outlives the caller.
+        The caller watches the clock. The limit of processor time is for a process that outlives it.
         """
         for kind, most in (
             (resource.RLIMIT_AS, self.memory_mb * MB),
@@ -65,7 +65,7 @@ class Limits:
             (resource.RLIMIT_FSIZE, self.file_mb * MB),
             (resource.RLIMIT_CORE, 0),
         ):
-            hard = resource.prlimit(pid, kind)[1]  # nobody may raise it
+            hard = resource.prlimit(pid, kind)[1]  # which nobody may raise
             least = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.prlimit(pid, kind, (least, least))
 
@@ -73,11 +73,11 @@ class Limits:
 def isolated[**P, R](
     function: Callable[Concatenate[Path, P], R],
 ) -> Callable[Concatenate[Path, P], Coroutine[Any, Any, R]]:
-    """Let a function read the file that its first argument names in a process of its own.
+    """Run a function, which reads the file that its first argument names, in its own process.
 
-    It must be a module's, and its arguments and result plain data, dataclasses, paths and arrays.
-    The result raises ModelError for what the function raises, and for whatever ends the process,
-    which ends when its caller is cancelled or the command is gone.
+    The function must be at the top of a module; its arguments and result must be plain data,
+    dataclasses, paths or arrays. Calls raise ModelError if the function raises, or if anything else
+    ends the process. The process ends when the call is cancelled or the caller ends.
     """
     signature = inspect.signature(function)
 
@@ -98,7 +98,7 @@ def isolated[**P, R](
 
 
 def choose_limits(path: Path) -> Limits:
-    """Return the limits for reading a file; raise ModelError if it is no plain one."""
+    """Return the limits for reading a file; raise ModelError if it is not a plain file."""
     try:
         found = path.stat()
     except OSError as error:
@@ -112,7 +112,7 @@ def choose_limits(path: Path) -> Limits:
 
 
 def spare_memory_mb() -> int:
-    """Return how much memory a process may take without harm to the machine."""
+    """Return how much memory a process may use without harm to the machine."""
     [available] = [
         int(line.split()[1])  # kB
         for line in MEMINFO.read_text().splitlines()
@@ -124,9 +124,9 @@ def spare_memory_mb() -> int:
 async def _ask(
     function: Callable[..., Any], arguments: Mapping[str, Any], name: str, limits: Limits
 ) -> tuple[int, bytes]:
-    """Run the function and return FAILED or 0, and the encoded Failure or result."""
-    # -B: it writes nothing; -P: the folder that the user is in is not for import.
-    # It inherits no descriptor but the pipes.
+    """Run the function; return 0 and its encoded result, or FAILED and an encoded Failure."""
+    # -B: write no .pyc files; -P: do not import from the folder that the user is in.
+    # It inherits no file descriptors but the pipes.
     process = await start(
         *(sys.executable, "-B", "-P", "-m", __name__, function.__module__, function.__name__),
         stdin=asyncio.subprocess.PIPE,
@@ -146,11 +146,11 @@ async def _ask(
     finally:
         await end(process)
     if status not in {0, FAILED}:
-        raise ModelError(f"{name} cannot be read: {_tell_end(status)}")
+        raise ModelError(f"{name} cannot be read: {_describe_end(status)}")
     return status, answer
 
 
-def _tell_end(status: int) -> str:
+def _describe_end(status: int) -> str:
     if status > 0:
         return f"its reader ended with exit status {status}"
     return f"its reader crashed (signal: {signal.strsignal(-status)})"
@@ -171,9 +171,9 @@ def _flatten(value: Any) -> Any:
         case np.ndarray():
             data = list(value.flat) if value.dtype.hasobject else value.tobytes()
             return value.dtype.name, value.shape, data
-        case str():  # of a kind of its own
+        case str():  # a subclass
             return str(value)
-    raise TypeError(f"{type(value)} does not travel between processes")
+    raise TypeError(f"{type(value)} cannot be sent between processes")
 
 
 def _restore(kind: Any, value: Any) -> Any:
@@ -186,7 +186,7 @@ def _restore(kind: Any, value: Any) -> Any:
 
 
 def _answer(module: str, name: str, data: bytes) -> tuple[int, bytes]:
-    """Run a function in this process; return the exit status, and its result or Failure."""
+    """Run a function in this process; return the exit status, and its encoded result or Failure."""
     function = inspect.unwrap(getattr(importlib.import_module(module), name))
     hints = get_type_hints(function)
     arguments = msgspec.msgpack.decode(data, type=dict[str, msgspec.Raw])
@@ -199,8 +199,8 @@ def _answer(module: str, name: str, data: bytes) -> tuple[int, bytes]:
     except MemoryError:
         most = resource.getrlimit(resource.RLIMIT_AS)[0] // MB
         failure = _fail(f"{file} cannot be read: it takes more than {most} MB of memory")
-    except Exception as error:  # whatever a file can provoke in the libraries that read it
-        # Not in its own words, which may quote a cell of the samples.
+    except Exception as error:  # any error that a file can provoke in the libraries that read it
+        # Not its message, which may quote a cell of the samples.
         reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         failure = _fail(f"{file} cannot be read: its reader failed ({reason})")
     return FAILED, _encode(failure)
@@ -211,7 +211,7 @@ def _fail(problem: str) -> Failure:
 
 
 def _main() -> None:
-    """Answer on what was standard output, to which native code may then print no more."""
+    """Answer on standard output, which native code can then no longer print to."""
     with os.fdopen(os.dup(1), "wb") as output, Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         module, name = sys.argv[1:]

@@ -7,15 +7,17 @@ import os
 import shutil
 from pathlib import Path
 
-from infra.model.contract import Contract, describe, to_json
+from infra.model.contract import Contract, describe
 from infra.model.errors import ModelError
-from infra.model.graph import CONTRACT, GRAPH, Graph, is_inside, read_graph
+from infra.model.graph.files import CONTRACT, GRAPH, is_inside
+from infra.model.graph.graph import Graph, read_graph
+from infra.model.serialization import to_json
 
 
 async def derive(source: Path, directory: Path) -> Contract:
-    """Put the model `source`, its external data and a derived model.json into `directory`.
+    """Replace `directory` by the model `source`, its external data and a derived model.json.
 
-    Whatever was in `directory` is replaced. Returns the contract; raises ModelError.
+    Returns the contract. Raises ModelError if the model cannot be served.
     """
     graph = await read_graph(source)
     if graph.problems:
@@ -28,9 +30,9 @@ async def derive(source: Path, directory: Path) -> Contract:
 
 
 def write(graph: Graph, contract: Contract, folder: Path) -> None:
-    """Put the graph, its external data and model.json into `folder`, digests into `contract`.
+    """Write the graph, its external data and model.json to `folder`; add digests to `contract`.
 
-    Raises ModelError if there is no room.
+    Raises ModelError if a file cannot be copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -48,7 +50,7 @@ def write(graph: Graph, contract: Contract, folder: Path) -> None:
 
 
 def seal(contract: Contract, folder: Path) -> None:
-    """Write model.json, with the digest of each of its files."""
+    """Write model.json to `folder`, with the digest of each of its files."""
     contract["files"] = {name: digest(folder / name) for name in contract["files"]}
     (folder / CONTRACT).write_text(to_json(contract) + "\n")
 
@@ -60,9 +62,9 @@ def digest(path: Path) -> str:
 
 
 def read_contract(directory: Path) -> Contract:
-    """Read the model.json of a layer; it is empty where there is none.
+    """Return the model.json of a layer, or {} if there is none.
 
-    Raises ModelError if it is not one whose files can be told from others.
+    Raises ModelError if it is not JSON, or does not list the files of its model.
     """
     path = directory / CONTRACT
     try:
@@ -78,10 +80,10 @@ def read_contract(directory: Path) -> Contract:
 
 
 def install(package: Path, directory: Path) -> None:
-    """Let the model in `package` take the place of the one in `directory`, whose other files stay.
+    """Replace the model in `directory` by the one in `package`; other files stay as they are.
 
-    A copy of the folder is made and takes its place at once, so that nobody ever sees half of it.
-    Raises ModelError if a file is in the way that belongs to no model.
+    The folder is copied, and the copy takes its place in one step, so nobody ever sees half a
+    model. Raises ModelError if a file that belongs to no model is in the way.
     """
     directory = directory.resolve()
     old = read_contract(directory).get("files", {}).keys() | {CONTRACT}
@@ -91,7 +93,7 @@ def install(package: Path, directory: Path) -> None:
         if path.is_file() and name not in old and os.path.lexists(place):
             raise ModelError(f"{place} is in the way and belongs to no model: move it away")
         if place.resolve() != place:
-            raise ModelError(f"{place} leads elsewhere: a layer holds plain files")
+            raise ModelError(f"{place} is reached by a link: a layer holds plain files")
     unfinished = _begin(directory)
     try:
         if directory.exists():
@@ -107,7 +109,7 @@ def install(package: Path, directory: Path) -> None:
 
 
 def _remove(folder: Path, path: Path) -> None:
-    """Remove a file, and the folders up to `folder` that are empty without it."""
+    """Remove a file, and the folders below `folder` that it leaves empty."""
     path.unlink(missing_ok=True)
     for parent in path.parents[: len(path.relative_to(folder).parts) - 1]:
         with contextlib.suppress(OSError):  # it is not empty
@@ -115,7 +117,7 @@ def _remove(folder: Path, path: Path) -> None:
 
 
 def _begin(directory: Path) -> Path:
-    """Make an empty folder beside `directory`: only there can it be renamed to it."""
+    """Make an empty folder next to `directory`, on the same disk so that it can be renamed."""
     old, unfinished = _neighbours(directory)
     if old.exists() and not directory.exists():  # a swap was killed half-way
         old.rename(directory)
@@ -125,7 +127,7 @@ def _begin(directory: Path) -> Path:
 
 
 def _swap(unfinished: Path, directory: Path) -> None:
-    """Rename `unfinished` to `directory`; only then is what was there gone."""
+    """Rename `unfinished` to `directory`, and remove what was there."""
     old, _ = _neighbours(directory)
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():

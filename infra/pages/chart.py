@@ -12,29 +12,29 @@ TIME_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 
 STEPS = (1, 2, 2.5, 5, 10)
 
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 44, 14, 18, 24
-TICK_WIDTH, TICK_HEIGHT = 54, 40  # what a tick's label takes at least
+TICK_WIDTH, TICK_HEIGHT = 54, 40  # the least space for the label of a tick
 THREE_DIGITS = 100
-COLORS, DASHES = 6, 4  # that page.css names; then they begin again
+COLORS, DASHES = 6, 4  # that page.css defines; then they repeat
 
-# A threshold this many times above all data would flatten the lines: it is told, not drawn.
+# A threshold so many times above all data would flatten the lines: it is written, not drawn.
 FAR = 4
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named series, with a value for some of the periods (seconds) that it is made of."""
+    """A named series with a value for some of its periods, each of `period` seconds."""
 
     label: str
     points: Mapping[datetime, float]
     period: int
-    is_sum: bool = False  # its values add up to something
+    is_sum: bool = False  # whether its values can be added up
     on_right: bool = False
     color: int = 0
     dash: int = 0  # 0: none
 
     @property
     def style(self) -> str:
-        """Classes of the page for how the line looks."""
+        """The CSS classes for how the line looks."""
         return f"c{self.color % COLORS} d{self.dash % DASHES}"
 
 
@@ -49,7 +49,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Axis:
-    """What a dashboard sets for an axis of values."""
+    """The label and limits that a dashboard sets for an axis of values."""
 
     label: str = ""
     low: float | None = None
@@ -69,7 +69,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` on pixels from `start` to `end`."""
+    """Maps values from `low` to `high` to pixels from `start` to `end`."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return the pixel of a value; what is outside goes to the edge."""
+        """Return the pixel of a value; one out of range is moved to the edge."""
         share = min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
         return self.start + share * (self.end - self.start)
 
@@ -85,7 +85,7 @@ class Scale:
 def find_ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
     """Return about `count` round numbers, evenly spaced, that enclose `low` and `high`.
 
-    Spaced by 1 at least if `whole`.
+    If `whole`, they are at least 1 apart.
     """
     span = high - low or abs(high) or 1.0
     magnitude = 10.0 ** math.floor(math.log10(span / count))
@@ -96,15 +96,15 @@ def find_ticks(low: float, high: float, count: int, *, whole: bool = False) -> l
 
 
 def find_time_ticks(begin: datetime, end: datetime, count: int) -> list[datetime]:
-    """Return round times from `begin` to `end`, `count` evenly spaced steps at most."""
+    """Return round times from `begin` to `end`, at most `count` evenly spaced steps."""
     low, high = begin.timestamp(), end.timestamp()
     step = next((step for step in TIME_STEPS if (high - low) / step <= count), TIME_STEPS[-1])
     first, last = math.ceil(low / step), math.floor(high / step)
     return [datetime.fromtimestamp(i * step, UTC) for i in range(first, last + 1)]
 
 
-def tell_number(value: float) -> str:
-    """Write a number for a person: 0.0042, 3.14, 1,234, 56,789, 1.23M."""
+def format_number(value: float) -> str:
+    """Return a number for a person to read: 0.0042, 3.14, 1,234, 56,789, 1.23M."""
     size = abs(value)
     for divisor, unit in ((1e9, "G"), (1e6, "M")):
         if size >= divisor:
@@ -113,7 +113,7 @@ def tell_number(value: float) -> str:
 
 
 def draw(chart: Chart, begin: datetime, end: datetime, width: int, height: int) -> Html:
-    """Draw a chart of the time from `begin` to `end`; its colours are the page's."""
+    """Draw a chart of the time from `begin` to `end`; the page has the styles."""
     has_right = any(line.points for line in chart.lines if line.on_right)
     right = width - (MARGIN_LEFT if has_right else MARGIN_RIGHT)
     x = Scale(begin.timestamp(), end.timestamp(), MARGIN_LEFT, right)
@@ -160,7 +160,7 @@ def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterat
         at = f"{y(tick):.1f}"
         if not on_right:
             yield element("path", class_="grid", d=f"M{x.start} {at}H{x.end}")
-        yield element("text", tell_number(tick), class_=kind, x=edge, y=at)
+        yield element("text", format_number(tick), class_=kind, x=edge, y=at)
     if axis.label:
         yield element("text", axis.label, class_=kind, x=edge, y=6)
     for line in lines:
@@ -174,11 +174,11 @@ def _draw_side(chart: Chart, x: Scale, bottom: int, *, on_right: bool) -> Iterat
 
 
 def _name(threshold: Threshold) -> str:
-    return f"{threshold.label} {tell_number(threshold.value)}"
+    return f"{threshold.label} {format_number(threshold.value)}"
 
 
 def _draw_line(line: Line, x: Scale, y: Scale, *, filled: bool) -> Iterator[Html]:
-    """Draw a line: not across periods without data, and what then stands alone as a point."""
+    """Draw a line with gaps where periods have no data; a value alone becomes a point."""
     for run in split_runs(line):
         places = [(x(time.timestamp()), y(value)) for time, value in run]
         path = "L".join(f"{left:.1f} {top:.1f}" for left, top in places)
@@ -193,7 +193,7 @@ def _draw_line(line: Line, x: Scale, y: Scale, *, filled: bool) -> Iterator[Html
 
 
 def split_runs(line: Line) -> list[list[tuple[datetime, float]]]:
-    """Split a line where periods have no data."""
+    """Split a line into runs of periods with data."""
     runs: list[list[tuple[datetime, float]]] = []
     for time, value in sorted(line.points.items()):
         if runs and (time - runs[-1][-1][0]).total_seconds() <= line.period:
@@ -204,20 +204,20 @@ def split_runs(line: Line) -> list[list[tuple[datetime, float]]]:
 
 
 def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[Html]:
-    """Lay a transparent band over each time, which tells all values when it is pointed at."""
+    """Lay a transparent band over each time, whose tooltip has all values."""
     period = max(line.period for line in lines)
     width = max(1.0, x(x.low + period) - x.start)
     for time in sorted({time for line in lines for time in line.points}):
-        told = [f"{time:%d %b %H:%M} UTC"]
-        told += [
-            f"{line.label}: {tell_number(line.points[time])}"
+        texts = [f"{time:%d %b %H:%M} UTC"]
+        texts += [
+            f"{line.label}: {format_number(line.points[time])}"
             for line in lines
             if time in line.points
         ]
         left = x(time.timestamp()) - width / 2
         yield element(
             "rect",
-            element("title", "\n".join(told)),
+            element("title", "\n".join(texts)),
             class_="tip",
             x=f"{left:.1f}",
             y=MARGIN_TOP,

@@ -1,11 +1,11 @@
-"""HTML of elements: what is not HTML yet is escaped, and pages run and load nothing."""
+"""HTML from elements: all text is escaped, and pages run and load nothing."""
 
 import base64
 import hashlib
 from collections.abc import Iterable
 from html import escape
 
-EMPTY = {"br", "circle", "meta", "path", "rect"}  # elements that have no content here
+EMPTY = {"br", "circle", "meta", "path", "rect"}  # elements that can be without content
 
 
 class Html(str):
@@ -18,9 +18,9 @@ type Content = str | Iterable[Content]
 
 
 def element(name: str, /, *content: Content, **attributes: object) -> Html:
-    """Write an element; text in it and in its attributes is escaped unless it is Html.
+    """Return an element. Its text and attributes are escaped, unless they are Html.
 
-    In the names of attributes `_` stands for `-`, and nothing at the end: `class_`.
+    In the names of attributes `_` becomes `-`, and is dropped at the end, as in `class_`.
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -32,7 +32,7 @@ def element(name: str, /, *content: Content, **attributes: object) -> Html:
 
 
 def join(content: Content) -> Html:
-    """Write one thing after the other."""
+    """Return all content as HTML, one after the other."""
     if isinstance(content, Html):
         return content
     if isinstance(content, str):
@@ -41,9 +41,9 @@ def join(content: Content) -> Html:
 
 
 def write_page(title: str, style: str, *body: Content) -> str:
-    """Write a page in one file, whose Content-Security-Policy allows its own style and no more.
+    """Return a self-contained page, whose Content-Security-Policy allows only its own style.
 
-    `style` is CSS of our own. Source: www.w3.org/TR/CSP3; a `meta` has to come before the style.
+    `style` is our own CSS. Source: www.w3.org/TR/CSP3; the `meta` must come before the style.
     """
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

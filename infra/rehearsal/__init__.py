@@ -1,1 +1,1 @@
-"""`infra rehearse`: a whole canary release on this machine, under a load, with a report."""
+"""`infra rehearse`: a canary release on this machine, under load, with a report."""

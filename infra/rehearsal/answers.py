@@ -1,6 +1,7 @@
-"""How a version's answers differ from another's, to the requests of the load.
+"""How the answers of two versions to the requests of the load differ.
 
-The gate has the one definition of that, and runs on Lambda: its built code compares here, too.
+What counts as a difference is defined once, in the gate's code, which runs on Lambda. Here that
+code is run as it was built.
 """
 
 import asyncio
@@ -16,10 +17,11 @@ from infra.local.errors import LocalRunError
 from infra.local.functions.processes import end, start
 from infra.local.functions.versions import Call
 from infra.local.platform import Platform
-from infra.local.triggers.event import Request, Response, to_event, to_response
+from infra.local.triggers.event import Response, to_response
+from infra.model.trial.open_inference import make_event
 from infra.rehearsal.load import JSON
-from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import RehearsalError, Requests
+from infra.rehearsal.result import Colour, RehearsalFinding
 
 ABOUT = "answers"
 COMPARE = """
@@ -31,13 +33,13 @@ sys.stdout.buffer.write(msgspec.json.encode(changes))
 """
 
 
-async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which measure
+async def compare(  # noqa: PLR0913, PLR0917 two versions, what to ask them, and how to compare
     local: Platform, gate: Path, requests: Requests, old: str, new: str, limit: float
-) -> list[Finding]:
-    """Ask both versions each request of the load once; return how the answers differ.
+) -> list[RehearsalFinding]:
+    """Send each request of the load to both versions once; return how the answers differ.
 
-    `gate` is the folder with the gate's built code, and `limit` the percent of answers that may
-    change. Raises RehearsalError if that code cannot compare.
+    `gate` is the folder with the gate's built code; `limit` is the percentage of answers that may
+    change. Raises RehearsalError if the gate's code fails.
     """
     pairs, missing, why = [], 0, ""
     for batch in requests.batches:
@@ -46,7 +48,7 @@ async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which mea
             now = await _ask(local, requests.path, batch.body, new)
         except LocalRunError as error:
             why = str(error)
-            break  # a version that crashes is not asked again
+            break  # do not ask a version again that crashes
         if before.status == now.status == HTTPStatus.OK:
             answers = {"before": json.loads(before.body), "now": json.loads(now.body)}
             pairs.append({"rows": batch.rows, **answers})
@@ -65,14 +67,14 @@ async def compare(  # noqa: PLR0913, PLR0917 who is asked what, and by which mea
     if missing or not found:
         asked = f"{missing:,} rows of the load" if missing else "the requests of the load"
         text = f"no comparison of answers to {asked}: {why or 'no output is in both'}"
-        found.append(Finding(ABOUT, Colour.AMBER, text, {"rows_not_compared": missing}))
+        found.append(RehearsalFinding(ABOUT, Colour.AMBER, text, {"rows_not_compared": missing}))
     return found
 
 
-def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Read what the gate found; the numbers are all but colour and text."""
+def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[RehearsalFinding]:
+    """Return the gate's findings; their numbers are all fields but colour and text."""
     return [
-        Finding(
+        RehearsalFinding(
             ABOUT,
             Colour(change["colour"]),
             change["text"],
@@ -83,16 +85,8 @@ def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 
 async def _ask(local: Platform, path: str, body: bytes, version: str) -> Response:
-    event = to_event(
-        Request("POST", path, JSON.items(), body, "127.0.0.1"),
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    event["requestContext"]["lane"] = "gate"  # in no metric of the service
-    payload = await local.versions.invoke(version, json.dumps(event).encode(), call=Call(""))
+    event = make_event(path, JSON, body, lane="gate")  # in no metric of the service
+    payload = await local.versions.invoke(version, event, call=Call(""))
     return to_response(payload)
 
 
@@ -109,7 +103,7 @@ async def _run(gate: Path, comparison: bytes) -> list[dict[str, Any]]:
     finally:
         await end(process)
     if process.returncode:
-        lines = errors.decode(errors="replace").splitlines() or ["it gives no reason"]
+        lines = errors.decode(errors="replace").splitlines() or ["without a message"]
         raise RehearsalError(f"the gate's code cannot compare the answers: {lines[-1]}")
     changes: list[dict[str, Any]] = json.loads(output)
     return changes

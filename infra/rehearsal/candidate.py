@@ -1,4 +1,4 @@
-"""A candidate: what `sam build` made, with another model in it."""
+"""A candidate: the build of `sam build`, with another model in it."""
 
 import shutil
 from collections.abc import Collection
@@ -9,23 +9,23 @@ from infra.build import MODEL
 from infra.local.stack import BuiltStack
 from infra.model.contract import Contract
 from infra.model.layer import read_contract
-from infra.model.package import Added, Wishes, add
+from infra.model.package import Added, AddOptions, add
 from infra.project import Project
 
 
 def find_model(stack: BuiltStack) -> Path:
-    """Return the built layer with the stack's model."""
+    """Return the built layer that holds the stack's model."""
     [layer] = [layer for layer in stack.function.layers if (layer / MODEL).exists()]
     return layer
 
 
 def read_model(stack: BuiltStack) -> Contract:
-    """Return the contract of the stack's model; raise ModelError."""
+    """Return the contract of the stack's model; raise ModelError if it cannot be read."""
     return read_contract(find_model(stack) / MODEL.parent)
 
 
 def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
-    """Make the folder `to` a build like `build`: its parts, but links to those not `changed`."""
+    """Make a build in `to` like `build`: copies of the parts in `changed`, links to the others."""
     to.mkdir(parents=True)
     for part in build.iterdir():
         if part.name in changed:
@@ -35,7 +35,7 @@ def copy_build(build: Path, to: Path, changed: Collection[str]) -> None:
 
 
 async def package(
-    project: Project, source: Path, wishes: Wishes, current: BuiltStack, to: Path
+    project: Project, source: Path, options: AddOptions, current: BuiltStack, to: Path
 ) -> Added:
     """Package a model as the next version of the current one, into a build of its own.
 
@@ -43,5 +43,5 @@ async def package(
     """
     layer = find_model(current).name
     copy_build(current.build, to, {layer})
-    wishes = replace(wishes, name=read_model(current)["name"])
-    return await add(project, source, to / layer / MODEL.parent, wishes)
+    options = replace(options, name=read_model(current)["name"])
+    return await add(project, source, to / layer / MODEL.parent, options)

@@ -10,13 +10,23 @@ import typer
 from rich.table import Table
 
 from infra.command import current_project
-from infra.model.cli import AllowWorse, GoldenSynthetic, Target, problems_in_json
+from infra.model.cli import (
+    AllowWorse,
+    Features,
+    GoldenSynthetic,
+    Json,
+    Labels,
+    Target,
+    Version,
+    problems_in_json,
+    split_names,
+)
 from infra.options import Page
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
     from infra.local.control.code_deploy import ReleaseEvent
-    from infra.rehearsal.outcome import Rehearsal, Tally
+    from infra.rehearsal.result import RehearsalResult, Tally
 
 ROLLED_BACK = 3
 STYLES = {"green": "green", "amber": "yellow", "red": "red"}
@@ -28,46 +38,51 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     ],
     *,
     samples: Annotated[
-        Path | None, typer.Option(help="Real inputs, sent too: .csv with a header, .jsonl or .npz.")
+        Path | None,
+        typer.Option(help="File with real inputs, also sent as load: .csv, .jsonl or .npz."),
     ] = None,
-    features: Annotated[str, typer.Option(help="Columns to take of the samples, a,b,c.")] = "",
-    labels: Annotated[str, typer.Option(help="Names of the output's columns, a,b,c.")] = "",
+    features: Features = "",
+    labels: Labels = "",
     target: Target = "",
     allow_worse: AllowWorse = False,
     golden_synthetic: GoldenSynthetic = False,
-    version: Annotated[str | None, typer.Option(help="By default the next number.")] = None,
-    rate: Annotated[float, typer.Option(min=1, max=200, help="Requests a second.")] = 50,
+    version: Version = None,
+    rate: Annotated[float, typer.Option(min=1, max=200, help="Load in requests a second.")] = 50,
     minute: Annotated[
-        float, typer.Option(min=2, max=60, help="Seconds that a minute of the clock lasts here.")
+        float,
+        typer.Option(min=2, max=60, help="Seconds that a minute of the release takes here."),
     ] = 3,
     type_: Annotated[
         str | None,
-        typer.Option("--type", help="How traffic shifts, a DeploymentType of the template."),
+        typer.Option("--type", help="DeploymentType; by default the template's."),
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Set a parameter of the stack, as infra deploy."),
+        typer.Option(
+            metavar="KEY=VALUE", help="Parameter of the template; may be given several times."
+        ),
     ] = None,
     output: Page = Path("build/rehearsal.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    as_json: Json = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Rehearse the release of a model on this machine.
+    """Rehearse the release of a model on this machine: its canary, under load.
 
-    Exit code 3 if it is kept from customers, or answers too differently from the current model.
+    Exit code 3 if the release is refused or rolled back, or if the answers change too much.
     """
-    from infra.model.package import Wishes
-    from infra.rehearsal.outcome import Colour, tally
+    from infra.model.package import AddOptions
     from infra.rehearsal.page import render
-    from infra.rehearsal.plan import Plan, play
+    from infra.rehearsal.plan import RehearsalPlan
+    from infra.rehearsal.rehearse import run_rehearsal
     from infra.rehearsal.report import to_dict
+    from infra.rehearsal.result import Colour, tally
 
     console, project = Terminal(stderr=as_json), current_project()
-    wishes = Wishes(
+    options = AddOptions(
         version=version,
         samples=samples,
-        features=_split(features),
-        labels=_split(labels),
+        features=split_names(features),
+        labels=split_names(labels),
         target=target,
         allow_worse=allow_worse,
         golden_synthetic=golden_synthetic,
@@ -75,11 +90,12 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     parameters = _read_parameters(project.template, parameter or ())
     if type_:
         parameters["DeploymentType"] = type_
-    plan = Plan(candidate, wishes, rate, minute, parameters)
+    plan = RehearsalPlan(candidate, options, rate, minute, parameters)
 
     try:
         with problems_in_json(as_json):
-            rehearsal = asyncio.run(play(project, plan, console, _teller(console, minute)))
+            show = _make_printer(console, minute)
+            rehearsal = asyncio.run(run_rehearsal(project, plan, console, show))
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Stopped.")
         raise typer.Exit(1) from None
@@ -94,15 +110,15 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
-def _teller(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
-    """Return a function that prints an event; times are from the first one on."""
-    from infra.rehearsal.report import tell_event
+def _make_printer(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
+    """Return a function that prints an event, with the time since the first one."""
+    from infra.rehearsal.report import describe_event
 
     times: list[float] = []
 
     def show(event: "ReleaseEvent") -> None:
         times.append(event.time)
-        seconds, minutes, kind, text = tell_event(event, times[0], minute)
+        seconds, minutes, kind, text = describe_event(event, times[0], minute)
         line = f"{seconds:>6} s {minutes:>6} min  {kind:<18} {text}"
         console.print(line, soft_wrap=True)
 
@@ -110,12 +126,12 @@ def _teller(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None
 
 
 def _show(
-    console: Terminal, rehearsal: "Rehearsal", tally: "Tally", output: Path, logs: Path
+    console: Terminal, rehearsal: "RehearsalResult", tally: "Tally", output: Path, logs: Path
 ) -> None:
     """Print the results: as a table on a terminal, plain elsewhere."""
-    from infra.rehearsal.report import tell_lines
+    from infra.rehearsal.report import describe_result
 
-    rows = [*tell_lines(rehearsal, tally), ("Page", str(output))]
+    rows = [*describe_result(rehearsal, tally), ("Page", str(output))]
     if rehearsal.new and not rehearsal.is_promoted:
         rows.append(("Log", str(logs / f"{rehearsal.new}.log")))
     console.print()
@@ -132,7 +148,7 @@ def _show(
 
 
 def _read_parameters(template: Path, given: Sequence[str]) -> dict[str, str]:
-    """Read KEY=VALUE of keys that the template has."""
+    """Read KEY=VALUE pairs; raise typer.BadParameter for a key that the template does not have."""
     from samtranslator.yaml_helper import yaml_parse
 
     parameters = {}
@@ -145,7 +161,3 @@ def _read_parameters(template: Path, given: Sequence[str]) -> dict[str, str]:
             raise typer.BadParameter(reason, param_hint="--parameter")
         parameters[key] = value
     return parameters
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]

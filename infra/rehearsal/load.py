@@ -1,4 +1,4 @@
-"""A steady load of requests: an open loop, in which a slow answer holds up no other request."""
+"""A steady load of requests. It is an open loop: a slow answer delays no other request."""
 
 import asyncio
 import itertools
@@ -14,12 +14,15 @@ from infra.rehearsal.requests import Requests
 
 CUSTOMERS = 100
 JSON = {"Content-Type": "application/json"}
-SECONDS = 60  # twice what an HTTP API waits for Lambda
+SECONDS = 60  # timeout of a request: twice how long an HTTP API waits for Lambda
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got: a status, or 0 without any; the version is empty if none was asked."""
+    """The answer to one request.
+
+    `status` is 0 if there was none, and `version` is empty if the request reached no version.
+    """
 
     sent: float  # seconds since 1970
     seconds: float
@@ -29,18 +32,18 @@ class Answer:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the customer saw an error: a request of the load is a correct one."""
+        """Whether the customer saw an error. All requests of the load are valid."""
         return self.status != HTTPStatus.OK
 
     @property
     def received(self) -> float:
-        """Seconds since 1970."""
+        """When the answer came, in seconds since 1970."""
         return self.sent + self.seconds
 
 
 @dataclass
-class Traffic:
-    """How many requests were sent, and their answers: in the end as many."""
+class LoadResult:
+    """How many requests were sent, and their answers; in the end there are as many."""
 
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
@@ -49,13 +52,13 @@ class Traffic:
 @asynccontextmanager
 async def load(
     url: str, requests: Requests, rate: float, version_of: Callable[[str], str]
-) -> AsyncIterator[Traffic]:
+) -> AsyncIterator[LoadResult]:
     """Send `rate` requests a second until the block ends, then wait for their answers.
 
-    Customers take turns. `version_of` tells the version to which API Gateway's id of a request
-    went.
+    Customers take turns. `version_of` returns the version that got a request, by the id that API
+    Gateway gave it.
     """
-    traffic, stopped = Traffic(), asyncio.Event()
+    result, stopped = LoadResult(), asyncio.Event()
     address = url + requests.path
 
     async def ask(number: int) -> None:
@@ -69,18 +72,18 @@ async def load(
                 status = answer.status
         seconds = time.perf_counter() - started
         version = version_of(request_id)
-        traffic.answers.append(Answer(sent, seconds, number % CUSTOMERS, status, version))
+        result.answers.append(Answer(sent, seconds, number % CUSTOMERS, status, version))
 
     async def send() -> None:
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as asking:
             for number in itertools.count():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(begun + number / rate):
+                    async with asyncio.timeout_at(started + number / rate):
                         await stopped.wait()
                 if stopped.is_set():
                     return
-                traffic.sent += 1
+                result.sent += 1
                 asking.create_task(ask(number))
 
     timeout = aiohttp.ClientTimeout(total=SECONDS)
@@ -88,7 +91,7 @@ async def load(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         sending = asyncio.create_task(send())
         try:
-            yield traffic
+            yield result
             stopped.set()
             await sending
         finally:

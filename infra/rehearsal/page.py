@@ -1,42 +1,42 @@
-"""A rehearsal as one HTML page: everything is in it, and it runs no script."""
+"""A rehearsal as one self-contained HTML page without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from infra.pages.dashboard.page import STYLE
 from infra.pages.html import Html, element, write_page
-from infra.rehearsal.outcome import Colour, Rehearsal, Tally
 from infra.rehearsal.report import (
+    describe_event,
+    describe_finding,
+    describe_result,
+    describe_verdict,
     name_version,
-    tell_event,
-    tell_finding,
-    tell_lines,
-    tell_verdict,
 )
+from infra.rehearsal.result import Colour, RehearsalResult, Tally
 from infra.rehearsal.timeline import draw
 
 IN_TILE = {"Verdict", "Reason", "Next"}  # at the head of the page
 KINDS = {Colour.GREEN: "ok", Colour.AMBER: "warning", Colour.RED: "alarm"}  # classes of the styles
 OWN_STYLE = Path(__file__).with_name("page.css")
-EVENT_HEADS = ("", "Seconds", "Minutes of the clock", "What", "")
+EVENT_HEADS = ("", "Seconds", "Minutes of the release", "What", "")
 
 
-def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
-    """Write the page; `model` is the candidate's name."""
+def render(model: str, rehearsal: RehearsalResult, tally: Tally) -> str:
+    """Return the page; `model` is the name of the candidate's file."""
     command = [element("br"), "Next: ", element("code", rehearsal.next)] if rehearsal.next else ""
     title = f"Release rehearsal: {model}"
-    verdict, kind = element("b", tell_verdict(rehearsal)), KINDS[rehearsal.verdict]
+    verdict, kind = element("b", describe_verdict(rehearsal)), KINDS[rehearsal.verdict]
     sign = "\u2713" if rehearsal.verdict is Colour.GREEN else "!"
     reason = rehearsal.reason or "It passed the gate, and no alarm went off."
     shown = IN_TILE | {finding.about.capitalize() for finding in rehearsal.findings}
-    lines = [line for line in tell_lines(rehearsal, tally) if line[0] not in shown]
+    lines = [line for line in describe_result(rehearsal, tally) if line[0] not in shown]
     return write_page(
         title,
         STYLE.read_text("utf-8") + OWN_STYLE.read_text("utf-8"),
         element(
             "header",
             element("h1", title),
-            element("p", f"A minute of the clock took {rehearsal.minute:g} s here."),
+            element("p", f"A minute of the release took {rehearsal.minute:g} s here."),
         ),
         element(
             "main",
@@ -54,12 +54,12 @@ def render(model: str, rehearsal: Rehearsal, tally: Tally) -> str:
     )
 
 
-def _write_findings(rehearsal: Rehearsal) -> Html:
+def _write_findings(rehearsal: RehearsalResult) -> Html:
     rows = [
         element(
             "tr",
             element("th", finding.about.capitalize(), scope="row"),
-            element("td", tell_finding(finding)),
+            element("td", describe_finding(finding)),
             class_=KINDS[finding.colour],
         )
         for finding in rehearsal.findings
@@ -68,8 +68,8 @@ def _write_findings(rehearsal: Rehearsal) -> Html:
     return element("section", heading, element("table", rows), class_="findings")
 
 
-def _write_chart(rehearsal: Rehearsal, tally: Tally) -> Html:
-    summary = "; ".join(f"{label}: {text}" for label, text in tell_lines(rehearsal, tally))
+def _write_chart(rehearsal: RehearsalResult, tally: Tally) -> Html:
+    summary = "; ".join(f"{label}: {text}" for label, text in describe_result(rehearsal, tally))
     swatches = [
         (element("path", class_="line c0 d0", d="M0 4H18"), name_version(rehearsal, rehearsal.old)),
         (element("path", class_="line c1 d1", d="M0 4H18"), name_version(rehearsal, rehearsal.new)),
@@ -96,10 +96,10 @@ def _write_lines(lines: Sequence[tuple[str, str]]) -> Html:
     return element("section", element("h2", "What customers saw"), element("table", rows))
 
 
-def _write_events(rehearsal: Rehearsal) -> Html:
+def _write_events(rehearsal: RehearsalResult) -> Html:
     rows = []
     for number, event in enumerate(rehearsal.events, 1):
-        told = tell_event(event, rehearsal.begun, rehearsal.minute)
+        told = describe_event(event, rehearsal.started, rehearsal.minute)
         cells = [element("td", text) for text in told]
         rows.append(element("tr", element("th", str(number), scope="row"), cells))
     head = [element("th", text, scope="col") if text else element("td") for text in EVENT_HEADS]

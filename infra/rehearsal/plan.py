@@ -1,148 +1,39 @@
-"""From an ONNX file to its rehearsal: build, package, serve, release."""
+"""What to rehearse, and the command that then releases it on AWS."""
 
-import asyncio
 import shlex
-import shutil
-import time
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from infra.build import alone
-from infra.local.control.code_deploy import ReleaseEvent
-from infra.local.errors import FunctionError
-from infra.local.functions.interruption import cancel_on_signals
-from infra.local.functions.managed_runtime import prepare
-from infra.local.stack import BuiltStack, read_stack
-from infra.model.errors import ModelError, WishError
-from infra.model.evaluation import WorseError
-from infra.model.package import Wishes
-from infra.model.sample_file import read_samples
-from infra.project import Project
-from infra.rehearsal.candidate import package, read_model
-from infra.rehearsal.outcome import Caught, Colour, Rehearsal
-from infra.rehearsal.quality import read_quality
-from infra.rehearsal.rehearse import open_service, rehearse
-from infra.rehearsal.requests import RehearsalError, Requests, make_requests
-from infra.run.stack import build_stack
-from infra.terminal import Terminal
+from infra.model.package import AddOptions
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to rehearse: a model, what the user says of it, and how."""
+class RehearsalPlan:
+    """A candidate, the options it is packaged with, and the load and clock of its rehearsal."""
 
     source: Path
-    wishes: Wishes
+    options: AddOptions
     rate: float  # requests a second
-    minute: float  # seconds that a minute of the clock lasts
-    parameters: Mapping[str, str]  # of the template, where not its defaults
+    minute: float  # seconds that a minute of the release takes
+    parameters: Mapping[str, str]  # of the template, other than its defaults
 
 
-async def play(
-    project: Project, plan: Plan, console: Terminal, tell: Callable[[ReleaseEvent], None]
-) -> Rehearsal:
-    """Rehearse the release of a model that would follow the built one.
-
-    Leaves nothing behind but the logs in the project's folder for rehearsals. Raises ModelError if
-    the samples cannot be read, and LocalRunError if nothing can be served.
-    """
-    cancel_on_signals()
-    if not plan.source.is_file():
-        raise RehearsalError(f"{plan.source} is no file: expected an ONNX model")
-    directory = project.rehearsal
-    async with AsyncExitStack() as exits:
-        await exits.enter_async_context(
-            alone(project, console)
-        )  # a build would disturb the measurements
-        exits.push_async_callback(_end_copies, directory)
-        built = await build_stack(project, None, console)
-        current = read_stack(project.build, built.name, built.region, plan.parameters)
-        requests = await _read_requests(plan.wishes, current)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
-        to = Path(exits.enter_context(folder)) / "build"
-        try:
-            with console.progress("Packaging the candidate"):
-                candidate = await package(project, plan.source, plan.wishes, current, to)
-        except WishError:
-            raise
-        except ModelError as error:
-            quality = error.quality if isinstance(error, WorseError) else None
-            refused = _refuse(str(error), plan.minute, tell)
-            return replace(refused, findings=read_quality(quality, is_refused=True))
-        python = await prepare(project.managed_runtime)
-        opening = open_service(current, python=python, directory=directory, minute=plan.minute)
-        try:
-            with console.progress("Starting the function"):
-                service = await exits.enter_async_context(opening)
-        except FunctionError as error:
-            raise RehearsalError(f"the current function does not start: {error}") from error
-        released = read_stack(to, current.name, current.region, plan.parameters)
-        for note in candidate.notes:
-            console.print(f"Note: {note}", soft_wrap=True)
-        done = await rehearse(service, released, requests, rate=plan.rate, tell=tell)
-    done = replace(done, findings=[*read_quality(candidate.quality), *done.findings])
-    if done.verdict is not Colour.RED:
-        wishes = replace(plan.wishes, name=candidate.name)
-        return replace(done, next=tell_next(plan.source, wishes, plan.parameters))
-    return done
-
-
-def tell_next(source: Path, wishes: Wishes, parameters: Mapping[str, str]) -> str:
-    """Return the command that does on AWS what was rehearsed."""
-    options = {
-        "--name": wishes.name,
-        "--version": wishes.version,
-        "--samples": wishes.samples and str(wishes.samples),
-        "--features": ",".join(wishes.features),
-        "--labels": ",".join(wishes.labels),
-        "--target": wishes.target,
+def format_release_command(plan: RehearsalPlan, name: str) -> str:
+    """Return the shell command that releases the candidate on AWS, as the model `name`."""
+    options = plan.options
+    values = {
+        "--name": name,
+        "--version": options.version,
+        "--samples": options.samples and str(options.samples),
+        "--features": ",".join(options.features),
+        "--labels": ",".join(options.labels),
+        "--target": options.target,
     }
-    given = [part for key, value in options.items() if value for part in (key, value)]
-    given += ["--allow-worse"] if wishes.allow_worse else []
-    given += ["--golden-synthetic"] if wishes.golden_synthetic else []
-    sets = [part for key, value in parameters.items() for part in ("--parameter", f"{key}={value}")]
-    add = shlex.join(["infra", "model", "add", str(source), *given])
-    return f"{add} && sam build && {shlex.join(['infra', 'deploy', *sets])}"
-
-
-async def _end_copies(directory: Path) -> None:
-    """Wait for a copy of what was built, which a thread goes on with when all was stopped."""
-    await asyncio.get_running_loop().shutdown_default_executor()
-    _remove_versions(directory)
-
-
-def _remove_versions(directory: Path) -> None:
-    for folder in [*directory.glob("**/versions")]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _read_requests(wishes: Wishes, current: BuiltStack) -> Requests:
-    """Return the requests that make the load, in the columns that the current model takes."""
-    contract = read_model(current)
-    if wishes.samples is None:
-        return make_requests(contract)
-    samples = await read_samples(wishes.samples, contract["inputs"], wishes.features, wishes.target)
-    return make_requests(contract, samples)
-
-
-def _refuse(reason: str, minute: float, tell: Callable[[ReleaseEvent], None]) -> Rehearsal:
-    """Return the rehearsal of a model that never became a version."""
-    now = time.time()
-    event = ReleaseEvent(now, "package-refused", reason, 0)
-    tell(event)
-    return Rehearsal(
-        caught=Caught.PACKAGE,
-        reason=reason,
-        old="1",
-        new="",
-        events=[event],
-        sent=0,
-        answers=[],
-        begun=now,
-        ended=now,
-        minute=minute,
-    )
+    given = [part for key, value in values.items() if value for part in (key, value)]
+    given += ["--allow-worse"] if options.allow_worse else []
+    given += ["--golden-synthetic"] if options.golden_synthetic else []
+    pairs = plan.parameters.items()
+    parameters = [part for key, value in pairs for part in ("--parameter", f"{key}={value}")]
+    add = shlex.join(["infra", "model", "add", str(plan.source), *given])
+    return f"{add} && sam build && {shlex.join(['infra', 'deploy', *parameters])}"

@@ -1,139 +1,136 @@
-"""The rehearsal itself: a local run on a faster clock, a load, and a release during it."""
+"""A whole rehearsal: build, package the candidate, serve the current model, release."""
 
 import asyncio
-import random
+import shutil
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from infra.local.control.code_deploy import ReleaseEvent, ReleaseResult
-from infra.local.platform import Platform, serve
-from infra.local.stack import BuiltStack
-from infra.rehearsal.answers import compare, read_changes
-from infra.rehearsal.load import Traffic, load
-from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
-from infra.rehearsal.requests import RehearsalError, Requests
+from infra.build import MODEL, alone
+from infra.local.control.code_deploy import ReleaseEvent
+from infra.local.errors import FunctionError
+from infra.local.functions.interruption import cancel_on_signals
+from infra.local.functions.managed_runtime import prepare
+from infra.local.stack import BuiltStack, read_stack
+from infra.model.errors import ModelError, OptionError
+from infra.model.graph.files import GRAPH
+from infra.model.layer import digest, read_contract
+from infra.model.package import AddOptions
+from infra.model.quality.quality import WorseError
+from infra.model.samples.file import read_samples
+from infra.project import Project
+from infra.rehearsal.canary import run_canary, serve_stack
+from infra.rehearsal.candidate import package, read_model
+from infra.rehearsal.plan import RehearsalPlan, format_release_command
+from infra.rehearsal.quality import read_quality
+from infra.rehearsal.requests import RehearsalError, Requests, make_requests
+from infra.rehearsal.result import Caught, Colour, RehearsalResult
+from infra.run.stack import build_stack
+from infra.terminal import Terminal
 
-# Enough that neither the stage nor the function turns the load away, which is not to test these.
-RATE, BURST, CONCURRENCY = 10_000, 5_000, 50
-CLOCK_MINUTE = 60
 
+async def run_rehearsal(
+    project: Project, plan: RehearsalPlan, console: Terminal, show: Callable[[ReleaseEvent], None]
+) -> RehearsalResult:
+    """Rehearse the release of `plan.source` as the next version of the model that is built.
 
-@dataclass(frozen=True)
-class Service:
-    """The current stack as it is served; `picks` tells the version of each request's id."""
-
-    local: Platform
-    picks: dict[str, str]
-    minute: float
-
-
-@asynccontextmanager
-async def open_service(
-    current: BuiltStack,
-    *,
-    python: Path,
-    directory: Path,
-    minute: float,
-    rng: random.Random | None = None,
-) -> AsyncIterator[Service]:
-    """Serve the current stack on a clock whose minute lasts `minute` seconds.
-
-    `python` is the managed runtime's. Leaves nothing behind but `directory`/logs. Raises
-    FunctionError when the function cannot start.
+    Leaves nothing behind but the logs in the project's folder for rehearsals. Raises ModelError if
+    the samples cannot be read, and LocalRunError if nothing can be served.
     """
-    picks: dict[str, str] = {}
-    begun = time.time()
-    async with serve(
-        _unthrottle(current),
-        python=python,
-        directory=directory,
-        concurrency=CONCURRENCY,
-        rng=rng,
-        on_pick=picks.__setitem__,
-        clock=lambda now: begun + (now - begun) * CLOCK_MINUTE / minute,
-    ) as local:
-        yield Service(local, picks, minute)
+    cancel_on_signals()
+    if not plan.source.is_file():
+        raise RehearsalError(f"{plan.source} is not a file: expected an ONNX model")
+    if _is_current(project, plan.source):
+        console.print(
+            f"{plan.source} is the current model, rehearsed against itself: make rehearse "
+            "MODEL=path/to/any.onnx rehearses another",
+            soft_wrap=True,
+        )
+    directory = project.rehearsal
+    async with AsyncExitStack() as exits:
+        await exits.enter_async_context(
+            alone(project, console)
+        )  # a build would disturb the measurements
+        exits.push_async_callback(_end_copies, directory)
+        built = await build_stack(project, None, console)
+        current = read_stack(project.build, built.name, built.region, plan.parameters)
+        requests = await _read_requests(plan.options, current)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(dir=directory.parent, prefix="candidate-")
+        to = Path(exits.enter_context(folder)) / "build"
+        try:
+            with console.progress("Packaging the candidate"):
+                candidate = await package(project, plan.source, plan.options, current, to)
+        except OptionError:
+            raise
+        except ModelError as error:
+            quality = error.quality if isinstance(error, WorseError) else None
+            refused = _refuse(str(error), plan.minute, show)
+            return replace(refused, findings=read_quality(quality, is_refused=True))
+        python = await prepare(project.managed_runtime)
+        opening = serve_stack(current, python=python, directory=directory, minute=plan.minute)
+        try:
+            with console.progress("Starting the function"):
+                served = await exits.enter_async_context(opening)
+        except FunctionError as error:
+            raise RehearsalError(f"the current function does not start: {error}") from error
+        released = read_stack(to, current.name, current.region, plan.parameters)
+        for note in candidate.notes:
+            console.print(f"Note: {note}", soft_wrap=True)
+        done = await run_canary(served, released, requests, rate=plan.rate, show=show)
+    done = replace(done, findings=[*read_quality(candidate.quality), *done.findings])
+    if done.verdict is not Colour.RED:
+        return replace(done, next=format_release_command(plan, candidate.name))
+    return done
 
 
-async def rehearse(  # noqa: PLR0913 half of them have defaults
-    service: Service,
-    candidate: BuiltStack,
-    requests: Requests,
-    *,
-    rate: float = 50,
-    margin: float | None = None,
-    tell: Callable[[ReleaseEvent], None] = lambda _: None,
-) -> Rehearsal:
-    """Release the candidate under a load of `rate` requests a second.
+def _is_current(project: Project, source: Path) -> bool:
+    """Return whether a file is the graph in the layer that is built."""
+    with suppress(ModelError):
+        files = read_contract(project.layers / MODEL.parent).get("files", {})
+        return bool(files.get(GRAPH) == digest(source))
+    return False
 
-    The load begins `margin` seconds before the release and ends as long after it; by default that
-    is a minute of the clock. `tell` gets each event as it happens. Raises RehearsalError.
-    """
-    local, margin = service.local, service.minute if margin is None else margin
-    events: list[ReleaseEvent] = []
 
-    def note(event: ReleaseEvent) -> None:
-        events.append(event)
-        tell(event)
+async def _end_copies(directory: Path) -> None:
+    """Wait for threads that still copy the build after a cancellation, and remove the copies."""
+    await asyncio.get_running_loop().shutdown_default_executor()
+    _remove_versions(directory)
 
-    function = candidate.function
-    [old] = local.cloud.weights(function.name, function.alias)
-    begun = time.time()
-    async with load(local.url, requests, rate, lambda key: service.picks.pop(key, "")) as traffic:
-        note(ReleaseEvent(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
-        await asyncio.sleep(margin)
-        _check(traffic)
-        release = await local.release(_unthrottle(candidate), note)
-        await asyncio.sleep(margin)
-    ended, new = time.time(), release.version
-    return Rehearsal(
-        caught=_find_catch(release),
-        reason=release.reason,
-        old=old,
-        new=new,
-        events=events,
-        sent=traffic.sent,
-        answers=traffic.answers,
-        begun=begun,
-        ended=ended,
-        minute=service.minute,
-        findings=await _find(local, candidate, requests, old, release),
-        notes=release.gate.get("notes", []),
+
+def _remove_versions(directory: Path) -> None:
+    for folder in [*directory.glob("**/versions")]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _read_requests(options: AddOptions, current: BuiltStack) -> Requests:
+    """Return the requests of the load, with the columns that the current model takes."""
+    contract = read_model(current)
+    if options.samples is None:
+        return make_requests(contract)
+    samples = await read_samples(
+        options.samples, contract["inputs"], options.features, options.target
     )
+    return make_requests(contract, samples)
 
 
-async def _find(
-    local: Platform, candidate: BuiltStack, requests: Requests, old: str, release: ReleaseResult
-) -> list[Finding]:
-    """Return how the answers of the new version differ, by the gate and by the whole load.
-
-    What the gate refuses for another reason is not asked: it may be slow, or crash.
-    """
-    by_gate = read_changes(release.gate.get("answers", []))
-    gate = candidate.gate(release.version)
-    is_wrong = any(finding.colour is Colour.RED for finding in by_gate)
-    if gate is None or (_find_catch(release) is Caught.GATE and not is_wrong):
-        return by_gate
-    limit = float(candidate.parameters["MaxAnswerChange"])
-    return by_gate + await compare(local, gate.code, requests, old, release.version, limit)
-
-
-def _unthrottle(stack: BuiltStack) -> BuiltStack:
-    return replace(stack, api=replace(stack.api, rate=RATE, burst=BURST))
-
-
-def _check(traffic: Traffic) -> None:
-    """Raise RehearsalError if the current model answers none of the load's requests."""
-    if traffic.answers and all(answer.has_failed for answer in traffic.answers):
-        status = traffic.answers[-1].status or "no status"
-        raise RehearsalError(f"the current model answers each request of the load with {status}")
-
-
-def _find_catch(release: ReleaseResult) -> Caught:
-    if release.is_promoted:
-        return Caught.NOWHERE
-    had_traffic = any(event.kind == "shifted" for event in release.events)
-    return Caught.CANARY if had_traffic else Caught.GATE
+def _refuse(reason: str, minute: float, show: Callable[[ReleaseEvent], None]) -> RehearsalResult:
+    """Return the result of a rehearsal whose model was refused before it became a version."""
+    now = time.time()
+    event = ReleaseEvent(now, "package-refused", reason, 0)
+    show(event)
+    return RehearsalResult(
+        caught=Caught.PACKAGE,
+        reason=reason,
+        old="1",
+        new="",
+        events=[event],
+        sent=0,
+        answers=[],
+        started=now,
+        ended=now,
+        minute=minute,
+    )

@@ -1,54 +1,56 @@
-"""A rehearsal as SVG: requests by version and failures over time, and when what happened."""
+"""A rehearsal as SVG: requests by version, failures and events over time."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.pages.chart import Scale, find_ticks, tell_number
+from infra.pages.chart import Scale, find_ticks, format_number
 from infra.pages.html import Html, element
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Rehearsal
+from infra.rehearsal.result import RehearsalResult
 
 WIDTH, HEIGHT = 1160, 320
 LEFT, RIGHT, BOTTOM = 44, 14, 40
-MARK = 16  # what the number of an event takes, both ways
+MARK = 16  # width and height of the number of an event
 BINS_PER_MINUTE = 4
 TICKS, TICK_HEIGHT = 12, 40
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The requests that were sent in a part of the time, in seconds from the begin."""
+    """The requests that were sent in one interval of the load; seconds since its beginning."""
 
     begin: float
     width: float
     answered: Counter[str]  # by version
-    failed: Counter[str]  # likewise
+    failed: Counter[str]  # by version
 
     @property
     def middle(self) -> float:
-        """Seconds from the begin."""
+        """The middle of the interval, in seconds since the beginning."""
         return self.begin + self.width / 2
 
     def rate(self, requests: int) -> float:
-        """Turn a number of requests into requests a second."""
+        """Return a number of requests as requests a second."""
         return requests / self.width
 
 
-def sort_answers(answers: Sequence[Answer], begun: float, ended: float, width: float) -> list[Bin]:
-    """Sort the answers by when they were sent into equal bins of about `width` seconds."""
-    number = max(1, round((ended - begun) / width))
-    width = (ended - begun) / number
+def sort_answers(
+    answers: Sequence[Answer], started: float, ended: float, width: float
+) -> list[Bin]:
+    """Sort the answers into equal bins of about `width` seconds, by when they were sent."""
+    number = max(1, round((ended - started) / width))
+    width = (ended - started) / number
     bins = [Bin(i * width, width, Counter(), Counter()) for i in range(number)]
     for answer in answers:
-        one = bins[min(max(0, int((answer.sent - begun) / width)), number - 1)]
+        one = bins[min(max(0, int((answer.sent - started) / width)), number - 1)]
         one.answered[answer.version] += 1
         one.failed[answer.version] += answer.has_failed
     return bins
 
 
 def place_marks(places: Sequence[float]) -> list[int]:
-    """Return a row for each mark, so that none covers another; `places` are in order."""
+    """Return a row for each mark so that none covers another; `places` are sorted."""
     ends: list[float] = []
     rows = []
     for place in places:
@@ -58,14 +60,14 @@ def place_marks(places: Sequence[float]) -> list[int]:
     return rows
 
 
-def draw(rehearsal: Rehearsal, summary: str) -> Html:
-    """Draw a rehearsal that had a load; `summary` says it to those who do not see it."""
-    begun, length = rehearsal.begun, rehearsal.ended - rehearsal.begun
+def draw(rehearsal: RehearsalResult, summary: str) -> Html:
+    """Draw a rehearsal that had a load; `summary` is for readers who cannot see it."""
+    started, length = rehearsal.started, rehearsal.ended - rehearsal.started
     bins = sort_answers(
-        rehearsal.answers, begun, rehearsal.ended, rehearsal.minute / BINS_PER_MINUTE
+        rehearsal.answers, started, rehearsal.ended, rehearsal.minute / BINS_PER_MINUTE
     )
     x = Scale(0, length, LEFT, WIDTH - RIGHT)
-    marks = [x(event.time - begun) for event in rehearsal.events]
+    marks = [x(event.time - started) for event in rehearsal.events]
     rows = place_marks(marks)
     top = MARK * (max(rows, default=0) + 1) + 14
     bottom = HEIGHT - BOTTOM
@@ -77,7 +79,7 @@ def draw(rehearsal: Rehearsal, summary: str) -> Html:
         at = f"{y(tick):.1f}"
         parts += [
             element("path", class_="grid", d=f"M{x.start} {at}H{x.end}"),
-            element("text", tell_number(tick), class_="left", x=x.start - 6, y=at),
+            element("text", format_number(tick), class_="left", x=x.start - 6, y=at),
         ]
     parts += _draw_times(length, rehearsal.minute, x, bottom)
     parts += _draw_failures(bins, x, y)
@@ -95,11 +97,11 @@ def draw(rehearsal: Rehearsal, summary: str) -> Html:
 
 
 def _draw_times(length: float, minute: float, x: Scale, bottom: float) -> Iterator[Html]:
-    """Label the time twice: in seconds here, and below in minutes of the clock."""
+    """Label the time axis twice: in seconds here, and below that in minutes of the release."""
     for unit, name, dy in ((1.0, "s", 12), (minute, "min", 26)):
         for tick in find_ticks(0, length / unit, TICKS, whole=True):
             if tick * unit <= length:
-                text, at = f"{tell_number(tick)} {name}", f"{x(tick * unit):.1f}"
+                text, at = f"{format_number(tick)} {name}", f"{x(tick * unit):.1f}"
                 yield element("text", text, class_="time", x=at, y=bottom + dy)
 
 
@@ -120,17 +122,17 @@ def _draw_failures(bins: Sequence[Bin], x: Scale, y: Scale) -> Iterator[Html]:
 def _draw_tips(
     bins: Sequence[Bin], versions: Sequence[str], x: Scale, ends: tuple[float, float]
 ) -> Iterator[Html]:
-    """Lay a transparent band over each bin, which tells its numbers when it is pointed at."""
+    """Lay a transparent band over each bin, whose tooltip has its numbers."""
     top, bottom = ends
     for one in bins:
-        told = [f"{one.begin:.1f} to {one.begin + one.width:.1f} s"]
+        lines = [f"{one.begin:.1f} to {one.begin + one.width:.1f} s"]
         for version in filter(one.answered.__getitem__, versions):
             failed = f", {one.failed[version]} failed" if one.failed[version] else ""
-            told.append(f"version {version}: {one.answered[version]} requests{failed}")
+            lines.append(f"version {version}: {one.answered[version]} requests{failed}")
         left, right = x(one.begin), x(one.begin + one.width)
         yield element(
             "rect",
-            element("title", "\n".join(told)),
+            element("title", "\n".join(lines)),
             class_="tip",
             x=f"{left:.1f}",
             y=top,

@@ -1,12 +1,12 @@
 """What a local run prints when it is ready: where everything is, and commands to copy."""
 
 import json
-import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra.build import MODEL
+from infra.model.example import make_example_request
 from infra.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def announce(console: Terminal, stack: "BuiltStack", directory: Path, local: "Pl
     layers = stack.function.layers
     [contract] = [layer / MODEL for layer in layers if (layer / MODEL).exists()]
     manifest = json.loads(contract.read_text())
-    body = json.dumps(sample_request(manifest))
+    body = json.dumps(make_example_request(manifest))
     if len(body) > SHOWN_REQUEST:
         file = directory / "request.json"
         file.write_text(body)
@@ -36,26 +36,3 @@ def announce(console: Terminal, stack: "BuiltStack", directory: Path, local: "Pl
         "Try it:",
         f"  curl {infer} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
     )
-
-
-def sample_request(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Make an Open Inference request for a model: its example, or zeros."""
-    example = manifest.get("example", {})
-    inputs = []
-    for tensor in manifest["inputs"]:
-        name, datatype = tensor["name"], tensor["datatype"]
-        if name not in example and (example or tensor.get("optional")):
-            continue
-        shape = [abs(length) for length in tensor["shape"]]
-        zero = {"BOOL": False, "BYTES": ""}.get(datatype, 0)
-        [zero, *_] = tensor.get("categories", [zero])
-        data = [zero] * math.prod(shape)
-        if name in example:
-            data, shape = example[name], _shape(example[name])
-        data = data if isinstance(data, list) else [data]
-        inputs.append({"name": name, "shape": shape, "datatype": datatype, "data": data})
-    return {"inputs": inputs}
-
-
-def _shape(data: Any) -> list[int]:
-    return [len(data), *(_shape(data[0]) if data else [])] if isinstance(data, list) else []

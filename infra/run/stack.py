@@ -83,8 +83,7 @@ def read_again(project: Project, stack: "BuiltStack", model: Path | None) -> "Re
 
 def _warn_of_size(project: Project, files: Iterable[str], console: Terminal) -> None:
     """Warn of a model that runs here and that Lambda would refuse."""
-    from infra.model.doctor import check_size
-    from infra.model.sizing import measure_size
+    from infra.model.sizing import check_size, measure_size
 
     folder = project.local_model_layer / MODEL.parent
     size = sum((folder / name).stat().st_size for name in files)

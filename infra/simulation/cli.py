@@ -12,108 +12,128 @@ from infra.options import Page
 from infra.terminal import Terminal, print_json, say
 
 if TYPE_CHECKING:
-    from infra.simulation.outcome import Outcome
+    from infra.simulation.result import SimulationResult
 
-MOST_WARM_MS, MOST_COLD_MS = 20_000, 30_000  # the template's Timeout; what an HTTP API waits
+MOST_WARM_MS, MOST_COLD_MS = 20_000, 30_000  # the template's Timeout, an HTTP API's timeout
 
 
 def simulate(  # noqa: PLR0913 each is an option of the command
     *,
     curve: Annotated[
-        str, typer.Option(help="A CSV file with the columns time (UTC) and rps, or black-friday.")
+        str,
+        typer.Option(help="Traffic: black-friday, or a CSV file with columns time (UTC) and rps."),
     ] = "black-friday",
     warm_ms: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=MOST_WARM_MS, help="A warm request; by default what was measured."
+            min=0.1,
+            max=MOST_WARM_MS,
+            help="Milliseconds of a warm request; by default what make bench measured.",
         ),
     ] = None,
     cold_ms: Annotated[
         float | None,
-        typer.Option(min=0.1, max=MOST_COLD_MS, help="What a cold start adds; likewise."),
+        typer.Option(
+            min=0.1,
+            max=MOST_COLD_MS,
+            help="Milliseconds that a cold start adds; by default what make bench measured.",
+        ),
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(min=128, max=10_240, help="MB; by default the template's.")
+        int | None,
+        typer.Option(
+            min=128, max=10_240, help="Memory of the function in MB; by default the template's."
+        ),
     ] = None,
     throttle_rate: Annotated[
         float | None,
-        typer.Option(min=1, max=10_000, help="ThrottleRate; by default the template's."),
+        typer.Option(
+            min=1, max=10_000, help="Requests a second that the API allows; see ThrottleRate."
+        ),
     ] = None,
     throttle_burst: Annotated[
         float | None,
-        typer.Option(min=1, max=5000, help="ThrottleBurst; by default the template's."),
+        typer.Option(
+            min=1, max=5000, help="Requests that the API allows at once; see ThrottleBurst."
+        ),
     ] = None,
     concurrency_limit: Annotated[
         int, typer.Option(min=1, max=100_000, help="The account's quota of concurrent executions.")
     ] = 1000,
     idle_minutes: Annotated[
-        float, typer.Option(min=0.1, help="How long Lambda keeps an unused environment.")
+        float, typer.Option(min=0.1, help="Minutes that Lambda keeps an unused environment.")
     ] = 5,
     provisioned: Annotated[
         list[str] | None,
-        typer.Option(help="N@START-END (UTC), also several; by default what the curve takes."),
+        typer.Option(
+            metavar="N@START-END",
+            help="Provision N environments from START to END (UTC); may be repeated. By default "
+            "what the traffic needs.",
+        ),
     ] = None,
     output: Page = Path("build/simulation.html"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Plan a day of traffic: cold starts, throttling and cost, with and without provisioning."""
+    """Simulate a day of traffic: cold starts, throttling, latency and cost.
+
+    Compares environments on demand with provisioned ones, and says what to change before the day.
+    """
+    from infra.simulation.advice import advise, recommend_plan
     from infra.simulation.curve import read_curve
-    from infra.simulation.outcome import find_outcome
     from infra.simulation.page import make_page
-    from infra.simulation.plan import advise, check_quota, plan, read_plan
-    from infra.simulation.scaling import Service
-    from infra.simulation.service import COLD_MS, WARM_MS, read_bench, read_template
+    from infra.simulation.plan import check_quota, read_plan
+    from infra.simulation.result import summarize
+    from infra.simulation.service import ServiceProfile, choose_times, read_template
 
     traffic, project = read_curve(curve), current_project()
-    measured = read_bench(project.bench)
-    warm, cold = measured or (WARM_MS, COLD_MS)
+    times = choose_times(warm_ms, cold_ms, project.bench)
     given = {"memory_mb": memory, "throttle_rate": throttle_rate, "throttle_burst": throttle_burst}
-    service = Service(
-        warm_ms=warm_ms or warm,
-        cold_ms=cold_ms or cold,
+    service = ServiceProfile(
+        warm_ms=times.warm_ms,
+        cold_ms=times.cold_ms,
         concurrency=concurrency_limit,
         idle_seconds=idle_minutes * 60,
         **read_template(project.template) | {name: value for name, value in given.items() if value},
     )
     plans = [read_plan(text, traffic) for text in provisioned or ()]
     check_quota(plans, service)
-    if not plans and (found := plan(traffic, service)):
-        plans = [found]
-    courses = {"on demand": find_outcome(traffic.rates, service)}
+    if not plans and (recommended := recommend_plan(traffic, service)):
+        plans = [recommended]
+    summaries = {"on demand": summarize(traffic.rates, service)}
     if plans:
-        courses["provisioned"] = find_outcome(traffic.rates, service, plans)
-    outcomes = {name: outcome for name, (_, outcome) in courses.items()}
-    without, *rest = outcomes.values()
+        summaries["provisioned"] = summarize(traffic.rates, service, plans)
+    results = {name: result for name, (_, result) in summaries.items()}
+    without, *rest = results.values()
     advice = list(advise(traffic, service, without, rest[0] if rest else without))
-    output.write_text(make_page(traffic, service, courses, advice), "utf-8")
+    page = make_page(traffic, service, summaries, advice, times=times.describe())
+    output.write_text(page, "utf-8")
     if json:
-        told = {name: asdict(outcome) for name, outcome in outcomes.items()}
-        print_json({"service": asdict(service), "outcomes": told, "advice": advice})
+        outcomes = {name: asdict(result) for name, result in results.items()}
+        sources = {"warm_ms": times.warm_source, "cold_ms": times.cold_source}
+        parts = {"service": asdict(service), "sources": sources, "outcomes": outcomes}
+        print_json({**parts, "advice": advice})
         return
-    origin = "measured on this machine" if measured else "assumed; make bench measures them"
-    origin = "as given" if warm_ms and cold_ms else origin
     say(
-        f"{traffic.name}: {_tell_requests(traffic.rates.sum())}, up to "
-        f"{traffic.rates.max():,.0f} a second; warm {service.warm_ms:.1f} ms, cold start "
-        f"{service.cold_ms:,.0f} ms more ({origin})",
+        f"{traffic.name}: {_format_count(traffic.rates.sum())}, up to "
+        f"{traffic.rates.max():,.0f} a second; {times.describe()}",
         "",
     )
-    _print_table(outcomes)
+    _print_table(results)
     say("", *(f"- {line}" for line in advice), "", f"Wrote {output}")
 
 
-def _tell_requests(count: float) -> str:
+def _format_count(count: float) -> str:
     return f"{count / 1e6:,.1f} million requests" if count >= 1e6 else f"{count:,.0f} requests"  # noqa: PLR2004 a million
 
 
-def _print_table(outcomes: "dict[str, Outcome]") -> None:
+def _print_table(results: "dict[str, SimulationResult]") -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table("", *outcomes, box=box.SIMPLE_HEAD)
+    table = Table("", *results, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
-    rows: dict[str, Callable[[Outcome], str]] = {
+    rows: dict[str, Callable[[SimulationResult], str]] = {
         "Answered": lambda one: f"{one.answered:,.0f}",
         "Refused by the API (429)": lambda one: f"{one.refused:,.0f}",
         "Turned away by Lambda (5xx)": lambda one: f"{one.throttled:,.0f}",
@@ -123,15 +143,15 @@ def _print_table(outcomes: "dict[str, Outcome]") -> None:
         "p99": lambda one: f"{one.p99_ms:,.0f} ms",
         "p99.9": lambda one: f"{one.p999_ms:,.0f} ms",
         "p99 of the worst minute": lambda one: f"{one.worst_minute_p99_ms:,.0f} ms",
-        "Requests at one time, at most": lambda one: f"{one.peak_concurrency:,.0f}",
+        "Requests in progress, at most": lambda one: f"{one.peak_concurrency:,.0f}",
         "Environments, at most": lambda one: f"{one.peak_environments:,.0f}",
         "USD: requests": lambda one: f"{one.bill.requests:,.2f}",
         "USD: running": lambda one: f"{one.bill.running:,.2f}",
         "USD: cold starts": lambda one: f"{one.bill.starting:,.2f}",
         "USD: provisioned": lambda one: f"{one.bill.provisioned:,.2f}",
         "USD: logs and traces": lambda one: f"{one.bill.watching:,.2f}",
-        "USD in all": lambda one: f"{one.usd:,.2f}",
+        "USD in total": lambda one: f"{one.usd:,.2f}",
     }
-    for label, tell in rows.items():
-        table.add_row(label, *(tell(outcome) for outcome in outcomes.values()))
+    for label, write in rows.items():
+        table.add_row(label, *(write(result) for result in results.values()))
     Terminal().print(table)

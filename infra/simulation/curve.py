@@ -1,4 +1,4 @@
-"""Traffic to come: requests per second over time."""
+"""Expected traffic: requests per second over time."""
 
 import csv
 import math
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from infra.simulation.errors import SimulationError
 
-# The day of a shop with 50 requests per second on an ordinary one: people wait for the sale to open
-# at 06:00, and a mail goes out to everybody at 20:00, with 40 times as many.
+# Black Friday of a shop with 50 requests per second on an ordinary day. People wait for the sale to
+# open at 06:00; at 20:00 a mail goes out to everybody, and traffic is 40 times the usual.
 BLACK_FRIDAY = (
     ("00:00", 15),
     ("04:00", 8),
@@ -31,10 +31,10 @@ BLACK_FRIDAY = (
     ("22:00", 1200),
     ("24:00", 200),
 )
-DAY = datetime(2026, 11, 27, tzinfo=UTC)  # of that sale, and of times without a date
+DAY = datetime(2026, 11, 27, tzinfo=UTC)  # that day; times without a date are on it
 LONGEST = timedelta(days=7)
 COLUMNS = {
-    "time": "a time of UTC, such as 2026-11-27T06:00 or 06:00",
+    "time": "a time in UTC, such as 2026-11-27T06:00 or 06:00",
     "rps": "requests per second, 0 or more",
 }
 SHOWN = 20  # characters of a wrong value
@@ -50,7 +50,7 @@ class Curve:
 
     @property
     def end(self) -> datetime:
-        """Return the time after the last second."""
+        """The time after the last second."""
         return self.begin + timedelta(seconds=len(self.rates))
 
 
@@ -68,7 +68,7 @@ def read_curve(name: str) -> Curve:
     except OSError as error:
         raise SimulationError(f"{name}: {error.strerror}; or use black-friday") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SimulationError(f"{name} is no CSV file of UTF-8 text") from error
+        raise SimulationError(f"{name} is not a CSV file of UTF-8 text") from error
     return replace(draw_curve(name, points), name=Path(name).name)
 
 
@@ -86,7 +86,7 @@ def _read_points(name: str, reader: "csv.DictReader[str]") -> Iterator[tuple[dat
         place = f"{name}, line {reader.line_num}"
         time = _read_cell(place, row, "time", read_time)
         if before and time <= before:
-            raise SimulationError(f"{place}: expected a time after that of the line before")
+            raise SimulationError(f"{place}: expected a later time than in the previous line")
         before = time
         yield time, _read_cell(place, row, "rps", _read_rate)
 
@@ -110,27 +110,29 @@ def _read_rate(text: str) -> float:
 
 
 def draw_curve(name: str, points: Iterable[tuple[datetime, float]]) -> Curve:
-    """Lay straight lines through the points; raise SimulationError."""
+    """Connect the points by straight lines; raise SimulationError if they make no curve."""
     points = list(points)
     times = [time.timestamp() for time, _ in points]
     rates = np.array([rate for _, rate in points])
     if len(points) <= 1 or np.any(np.diff(times) <= 0):
-        raise SimulationError(f"{name}: expected two times or more, each after the one before")
+        raise SimulationError(f"{name}: expected two or more times in ascending order")
     if not np.all((rates >= 0) & np.isfinite(rates)) or not rates.any():
         raise SimulationError(f"{name}: expected rates of 0 or more, and one above 0")
     if not 1 <= times[-1] - times[0] <= LONGEST.total_seconds():
         found = points[-1][0] - points[0][0]
-        raise SimulationError(f"{name}: expected a second to {LONGEST.days} days, got {found}")
+        raise SimulationError(
+            f"{name}: expected a length of 1 second to {LONGEST.days} days, got {found}"
+        )
     middles = np.arange(times[0], times[-1]) + 0.5
     return Curve(name, points[0][0], np.interp(middles, times, rates))
 
 
 def read_time(text: str) -> datetime:
-    """Read a time as UTC; without a date it is of Black Friday. Raises ValueError."""
+    """Read a time in UTC; one without a date is on Black Friday. Raises ValueError."""
     if len(text) <= len("HH:MM:SS"):
         hours, minutes, *seconds = (int(part) for part in text.split(":"))
-        if not (0 <= hours <= 24 and all(0 <= part < 60 for part in (minutes, *seconds))):  # noqa: PLR2004 a clock's
-            raise ValueError(f"no time of a day: {text}")
+        if not (0 <= hours <= 24 and all(0 <= part < 60 for part in (minutes, *seconds))):  # noqa: PLR2004 hours and minutes
+            raise ValueError(f"not a time of day: {text}")
         return DAY + timedelta(hours=hours, minutes=minutes, seconds=sum(seconds))
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

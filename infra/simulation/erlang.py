@@ -1,21 +1,21 @@
 """Erlang's loss formula: how often a request finds every environment busy.
 
-It needs the mean time of a request alone, not how times are spread, and it counts the chance that
-requests come together, which a plain rate x time leaves out.
+It needs only the mean time of a request, not the distribution, and it accounts for requests that
+happen to arrive together, which a plain rate x time does not.
 """
 
 from array import array
 from functools import lru_cache
 
-NEVER = 1e-12  # a share that no day of traffic would notice
-DIGITS = 3  # of the load, so that a day needs hundreds of tables, not tens of thousands
+NEVER = 1e-12  # a share too small to matter in a day of traffic
+DIGITS = 3  # to which loads are rounded: a day then needs hundreds of tables, not tens of thousands
 
 
 def find_blocked(environments: float, load: float) -> float:
     """Return the share of requests (0 to 1) that find all `environments` busy.
 
-    `load` is requests per second x seconds per request. Between whole numbers it is a straight
-    line.
+    `load` is requests per second x seconds per request. Between whole numbers of environments the
+    share is interpolated.
     """
     table = _tabulate(float(f"{load:.{DIGITS}g}"))
     whole = int(environments)
@@ -25,7 +25,7 @@ def find_blocked(environments: float, load: float) -> float:
 
 
 def count_needed(load: float, share: float) -> int:
-    """Return how many environments block no more than a share of the requests."""
+    """Return the fewest environments that block at most a share (0 to 1) of the requests."""
     table = _tabulate(float(f"{load:.{DIGITS}g}"))
     low, high = 0, len(table) - 1
     while low < high:

@@ -4,6 +4,6 @@ from infra.errors import OperatorError
 
 
 class SimulationError(OperatorError):
-    """Raise when a curve or an option makes no sense; one line for a person."""
+    """Raised when a curve or an option makes no sense; the message is one line."""
 
     exit_code = 2

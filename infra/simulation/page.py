@@ -1,4 +1,4 @@
-"""The simulation as one HTML page, of the dashboard's parts."""
+"""The simulation as one HTML page, built from the parts of the dashboard."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,8 +11,9 @@ from infra.pages.dashboard.page import render
 from infra.pages.dashboard.panels import Panel
 from infra.prices import AS_OF, REGION
 from infra.simulation.curve import Curve
-from infra.simulation.outcome import Outcome
-from infra.simulation.scaling import Course, Series, Service
+from infra.simulation.result import SimulationResult
+from infra.simulation.scaling import Course, Series
+from infra.simulation.service import ServiceProfile
 
 POINTS = 300  # of a line, at most
 COLUMNS = 24  # of the page
@@ -20,33 +21,35 @@ COLUMNS = 24  # of the page
 
 def make_page(
     curve: Curve,
-    service: Service,
-    courses: Mapping[str, tuple[Course, Outcome]],
+    service: ServiceProfile,
+    summaries: Mapping[str, tuple[Course, SimulationResult]],
     advice: list[str],
+    *,
+    times: str,
 ) -> str:
-    """Draw the courses, by name, side by side."""
-    first, _ = next(iter(courses.values()))
+    """Draw the ways to serve the curve side by side, by name; `times` describes their times."""
+    first, _ = next(iter(summaries.values()))
     rates = [
         _draw(curve, "asked", first.offered, 0),
         _draw(curve, "refused by the API (429)", first.refused, 1),
     ]
     rates += [
         _draw(curve, f"turned away by Lambda, {name}", course.throttled, 2 + index)
-        for index, (name, (course, _)) in enumerate(courses.items())
+        for index, (name, (course, _)) in enumerate(summaries.items())
     ]
     colds = [
         _draw(curve, name, course.cold, index, is_sum=True)
-        for index, (name, (course, _)) in enumerate(courses.items())
+        for index, (name, (course, _)) in enumerate(summaries.items())
     ]
     environments = [
         _draw(curve, name, course.environments, index)
-        for index, (name, (course, _)) in enumerate(courses.items())
+        for index, (name, (course, _)) in enumerate(summaries.items())
     ]
     quota = Threshold("quota", service.concurrency)
     panels = [
         *(
-            _show(curve, name, outcome, COLUMNS // len(courses))
-            for name, (_, outcome) in courses.items()
+            _show(curve, name, outcome, COLUMNS // len(summaries))
+            for name, (_, outcome) in summaries.items()
         ),
         Panel(
             Widget("metric", "Requests per second, at most", None, None, 24, 8, {}),
@@ -59,15 +62,12 @@ def make_page(
         ),
         Panel(Widget("text", "", None, None, 24, 2, {}), markdown="\n\n".join(advice)),
     ]
-    source = (
-        f"warm {service.warm_ms:,.1f} ms, cold start {service.cold_ms:,.0f} ms more, "
-        f"{service.memory_mb} MB {service.processor}, prices of {REGION}, {AS_OF}"
-    )
+    source = f"{times}, {service.memory_mb} MB {service.processor}, prices of {REGION}, {AS_OF}"
     return render(f"Simulation: {curve.name}", source, panels, curve.begin, curve.end)
 
 
 def _draw(curve: Curve, label: str, values: Series, index: int, *, is_sum: bool = False) -> Line:
-    """Make a line of a value for each second: sums, or the most of each period."""
+    """Make a line from a value for each second: the sum or the maximum of each period."""
     steps = (step for step in TIME_STEPS if len(values) / step <= POINTS)
     period = next(steps, TIME_STEPS[-1])
     begins = np.arange(0, len(values), period)
@@ -79,14 +79,14 @@ def _draw(curve: Curve, label: str, values: Series, index: int, *, is_sum: bool 
     return Line(label, points, period, is_sum, color=index, dash=index)
 
 
-def _show(curve: Curve, name: str, outcome: Outcome, width: int) -> Panel:
+def _show(curve: Curve, name: str, outcome: SimulationResult, width: int) -> Panel:
     values = {
         "cold starts": outcome.cold,
         "turned away": outcome.refused + outcome.throttled,
         "ms, p99": outcome.p99_ms,
         "ms, p99.9": outcome.p999_ms,
         "environments": outcome.peak_environments,
-        "USD in all": outcome.usd,
+        "USD in total": outcome.usd,
     }
     now = {label: Line(label, {curve.begin: round(value)}, 1) for label, value in values.items()}
     widget = Widget("metric", name.capitalize(), None, None, width, 3, {"view": "singleValue"})

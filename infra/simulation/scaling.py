@@ -1,11 +1,11 @@
 """What API Gateway and Lambda do with a curve of traffic.
 
-Time goes second by second, and in slices of a tenth of a start while many environments start.
-Within a slice everything is its expected value: how many requests find all environments busy is
-Erlang's loss formula, so nothing is random and no request is followed one by one. What that leaves
-out: chance in the number of arrivals (the throttles are buckets of thousands), and how long AWS
-keeps an idle environment, which it does not tell. Where requests take as long as a start, it counts
-up to a fifth too many cold starts. Sources: docs.aws.amazon.com/lambda/latest/dg/
+Time advances by the second, and by a tenth of a cold start while many environments start. Within
+such a slice every number is an expected value: Erlang's loss formula says how many requests find
+all environments busy, so nothing is random and no single request is followed. This leaves out
+chance in the number of arrivals (the throttles are buckets of thousands), and how long AWS keeps an
+idle environment, which it does not document. Where requests take as long as a cold start, up to a
+fifth too many cold starts are counted. Sources: docs.aws.amazon.com/lambda/latest/dg/
 {scaling-behavior,lambda-concurrency,provisioned-concurrency}.html, and docs.aws.amazon.com/
 apigateway/latest/developerguide/http-api-throttling.html.
 """
@@ -18,41 +18,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.prices import Processor
 from infra.simulation.erlang import count_needed, find_blocked
+from infra.simulation.plan import ProvisioningPlan, find_ready
+from infra.simulation.service import ServiceProfile
 
-# Lambda starts at most 1,000 environments of a function at once, and 100 more each second after.
+# Lambda starts at most 1,000 environments of a function at once, then 100 more each second.
 START_BURST, STARTS_PER_SECOND = 1000, 100
 # Requests per second for each unit of the account's quota, and of provisioned concurrency.
 REQUESTS_PER_CONCURRENCY = 10
-# Provisioned environments can be used once all are there: a minute or two, and 6,000 a minute.
-ALLOCATION_SECONDS, ALLOCATED_PER_SECOND = 120, 100
 
-QUIET = 0.5  # cold starts in a second, up to which the second is one slice
-SLICES = 10  # in the time of a start, when it is not quiet
-
-
-@dataclass(frozen=True)
-class Service:
-    """What is deployed, how fast it was measured to be, and the account's limits."""
-
-    warm_ms: float
-    cold_ms: float  # that a start adds to the request which meets it
-    memory_mb: int = 1769
-    processor: Processor = "x86_64"
-    throttle_rate: float = 100
-    throttle_burst: float = 200
-    concurrency: int = 1000
-    idle_seconds: float = 300
-
-
-@dataclass(frozen=True)
-class Provisioned:
-    """Environments that are asked for from second `begin` of the curve to second `end`."""
-
-    environments: int
-    begin: int
-    end: int
+QUIET = 0.5  # cold starts: up to so many, a second is one slice
+SLICES = 10  # per cold start, in any other second
 
 
 type Series = NDArray[np.float64]
@@ -60,25 +36,27 @@ type Series = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Course:
-    """What happened: requests in each second; `concurrency` and `environments` are mean numbers."""
+    """What happened in each second: numbers of requests, and mean numbers of environments."""
 
     offered: Series
     refused: Series  # by the API's throttle: 429
     throttled: Series  # by Lambda: the API answers 5xx
     cold: Series  # answered after a cold start
-    spilled: Series  # answered on demand, though environments were provisioned
+    spilled: Series  # answered on demand because all provisioned environments were busy
     provisioned: Series  # answered by provisioned environments
-    concurrency: Series
-    environments: Series
+    concurrency: Series  # environments that were at work
+    environments: Series  # all that existed
 
     @property
     def answered(self) -> Series:
-        """Return the requests that were answered."""
+        """Requests that were answered."""
         return self.offered - self.refused - self.throttled
 
 
-def simulate(rates: Series, service: Service, plan: Sequence[Provisioned] = ()) -> Course:
-    """Send `rates` (requests in each second) to the service."""
+def simulate(
+    rates: Series, service: ServiceProfile, plan: Sequence[ProvisioningPlan] = ()
+) -> Course:
+    """Return what happens when `rates` (requests in each second) reach the service."""
     let_through = limit(rates, service.throttle_rate, service.throttle_burst)
     most = REQUESTS_PER_CONCURRENCY * service.concurrency
     admitted = limit(let_through, most, most)
@@ -97,7 +75,7 @@ def simulate(rates: Series, service: Service, plan: Sequence[Provisioned] = ()) 
         for now, (part, provisioned) in enumerate(zip(parts, ready, strict=True))
     ]
     spilled, kept, cold, throttled, at_work, environments = np.array(columns).T
-    # Slices and seconds meet at an edge, where more may start than the mean that is spilled.
+    # Where slices meet the edge of a second, more may start than are spilled on average.
     spilled = np.where(ready > 0, np.maximum(spilled - throttled, cold), 0)
     return Course(
         offered=rates,
@@ -112,7 +90,7 @@ def simulate(rates: Series, service: Service, plan: Sequence[Provisioned] = ()) 
 
 
 def limit(rates: Series, rate: float, burst: float) -> Series:
-    """Let requests through a token bucket that holds `burst` and gets `rate` a second."""
+    """Return the requests that pass a token bucket of `burst` tokens, `rate` of them a second."""
     tokens = burst
     passed = []
     for offered in rates.tolist():
@@ -123,7 +101,7 @@ def limit(rates: Series, rate: float, burst: float) -> Series:
 
 
 def find_loads(rates: Series, seconds: float) -> Series:
-    """Return the mean number of requests at work in each second, if each takes `seconds`."""
+    """Return the mean number of requests in progress in each second, if each takes `seconds`."""
     width = max(1, round(seconds))
     before = np.full(width - 1, rates[0])
     means = np.convolve(np.concatenate([before, rates]), np.ones(width) / width, "valid")
@@ -131,30 +109,26 @@ def find_loads(rates: Series, seconds: float) -> Series:
     return loads
 
 
-def find_ready(plan: Provisioned) -> int:
-    """Return the second from which provisioned environments answer."""
-    return plan.begin + ALLOCATION_SECONDS + math.ceil(plan.environments / ALLOCATED_PER_SECOND)
-
-
 @dataclass(frozen=True)
 class Spill:
-    """What is left for environments on demand: `rate` requests a second find `servers` before them.
+    """The requests of a second that provisioned environments leave to those on demand.
 
-    `spilled` find no provisioned one. `kept` are at work in those that are not among the servers.
+    `rate` requests a second, a load of `load`, are first offered to `servers` provisioned
+    environments; `spilled` of them find these busy.
     """
 
-    spilled: float
-    kept: float
+    spilled: float  # requests
+    kept: float  # requests in progress in provisioned environments that are not among `servers`
     rate: float
     load: float
     servers: int
 
 
 def spill(rate: float, load: float, provisioned: int, seconds: float) -> Spill:
-    """Return what goes on to environments on demand.
+    """Return the requests that go on to environments on demand.
 
-    Requests spill when all provisioned environments are busy, or when they get more than ten
-    requests a second each, though these take less than 100 ms.
+    Requests spill when all provisioned environments are busy. Requests of less than 100 ms also
+    spill when there are more than ten a second for each of these environments.
     """
     kept = REQUESTS_PER_CONCURRENCY * provisioned
     if provisioned and rate > kept and seconds * REQUESTS_PER_CONCURRENCY < 1:
@@ -166,9 +140,9 @@ def spill(rate: float, load: float, provisioned: int, seconds: float) -> Spill:
 
 @dataclass
 class _OnDemand:
-    """The environments on demand of one function: those that wait or work, and those that start."""
+    """The on-demand environments of one function: those that are ready, and those that start."""
 
-    service: Service
+    service: ServiceProfile
     warm: float = 0
     starting: deque[tuple[float, float]] = field(default_factory=deque)  # when ready, how many
     budget: float = START_BURST
@@ -176,7 +150,7 @@ class _OnDemand:
     def run_second(
         self, now: int, part: Spill, provisioned: int
     ) -> tuple[float, float, float, float]:
-        """Run a second; return cold and throttled requests, and environments: at work and all."""
+        """Return cold and throttled requests of a second, and environments: at work, and all."""
         seconds = (self.service.cold_ms + self.service.warm_ms) / 1000
         quota = max(0, self.service.concurrency - provisioned)
         self._finish_starts(now)
@@ -199,7 +173,7 @@ class _OnDemand:
             starting += started * min(1, slices * seconds)
             at_work = max(at_work, part.load * (1 - blocked) + starting)
             environments = max(environments, self.warm + starting)
-        # Unused ones go, on average after `idle_seconds`: AWS does not tell the time.
+        # Unused environments end after `idle_seconds` on average: AWS does not document when.
         unused = max(0.0, self.warm - self.count_used(part))
         self.warm -= unused / max(1, self.service.idle_seconds)
         return cold, throttled, at_work, environments
@@ -209,6 +183,6 @@ class _OnDemand:
             self.warm += self.starting.popleft()[1]
 
     def count_used(self, part: Spill) -> int:
-        """Return how many environments a request comes to within `idle_seconds`."""
+        """Return how many environments get a request at least every `idle_seconds`."""
         uses = part.rate * self.service.idle_seconds
         return max(0, count_needed(part.load, min(1.0, 1 / uses)) - part.servers) if uses else 0

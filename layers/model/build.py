@@ -1,6 +1,6 @@
-"""Build the model layer: model.json and exactly the files that it lists, each with its digest.
+"""Build the model layer: model.json, and exactly the files that it lists with their digests.
 
-Only the standard library: this runs wherever `sam build` runs.
+Uses only the standard library, since it runs wherever `sam build` runs.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ MANIFEST = "model.json"
 
 
 class BuildError(Exception):
-    """Raise when the layer cannot be built; the message is for the person who builds."""
+    """Raised when the layer cannot be built; the message is for the person who builds."""
 
 
 def build(source: Path, artifacts: Path) -> None:
@@ -34,11 +34,11 @@ def build(source: Path, artifacts: Path) -> None:
 
 
 def read_files(manifest: Path) -> dict[str, str]:
-    """Return `files` of model.json: each file's sha256 by its path beside model.json."""
+    """Return `files` of model.json: the sha256 of each file, by its path from model.json."""
     try:
         content: Any = json.loads(manifest.read_bytes())
     except FileNotFoundError:
-        raise BuildError(f"{MANIFEST} is missing: it must lie beside the model") from None
+        raise BuildError(f"{MANIFEST} is missing: it must be next to the model") from None
     except ValueError as error:
         raise BuildError(f"{MANIFEST} is not JSON: {error}") from error
     files = content.get("files") if isinstance(content, dict) else None
@@ -54,7 +54,7 @@ def read_files(manifest: Path) -> dict[str, str]:
 
 
 def check_file(source: Path, name: str, digest: str) -> None:
-    """Refuse a file outside the folder, a link, or a file that is not the one that was checked."""
+    """Raise BuildError for a link, or a file that is outside the folder or was changed."""
     path = source / name
     if not path.resolve().is_relative_to(source.resolve()):
         raise BuildError(f"{MANIFEST}: file {name!r} is outside the folder of the model")
@@ -69,7 +69,7 @@ def check_file(source: Path, name: str, digest: str) -> None:
 
 
 def main() -> None:
-    """Build into ARTIFACTS_DIR; a failure is one line and exit code 1."""
+    """Build into ARTIFACTS_DIR; a failure prints one line and exits with 1."""
     if "ARTIFACTS_DIR" not in os.environ:
         sys.exit("ModelLayer: ARTIFACTS_DIR is not set; `sam build` sets it to the folder to fill")
     try:

@@ -1,6 +1,6 @@
 """Build the runtime layer: the locked packages for Lambda's platform, pruned and byte-compiled.
 
-Only the standard library, and pip: this runs wherever `sam build` runs, whatever that machine is.
+Uses only the standard library and pip, since it runs wherever `sam build` runs, on any machine.
 """
 
 import os
@@ -18,31 +18,31 @@ MACHINES = {"x86_64": ("x86_64", 62), "arm64": ("aarch64", 183)}
 GLIBC_MINORS = range(34, 16, -1)
 ANCHOR = re.compile(r"&architecture (\S+)")
 
-# What no function loads, by path in the layer; the tests of the layers run without it.
+# What no function loads, by path in the layer. The tests of the layers run without it.
 UNUSED = (
     "bin",  # console scripts, with the path of the builder's Python in them
-    "onnxruntime/capi/libonnxruntime.so*",  # the engine once more, for programs in C
+    "onnxruntime/capi/libonnxruntime.so*",  # a second copy of the engine, for programs in C
     "onnxruntime/backend",
     "onnxruntime/datasets",
     "onnxruntime/quantization",
     "onnxruntime/tools",
     "onnxruntime/transformers",
-    # Requirements of the folders above: a session on a CPU imports none of them.
+    # Requirements of the folders above, which a session on a CPU does not import.
     *("flatbuffers", "flatbuffers-*", "google", "packaging", "packaging-*", "protobuf-*"),
-    # Tests, and the compiled parts that only tests import.
+    # Tests, and compiled modules that only tests import.
     *("**/tests", "numpy/testing", "numpy/conftest.py", "numpy/_pyinstaller"),
     *("numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so"),
-    # What is needed to compile against a package, or to check types.
+    # Needed only to compile against a package, or to check types.
     *("numpy/f2py", "numpy/_core/include", "numpy/_core/lib", "numpy/random/lib"),
     *("**/_examples", "**/*.h", "**/*.pxd", "**/*.pyi", "**/*.pyx"),
-    # What pip notes about this installation: untrue after pruning, and different on every machine.
+    # pip's notes about this installation: wrong after pruning, and different on every machine.
     *("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED"),
     "*.dist-info/direct_url.json",
 )
 
 
 class BuildError(Exception):
-    """Raise when the layer cannot be built; the message is for the person who builds."""
+    """Raised when the layer cannot be built; the message is for the person who builds."""
 
 
 def build(artifacts: Path) -> None:
@@ -65,7 +65,7 @@ def build(artifacts: Path) -> None:
 def find_architecture(artifacts: Path) -> str:
     """Return ARCHITECTURE, or what the template above `artifacts` calls &architecture.
 
-    `sam build` tells a makefile nothing about the processor.
+    `sam build` does not pass the processor on to a makefile. Raises BuildError if neither is set.
     """
     architecture = os.environ.get("ARCHITECTURE") or read_anchor(artifacts)
     if architecture not in MACHINES:
@@ -89,15 +89,15 @@ def read_anchor(artifacts: Path) -> str | None:
 
 
 def install(packages: Path, architecture: str) -> None:
-    """Install the locked wheels for Lambda, never for this machine."""
+    """Install the locked wheels for Lambda's platform, whatever this machine is."""
     machine, _ = MACHINES[architecture]
     abis = (f"cp{PYTHON.replace('.', '')}", "abi3", "none")
     platforms = (*(f"manylinux_2_{minor}" for minor in GLIBC_MINORS), "manylinux2014")
     failed, output = run_python(
         *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
         *("--requirement", "requirements.txt", "--require-hashes", "--target", str(packages)),
-        "--no-compile",  # pip's .pyc go by timestamps, which do not survive the zip
-        "--no-deps",  # the lock is complete; resolving again would ask about this machine
+        "--no-compile",  # pip's .pyc files depend on timestamps, which the zip loses
+        "--no-deps",  # the lock is complete; resolving again would depend on this machine
         *("--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON),
         *(f"--abi={abi}" for abi in abis),
         *(f"--platform={platform}_{machine}" for platform in platforms),
@@ -119,20 +119,22 @@ def prune(packages: Path) -> None:
 
 
 def check_processor(packages: Path, architecture: str) -> None:
-    """Refuse a shared object for another processor: Lambda would only say so at the import."""
+    """Raise BuildError for a shared object of another processor, which Lambda could not import."""
     _, expected = MACHINES[architecture]
     for path in sorted(path for path in packages.rglob("*.so*") if ".so" in path.suffixes):
         with path.open("rb") as file:
             header = file.read(20)
         if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != expected:
-            raise BuildError(f"{path.relative_to(packages)} is no shared object for {architecture}")
+            raise BuildError(
+                f"{path.relative_to(packages)} is not a shared object for {architecture}"
+            )
 
 
 def compile_packages(packages: Path) -> None:
-    """Write the .pyc files, valid whatever the zip does to timestamps, with the paths of /opt.
+    """Write .pyc files that do not depend on timestamps, with the paths of /opt.
 
-    One bare interpreter does it all: marshal marks a constant that anything else in the process
-    refers to, so what else is loaded may show in the bytes.
+    A single bare interpreter writes them all: marshal marks constants that other code in the
+    process refers to, so other loaded modules could change the bytes.
     """
     failed, output = run_python(
         *("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
@@ -143,7 +145,7 @@ def compile_packages(packages: Path) -> None:
 
 
 def run_python(*arguments: str) -> tuple[bool, str]:
-    """Run this Python; return whether it failed and what it printed, or its exit code."""
+    """Run this Python; return whether it failed, and what it printed or its exit code."""
     process = subprocess.run(  # noqa: S603 - no shell, and only the arguments above
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
@@ -168,7 +170,7 @@ def print_sizes(packages: Path, architecture: str) -> None:
 
 
 def main() -> None:
-    """Build into ARTIFACTS_DIR; a failure is one line and exit code 1."""
+    """Build into ARTIFACTS_DIR; a failure prints one line and exits with 1."""
     if "ARTIFACTS_DIR" not in os.environ:
         sys.exit(
             "RuntimeLayer: ARTIFACTS_DIR is not set; `sam build` sets it to the folder to fill"

@@ -1,4 +1,4 @@
-"""Measure what `sam build` made; print the tables, and write the same to build/bench.json."""
+"""Measure what `sam build` made; print tables, and write the numbers to build/bench.json."""
 
 import argparse
 import asyncio
@@ -52,16 +52,16 @@ ERRORS = (
 
 @dataclass(frozen=True)
 class Counts:
-    """How often everything is measured."""
+    """How often each thing is measured."""
 
     starts: int
     rounds: int
     clients: tuple[int, ...]
     requests: int  # over HTTP, by all clients together
-    seconds: float  # of them at most, for each number of clients
+    seconds: float  # at most, for each number of clients
     peer_starts: int
-    turns: int  # of a hostile body and valid rows
-    bodies: int | None = None  # of each form; None: all
+    turns: int  # of a hostile body and the valid rows
+    bodies: int | None = None  # hostile ones of each form; None for all
 
 
 FULL = Counts(
@@ -86,7 +86,7 @@ QUICK = Counts(
 
 
 def main() -> None:
-    """Exit with status 1 if something fails or is too large, never for a time."""
+    """Run the benchmark; exit with 1 if it fails or a size is too large, never for a time."""
     options = parse(sys.argv[1:])
     console = Console()
     console.width = max(console.width, WIDTH)
@@ -98,13 +98,13 @@ def main() -> None:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=2, default=asdict) + "\n")
     console.print(
-        f"{machine.tell(result['machine'])}, load {result['machine']['load']} at the start"
+        f"{machine.describe(result['machine'])}, load {result['machine']['load']} at the start"
     )
     for table in tabulate(result):
         console.print(table)
     if options.chart:
         starts = result["cold"]["ours"]["total"].count
-        note = chart.note(machine.tell(result["machine"]), starts)
+        note = chart.note(machine.describe(result["machine"]), starts)
         options.chart.write_text(chart.draw(result["cold"], note))
     if failure := find_failure(result["targets"]):
         sys.exit(f"bench: {failure}")
@@ -114,9 +114,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="as few repetitions as possible")
-    parser.add_argument("--peers", action="store_true", help="MLServer and BentoML, too")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections alone")
-    parser.add_argument("--chart", type=Path, help="write the cold start as SVG")
+    parser.add_argument("--peers", action="store_true", help="measure MLServer and BentoML as well")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure only these sections")
+    parser.add_argument("--chart", type=Path, help="draw the cold starts to this SVG file")
     parser.add_argument("--json", type=Path, default=PROJECT.bench)
     options = parser.parse_args(arguments)
     options.only = options.only or [name for name in SECTIONS if name != "peers" or options.peers]
@@ -126,10 +126,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
-    """Measure the sections, one after the other, and judge them."""
+    """Measure the sections one after the other, and compare them with their targets."""
     python = await prepare(PROJECT.managed_runtime)
     targets: list[Target] = []
-    result: dict[str, Any] = {"machine": machine.describe(), "targets": targets}
+    result: dict[str, Any] = {"machine": machine.measure(), "targets": targets}
     with tempfile.TemporaryDirectory(dir=PROJECT.scratch, prefix="bench-") as name:
         with PROJECT.build_lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until there is a copy of what was built
@@ -170,7 +170,7 @@ async def measure(counts: Counts, sections: Sequence[str]) -> dict[str, Any]:
 
 
 def tabulate(result: Mapping[str, Any]) -> Iterator[Table]:
-    """Show what was measured."""
+    """Yield a table for everything that was measured."""
     if "cold" in result:
         yield report.tabulate_cold(result["cold"])
     if "warm" in result:

@@ -1,4 +1,4 @@
-"""Hostile bodies: what each takes at 512 MB, compared with 10,000 valid rows in its form."""
+"""Hostile bodies: their time and memory at 512 MB, compared with 10,000 valid rows."""
 
 import contextlib
 import math
@@ -12,16 +12,17 @@ from infra.local.errors import FunctionError
 from infra.local.functions.environment import Environment
 from infra.local.functions.runtime_api import RuntimeApi
 from infra.local.triggers.event import to_response
+from infra.model.trial.open_inference import make_event
 from tests.benchmarks.cold import invoke, read_memory
-from tests.benchmarks.sample import Sample, make_event
+from tests.benchmarks.sample import Sample
 from tests.benchmarks.spread import Spread, compare, summarize
 from tests.benchmarks.subjects import Subject
 from tests.hostile_bodies import Body, hostile_bodies, valid_bodies
 
-MEMORY_MB = 512  # an environment that takes more is killed
+MEMORY_MB = 512  # an environment that needs more is killed
 VALID, PLAIN = "valid rows", "plain"
-# Bytes: of 10,000 rows of JSON, of nearly as much as the example's contract lets a compressed body
-# expand to, and of far more.
+# Bytes: as many as 10,000 rows of JSON; nearly as many as the example's contract lets a compressed
+# body expand to; and far more.
 SIZES = {PLAIN: 800_000, "gzip": 2_800_000, "gzip bomb": 25_000_000}
 
 NEVER = Spread(math.inf, math.inf, math.inf, 0)
@@ -29,7 +30,7 @@ NEVER = Spread(math.inf, math.inf, math.inf, 0)
 
 @dataclass
 class BodyCost:
-    """What one body takes; status 0 and no times if it kills the environment."""
+    """What one body costs; status 0 and no times if it kills the environment."""
 
     form: str
     name: str
@@ -38,7 +39,7 @@ class BodyCost:
     status: int = 0
     peak_mb: float = MEMORY_MB
     times: list[float] = field(default_factory=list)  # milliseconds
-    times_of_rows: list[float] = field(default_factory=list)  # of the valid ones, in the same turns
+    times_of_rows: list[float] = field(default_factory=list)  # of the valid rows, in the same turns
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Ratio:
     """A body compared with the valid rows of its form."""
 
     cost: BodyCost
-    milliseconds: float  # infinite, as the ratio, for a body that kills
+    milliseconds: float  # infinite, like the ratio, for a body that kills
     time: Spread
     memory: float
 
@@ -68,10 +69,10 @@ def compare_costs(costs: Sequence[BodyCost]) -> list[Ratio]:
 async def measure_bodies(
     subject: Subject, sample: Sample, python: Path, rounds: int, each: int | None
 ) -> list[BodyCost]:
-    """Measure the valid rows of every form, then the first `each` hostile bodies of it, or all.
+    """Measure the valid rows of every form, then its first `each` hostile bodies, or all.
 
-    Every body has an environment of its own, which answers `sample` first. The peak of memory is
-    that of the body sent once; times are those of `rounds` turns of the valid rows and the body.
+    Every body has its own environment, which answers `sample` first. The peak of memory is measured
+    after the body was sent once; times come from `rounds` turns of the valid rows and the body.
     """
     small = replace(subject, function=replace(subject.function, memory_mb=MEMORY_MB))
     events = {form: write(body) for form, body in valid_bodies().items()}
@@ -97,7 +98,7 @@ async def measure_bodies(
 
 
 def choose(each: int | None) -> Iterator[tuple[BodyCost, bytes]]:
-    """Yield the bodies, as events; of those that expand too far there is one a form."""
+    """Yield the bodies with their events; those that expand too far only once for each form."""
     for body in valid_bodies().values():
         yield BodyCost(body.form, body.name, VALID, len(body.content)), write(body)
     for sent, size in SIZES.items():
@@ -111,7 +112,7 @@ def choose(each: int | None) -> Iterator[tuple[BodyCost, bytes]]:
 
 
 def write(body: Body) -> bytes:
-    """Write the event that the HTTP API makes of a body."""
+    """Return the event that the HTTP API makes of a body."""
     return make_event(body.path, body.headers, body.content)
 
 

@@ -1,4 +1,4 @@
-"""The cold start as a picture: SVG for the README, readable on a light and on a dark page."""
+"""The cold starts as an SVG for the README, readable on light and dark pages."""
 
 from collections.abc import Mapping
 from html import escape
@@ -69,14 +69,14 @@ def split(cold: Mapping[str, Mapping[str, Spread]], name: str) -> list[float]:
 
 
 def describe(cold: Mapping[str, Mapping[str, Spread]]) -> str:
-    """Say in words what the picture shows."""
+    """Return what the picture shows, in words."""
     return "Cold start, " + ", ".join(
         f"{label}: {cold[name]['total'].median:,.0f} ms" for name, label in NAMES.items()
     )
 
 
 def note(machine: str, starts: int) -> str:
-    """Say how and where it was measured."""
+    """Return how and where it was measured."""
     return (
         f"Median of {starts} interleaved starts each in the local run's execution environments; "
         f"line: middle half. {machine}."

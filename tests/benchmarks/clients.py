@@ -1,6 +1,6 @@
-"""Clients that ask again as soon as they are answered; run as a process of its own.
+"""Clients that send the next request as soon as they have an answer; runs as its own process.
 
-Prints one JSON object: how long it took, each answer's milliseconds, and how many were wrong.
+Prints one JSON object: the seconds it took, the milliseconds of each answer, and the wrong answers.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ WARM_UP = 5  # requests of each client that are not counted
 
 
 async def ask(url: str, sample: Sample, clients: int, requests: int, seconds: float) -> str:
-    """Let `clients` ask until `requests` are answered or `seconds` are over."""
+    """Let clients send requests until `requests` are answered or `seconds` are over."""
     milliseconds: list[float] = []
     errors = 0
     deadline = 0.0

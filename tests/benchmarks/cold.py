@@ -25,7 +25,7 @@ class Start:
     init: float  # until the runtime client asks for work; part of `total`
     model_load: float  # part of `init`
     first: float  # the first request; the rest of `total`
-    cpu: float  # what all threads computed until then, which a busy machine changes little
+    cpu: float  # processor time of all threads, which a busy machine hardly changes
     warm: float  # a later request, through the runtime client
     rest_mb: float
     peak_mb: float
@@ -34,7 +34,7 @@ class Start:
 async def measure_cold(
     subjects: Mapping[str, Subject], sample: Sample, python: Path, starts: int
 ) -> dict[str, list[Start]]:
-    """Start every subject `starts` times, in turns; `sample` is what each must answer."""
+    """Start every subject `starts` times, in turns; each must answer `sample`."""
     api = RuntimeApi()
     await api.start()
     found: dict[str, list[Start]] = defaultdict(list)
@@ -42,7 +42,7 @@ async def measure_cold(
         for turn in range(starts + 1):
             names = list(subjects)
             names = names[turn % len(names) :] + names[: turn % len(names)]
-            for name in names[:: -1 if turn % 2 else 1]:  # none always follows the same one
+            for name in names[:: -1 if turn % 2 else 1]:  # so that none always follows the same one
                 start = await _start(name, subjects[name], sample, python, api)
                 if turn:  # the first one fills the page cache
                     found[name].append(start)
@@ -109,7 +109,7 @@ async def invoke(environment: Environment, subject: Subject, event: bytes) -> by
 
 
 def find_model_load(lines: list[str]) -> float:
-    """Find the milliseconds that the function says it took to load the model; 0 if it says none."""
+    """Return how many milliseconds the function says it took to load the model, or 0."""
     for line in lines:
         if '"ModelLoadTime"' in line:
             value = json.loads(line)["ModelLoadTime"]
@@ -118,7 +118,7 @@ def find_model_load(lines: list[str]) -> float:
 
 
 def read_cpu(pid: int) -> float:
-    """Read the milliseconds that the threads of a process have computed; 0 where unknown.
+    """Return the processor time of a process in milliseconds, of all its threads; 0 if unknown.
 
     Source: docs.kernel.org/scheduler/sched-stats.html.
     """
@@ -127,7 +127,7 @@ def read_cpu(pid: int) -> float:
 
 
 def read_memory(pid: int) -> dict[str, float]:
-    """Read VmRSS (now) and VmHWM (at most) of a process, in MB."""
+    """Return VmRSS (now) and VmHWM (peak) of a process, in MB."""
     fields = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return {
         key: int(rest[0]) / 1024

@@ -1,4 +1,4 @@
-"""What a million predictions cost on AWS, from the times measured here."""
+"""What a million predictions cost on AWS, by the times measured here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ COLD_SHARE = 0.01  # of the requests
 
 @dataclass(frozen=True)
 class Cost:
-    """USD for a million predictions of one row each, on Lambda behind an HTTP API but for two.
+    """USD for a million predictions of one row each.
 
-    With logs and traces, but for SageMaker.
+    All are on Lambda behind an HTTP API, with logs and traces, except `direct` (no API) and
+    `sagemaker_serverless` (neither API nor logs).
     """
 
     memory_mb: int
@@ -36,9 +37,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class AlwaysOn:
-    """What costs the same whatever is asked, and the millions a month from which it is cheaper.
+    """A service that costs the same at any traffic, in USD a month.
 
-    Cheaper than all of ours, standing costs too; what watches the other is not counted.
+    `break_even` is the millions of predictions a month from which it is cheaper than ours, whose
+    standing costs are counted; the monitoring of the other service is not.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Throughput and latency over HTTP, by the number of clients that ask at one time."""
+"""Throughput and latency over HTTP, by the number of concurrent clients."""
 
 import asyncio
 import json
@@ -11,21 +11,21 @@ from infra.local.metrics import percentile
 from infra.local.platform import serve
 from infra.local.stack import BuiltStack
 
-# The stage's throttle is a budget, not a speed: the quotas of an account in its place.
+# The stage's throttle is a budget, not a speed, so an account's quotas replace it.
 PARAMETERS = {"ThrottleRate": "10000", "ThrottleBurst": "5000"}
 
 
 class LoadError(Exception):
-    """Raise when the clients cannot ask."""
+    """Raised when the clients fail."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What so many clients got."""
+    """The answers that a number of clients got."""
 
     clients: int
     requests: int
-    errors: int  # among them: another status or answer than the golden one
+    errors: int  # requests with a status or answer other than the golden one
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -40,7 +40,7 @@ async def measure_load(
     requests: int,
     seconds: float,
 ) -> list[Load]:
-    """Serve the stack as `make run` does, and ask for the sample of `model`.
+    """Serve the stack as `make run` does, and send it the golden sample of `model`.
 
     As on Lambda there is an environment for each request that is being answered, so 32 clients
     share this machine's processors with 32 processes. `requests` and `seconds` bound each number
@@ -60,7 +60,7 @@ async def measure_load(
 async def ask_in_turns(
     url: str, model: Path, clients: Sequence[int], requests: int, seconds: float
 ) -> list[Load]:
-    """Ask the server at `url` for the golden sample of `model`, from a process of its own."""
+    """Send the golden sample of `model` to the server at `url`, from a process of its own."""
     loads = []
     for count in clients:
         process = await asyncio.create_subprocess_exec(

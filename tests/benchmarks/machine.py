@@ -1,4 +1,4 @@
-"""The machine that measures: a figure without it says little."""
+"""The machine that measures, without which a figure says little."""
 
 import os
 import platform
@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def describe() -> dict[str, str | float]:
-    """Name the processor, how many of them this process may use, the system and Python."""
+def measure() -> dict[str, str | float]:
+    """Return the processor, how many this process may use, the load, the system and Python."""
     return {
         "processor": read_processor(Path("/proc/cpuinfo").read_text()) or platform.machine(),
         "processors": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 1),  # before; much more than 0 spoils every figure
+        "load": round(os.getloadavg()[0], 1),  # a load far above 0 spoils the figures
         "system": platform.platform(),
         "python": platform.python_version(),
     }
 
 
-def tell(machine: Mapping[str, str | float]) -> str:
-    """Say in one line what describe() returns."""
+def describe(machine: Mapping[str, str | float]) -> str:
+    """Return the machine in one line; `machine` is what measure() returns."""
     return f"{machine['processors']} x {machine['processor']}, Python {machine['python']}"
 
 
 def read_processor(cpuinfo: str) -> str:
-    """Read the processor's name, which arm64 has not."""
+    """Return the processor's name, or "" on arm64, which has none."""
     names = (line.partition(":")[2] for line in cpuinfo.splitlines() if "model name" in line)
     return next(names, "").strip()

@@ -1,4 +1,4 @@
-"""Servers from PyPI with the same model: an optional group, each in an environment of its own."""
+"""Other servers from PyPI with the same model, each in a virtual environment of its own."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ START_SECONDS = 60
 
 
 class PeerError(Exception):
-    """Raise when a peer cannot be installed, or does not answer."""
+    """Raised when a peer cannot be installed, or does not answer."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A package of PyPI, and how it is started with a model: command, and variables for a port."""
+    """A package of PyPI, the command that starts it, and its environment variables for a port."""
 
     name: str
     version: str
@@ -43,7 +43,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Result:
-    """What a peer does over HTTP; `reason` says why if there is nothing else."""
+    """What a peer does over HTTP; if it could not be measured, only `reason` is set."""
 
     name: str
     reason: str = ""
@@ -82,7 +82,7 @@ PEERS = (
 async def measure_peers(
     model: Path, sample: Sample, starts: int, requests: int, seconds: float
 ) -> list[Result]:
-    """Serve `model` with every peer in turn; one that cannot is named with the reason."""
+    """Serve `model` with every peer in turn; the result of one that fails has the reason."""
     results = []
     for peer in PEERS:
         try:
@@ -173,7 +173,7 @@ async def _serve(
 
 
 async def _wait_for_answer(url: str, sample: Sample, process: asyncio.subprocess.Process) -> None:
-    """Ask until there is the first correct answer; raise PeerError if there is none."""
+    """Send requests until the first correct answer; raise PeerError if there is none."""
     deadline = time.perf_counter() + START_SECONDS
     headers = {"content-type": "application/json"}
     async with aiohttp.ClientSession(url, headers=headers) as session:
@@ -182,7 +182,7 @@ async def _wait_for_answer(url: str, sample: Sample, process: asyncio.subprocess
                 async with session.post(sample.path, data=sample.body) as response:
                     sample.check(response.status, await response.read())
             except (aiohttp.ClientError, AnswerError):
-                await asyncio.sleep(0.01)  # nothing tells when a server is ready
+                await asyncio.sleep(0.01)  # a server does not announce that it is ready
             else:
                 return
     state = "ended" if process.returncode is not None else f"not ready after {START_SECONDS} s"
@@ -190,22 +190,22 @@ async def _wait_for_answer(url: str, sample: Sample, process: asyncio.subprocess
 
 
 def list_family(pid: int) -> list[int]:
-    """Return a process and all that come of it: its workers may be groups of their own."""
+    """Return a process and all its descendants, which may be in other process groups."""
     parents = {int(path.name): int(_stat(path)[1]) for path in Path("/proc").glob("[0-9]*")}
     family = [pid]
-    for one in family:  # it grows
+    for one in family:  # the list grows
         family += [child for child, parent in parents.items() if parent == one]
     return family
 
 
 def add_up_memory(pid: int) -> float:
-    """Add up the resident memory of a process and all that come of it, in MB."""
+    """Return the resident memory of a process and all its descendants, in MB."""
     pages = sum(int(_stat(Path(f"/proc/{one}"))[21]) for one in list_family(pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _stat(process: Path) -> list[str]:
-    """Read what follows the name in proc_pid_stat(5): state, ppid, ...; zeros if it has ended."""
+    """Return the fields of proc_pid_stat(5) after the name; zeros if the process has ended."""
     try:
         return (process / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -213,7 +213,7 @@ def _stat(process: Path) -> list[str]:
 
 
 def find_port() -> int:
-    """Find a port of 127.0.0.1 that is free now."""
+    """Return a port of 127.0.0.1 that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port

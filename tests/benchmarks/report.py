@@ -14,7 +14,7 @@ from tests.benchmarks.spread import Spread
 from tests.benchmarks.targets import Target
 
 MB = 2**20
-LARGEST = 6  # packages of a layer that are named
+LARGEST = 6  # packages that are shown of each layer
 
 
 def tabulate_cold(cold: Mapping[str, Mapping[str, Spread]]) -> Table:
@@ -52,7 +52,7 @@ def tabulate_cold(cold: Mapping[str, Mapping[str, Spread]]) -> Table:
 
 
 def tabulate_warm(warm: Mapping[str, Mapping[str, Spread]]) -> Table:
-    """Show microseconds in the handler; only our own speaks the binary protocol."""
+    """Show microseconds in the handler; only ours speaks the binary protocol."""
     names = ("session.run", "ours", "typical")
     table = _make_table("Warm request, \u00b5s", *names, "ours / run", "overhead")
     for case, times in warm.items():
@@ -137,7 +137,7 @@ def tabulate_cost(costs: Sequence[Cost]) -> Table:
 
 
 def tabulate_always_on(rows: Sequence[AlwaysOn]) -> Table:
-    """Show what is paid for by the month, and from how many predictions on it is cheaper."""
+    """Show services with a monthly price, and from how many predictions they are cheaper."""
     table = _make_table("Always on", "USD a month", "cheaper from, millions a month")
     for row in rows:
         table.add_row(row.name, f"{row.month:,.0f}", f"{row.break_even:,.0f}")
@@ -145,15 +145,15 @@ def tabulate_always_on(rows: Sequence[AlwaysOn]) -> Table:
 
 
 def tabulate_standing(costs: Mapping[str, float]) -> Table:
-    """Show what is paid by the month whether anybody asks or not."""
+    """Show what is paid each month without any traffic."""
     table = _make_table("Standing", "USD a month")
-    for name, month in (*costs.items(), ("in all", sum(costs.values()))):
+    for name, month in (*costs.items(), ("total", sum(costs.values()))):
         table.add_row(name, f"{month:.2f}")
     return table
 
 
 def tabulate_peers(peers: Sequence[Result]) -> Table:
-    """Show servers from PyPI; one that could not be measured with the reason."""
+    """Show the servers from PyPI, or why one could not be measured."""
     table = _make_table(
         "Peers over HTTP",
         "first answer ms",

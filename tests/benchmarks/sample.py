@@ -1,4 +1,4 @@
-"""The request of the benchmark, a golden sample of the model, and the check of its answer."""
+"""The request of the benchmark, which is a golden request of the model, and its answer."""
 
 import json
 from collections.abc import Mapping
@@ -8,24 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.triggers.event import Request, to_event, to_response
-from infra.run.announcement import sample_request
+from infra.local.triggers.event import to_response
+from infra.model.example import make_request
+from infra.model.trial.open_inference import make_event
 
 
 class AnswerError(Exception):
-    """Raise when what is measured does not answer what the golden sample says."""
+    """Raised when an answer is not the golden one."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A request in JSON, as the protocol has it, and the outputs that it must get."""
+    """An Open Inference request in JSON, and the outputs that must be its answer."""
 
     path: str
     body: bytes
     golden: Mapping[str, Any]
 
     def event(self) -> bytes:
-        """Write the event that the HTTP API makes of the request."""
+        """Return the event that the HTTP API makes of the request."""
         return make_event(self.path, {"content-type": "application/json"}, self.body)
 
     def check_payload(self, payload: bytes) -> None:
@@ -48,26 +49,13 @@ class Sample:
             raise AnswerError(f"status {status}, not the golden answer: {text}") from error
 
 
-def make_event(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Write the event that the HTTP API makes of a POST."""
-    event = to_event(
-        Request("POST", path, headers.items(), body, "127.0.0.1"),
-        route_key="ANY /{proxy+}",
-        path_parameters={"proxy": path[1:]},
-        stage="$default",
-        request_id="",
-        trace_id="",
-    )
-    return json.dumps(event).encode()
-
-
 def read_sample(model: Path) -> Sample:
     """Read the first golden sample of the model in the folder `model`."""
     manifest = json.loads((model / "model.json").read_text())
     if not manifest["golden"]:
         raise AnswerError(f"{model}/model.json has no golden sample to measure with")
     golden = manifest["golden"][0]
-    request = sample_request(manifest | {"example": golden["inputs"]})
+    request = make_request(manifest, golden["inputs"])
     return Sample(
         path=f"/v2/models/{manifest['name']}/infer",
         body=json.dumps(request).encode(),

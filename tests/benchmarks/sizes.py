@@ -1,4 +1,4 @@
-"""Sizes of what deploys, unzipped and zipped, by package."""
+"""Sizes of what is deployed, unzipped and zipped, by package."""
 
 import io
 import zipfile
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.artifacts import name_part, read_builds
+from infra.artifacts import name_part, read_function_packages
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Size:
 
     unzipped: int
     zipped: int
-    bytecode: int  # of the unzipped ones: .pyc files
+    bytecode: int  # unzipped .pyc files
 
 
 def measure_sizes(folder: Path) -> dict[str, dict[str, Size]]:
@@ -24,8 +24,10 @@ def measure_sizes(folder: Path) -> dict[str, dict[str, Size]]:
 
     Returns the packages of each, largest first.
     """
-    [build] = [build for build in read_builds(folder) if build.function == "InferenceFunction"]
-    return {artifact.name: _measure(artifact.path) for artifact in build.artifacts}
+    [package] = [
+        one for one in read_function_packages(folder) if one.function == "InferenceFunction"
+    ]
+    return {artifact.name: _measure(artifact.path) for artifact in package.artifacts}
 
 
 def add_up(sizes: Mapping[str, Size]) -> Size:
@@ -49,7 +51,7 @@ def _measure(folder: Path) -> dict[str, Size]:
 
 
 def _zip(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each file below `folder` and what it takes in the zip."""
+    """Yield each file below `folder`, and its size in the zip."""
     with zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

@@ -8,7 +8,7 @@ from infra.local.metrics import percentile
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of some values, and the half of them around it (25 to 75 percent)."""
+    """The median of some values, and the quartiles around it."""
 
     median: float
     low: float
@@ -17,7 +17,7 @@ class Spread:
 
 
 def summarize(values: Sequence[float]) -> Spread:
-    """Return the spread of one value or more."""
+    """Return the spread of one or more values."""
     low, median, high = (percentile(values, percent) for percent in (25, 50, 75))
     return Spread(median, low, high, len(values))
 
@@ -25,6 +25,6 @@ def summarize(values: Sequence[float]) -> Spread:
 def compare(values: Sequence[float], others: Sequence[float]) -> Spread:
     """Return the spread of the ratios of values that were measured in the same turn.
 
-    Whatever else keeps the machine busy slows both of a turn, and so leaves their ratio alone.
+    Other work of the machine slows both values of a turn, and so hardly changes their ratio.
     """
     return summarize([value / other for value, other in zip(values, others, strict=True)])

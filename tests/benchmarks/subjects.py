@@ -1,4 +1,4 @@
-"""What is measured: our function, and others that serve the same model in the same environments."""
+"""The functions that are measured: ours, and others that serve the same model the same way."""
 
 import hashlib
 import py_compile
@@ -14,7 +14,7 @@ from infra.local.stack import Function
 HANDLERS = Path(__file__).with_name("handlers")
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 PACKAGES = ("fastapi", "mangum", "numpy", "onnxruntime", "pydantic")
-CREDENTIALS = {  # as Lambda gives them: boto3 would otherwise ask the network for some
+CREDENTIALS = {  # as on Lambda: without any, boto3 would ask the network for them
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_SESSION_TOKEN": "local",
@@ -22,12 +22,12 @@ CREDENTIALS = {  # as Lambda gives them: boto3 would otherwise ask the network f
 
 
 class LayerError(Exception):
-    """Raise when the typical function's layer cannot be made."""
+    """Raised when the layer of the typical function cannot be made."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A function, where its files are, and what its environment sets."""
+    """A function, where its files are, and its environment variables."""
 
     function: Function
     place: Place
@@ -35,7 +35,7 @@ class Subject:
 
 
 def prepare_subjects(function: Function, directory: Path, wheels: Path) -> dict[str, Subject]:
-    """Lay out every subject in `directory`, so that a build meanwhile changes nothing."""
+    """Copy every subject to `directory`, so that a build at the same time changes nothing."""
     ours = directory / "ours"
     shutil.copytree(function.code, ours / "task")
     for layer in function.layers:
@@ -60,9 +60,9 @@ def prepare_subjects(function: Function, directory: Path, wheels: Path) -> dict[
 
 
 def install_typical(wheels: Path, directory: Path) -> Path:
-    """Install the typical function's packages as `sam build` does: whole, and without .pyc files.
+    """Install the packages of the typical function as `sam build` does: whole, without .pyc files.
 
-    boto3 is the managed runtime's. Takes nothing from the network. Raises LayerError.
+    boto3 comes from the managed runtime. Uses no network. Raises LayerError.
     """
     names = sorted(path.name for path in wheels.glob("*.whl"))
     layer = directory / f"typical-{hashlib.sha256(repr(names).encode()).hexdigest()[:12]}"

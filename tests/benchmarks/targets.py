@@ -1,4 +1,4 @@
-"""The targets, as ratios within one run: what is measured on one machine holds on another."""
+"""Targets as ratios within one run, which hold on any machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LAYER_MB = 105
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio, by its median, or a number that must not be more than its limit."""
+    """A ratio (by its median) or a number, and the limit that it must not exceed."""
 
     name: str
     measured: Spread | float
@@ -61,7 +61,7 @@ def judge_warm(warm: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Target
 
 
 def judge_bodies(costs: Sequence[BodyCost]) -> list[Target]:
-    """Compare the most expensive bodies, of those that are small on the wire, with valid rows."""
+    """Compare the most expensive bodies that are small on the wire with valid rows."""
     ratios = [ratio for ratio in compare_costs(costs) if ratio.cost.sent not in {VALID, PLAIN}]
     slowest = max((ratio.time for ratio in ratios), key=lambda spread: spread.median)
     largest = max(ratio.memory for ratio in ratios)
@@ -74,12 +74,12 @@ def judge_bodies(costs: Sequence[BodyCost]) -> list[Target]:
 
 
 def judge_size(layer: Size) -> Target:
-    """Compare the runtime layer, .pyc files and all, with its budget."""
+    """Compare the runtime layer, with its .pyc files, with its budget."""
     return Target("runtime layer, MB unzipped", layer.unzipped / 2**20, LAYER_MB)
 
 
 def find_failure(targets: Sequence[Target]) -> str:
-    """Say which number is over its limit, if one is: a ratio is no reason to fail."""
+    """Return which number exceeds its limit, or "". A ratio never fails the benchmark."""
     for target in targets:
         if not isinstance(target.measured, Spread) and not target.is_met:
             return f"{target.name}: {target.value:.1f}, at most {target.limit:g}"

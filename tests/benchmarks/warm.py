@@ -17,14 +17,14 @@ type Times = dict[str, dict[str, list[float]]]
 
 
 class WarmError(Exception):
-    """Raise when a handler does not answer as the model does."""
+    """Raised when a handler does not answer as the model does."""
 
 
 async def measure_warm(subjects: Mapping[str, Subject], python: Path, rounds: int) -> Times:
     """Return the microseconds of each handler in each round, by case.
 
-    Our handler and the session take turns in one process and the typical one has its own, so that
-    neither carries the other's objects and threads. Raises WarmError.
+    Our handler and the bare session take turns in one process. The typical handler has a process of
+    its own, so that neither has the other's objects and threads. Raises WarmError.
     """
     times: Times = defaultdict(lambda: defaultdict(list))
     async with AsyncExitStack() as exits:
@@ -79,7 +79,7 @@ async def _start(
 
 
 async def _ask(process: asyncio.subprocess.Process) -> dict[str, dict[str, float]]:
-    """Ask for one round."""
+    """Return the microseconds of one round."""
     assert process.stdin  # both are pipes
     assert process.stdout
     process.stdin.write(b"\n")

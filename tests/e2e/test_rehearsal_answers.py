@@ -13,12 +13,12 @@ import pytest
 from onnx import ModelProto
 
 from infra.local.stack import BuiltStack, read_stack
-from infra.model.package import Wishes
-from infra.model.sample_file import read_samples
+from infra.model.package import AddOptions
+from infra.model.samples.file import read_samples
+from infra.rehearsal.canary import ServedStack, run_canary, serve_stack
 from infra.rehearsal.candidate import package, read_model
-from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
-from infra.rehearsal.rehearse import Service, open_service, rehearse
 from infra.rehearsal.requests import Requests, make_requests
+from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult
 from tests.example_model import CUSTOMERS, FEATURES, MODEL, RETRAINED, write_build
 from tests.model_variants import with_columns, with_other_labels, with_shares_times
 from tests.sam_template import PROJECT
@@ -33,19 +33,19 @@ MINUTE, RATE = 2, 20
 class Theatre:
     """The served stack, the build that it was made of, and what customers send."""
 
-    service: Service
+    served: ServedStack
     build: Path
     requests: Requests
 
     async def play(
-        self, model: ModelProto, to: Path, wishes: Wishes | None = None, **parameters: str
-    ) -> Rehearsal:
+        self, model: ModelProto, to: Path, options: AddOptions | None = None, **parameters: str
+    ) -> RehearsalResult:
         """Package a model into a build at `to`, and rehearse its release."""
         source = to.with_suffix(".onnx")
         onnx.save(model, source)
-        await package(PROJECT, source, wishes or Wishes(), read(self.build), to)
+        await package(PROJECT, source, options or AddOptions(), read(self.build), to)
         candidate = read(to, **parameters)
-        return await rehearse(self.service, candidate, self.requests, rate=RATE, margin=0.5)
+        return await run_canary(self.served, candidate, self.requests, rate=RATE, margin=0.5)
 
 
 def read(build: Path, **parameters: str) -> BuiltStack:
@@ -60,14 +60,14 @@ async def theatre(
     build = write_build(folder / "build")
     contract = read_model(read(build))
     samples = await read_samples(CUSTOMERS, contract["inputs"], FEATURES)
-    opening = open_service(
+    opening = serve_stack(
         read(build), python=managed_python, directory=folder / "run", minute=MINUTE
     )
-    async with opening as service:
-        yield Theatre(service, build, make_requests(contract, samples))
+    async with opening as served:
+        yield Theatre(served, build, make_requests(contract, samples))
 
 
-def find(rehearsal: Rehearsal, requests: str, output: str) -> Finding:
+def find(rehearsal: RehearsalResult, requests: str, output: str) -> RehearsalFinding:
     [finding] = [
         one
         for one in rehearsal.findings
@@ -95,8 +95,8 @@ async def test_the_gate_refuses_other_labels(
     *,
     with_samples: bool,
 ) -> None:
-    wishes = Wishes(samples=CUSTOMERS, features=FEATURES) if with_samples else Wishes()
-    rehearsal = await theatre.play(change(onnx.load(MODEL)), tmp_path / "wrong", wishes)
+    options = AddOptions(samples=CUSTOMERS, features=FEATURES) if with_samples else AddOptions()
+    rehearsal = await theatre.play(change(onnx.load(MODEL)), tmp_path / "wrong", options)
 
     assert (rehearsal.caught, rehearsal.verdict) == (Caught.GATE, Colour.RED)
     assert "labels (" in rehearsal.reason

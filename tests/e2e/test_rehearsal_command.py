@@ -178,7 +178,7 @@ def test_a_corrupted_file_is_refused_when_it_is_packaged(
         ([MODEL, "--samples", "none.csv"], "Error: none.csv cannot be read: No such file"),
         (
             [MODEL, "--labels", "a,b,c"],
-            "Error: --labels names 3 columns, and no output has so many",
+            "Error: --labels names 3 columns, and no output has as many",
         ),
         ([MODEL, "--type", "Sudden"], "Error: parameter DeploymentType is Sudden, allowed: "),
     ],
@@ -231,6 +231,7 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Checkout, moment: str) -> None:
     )
     with process:
         assert process.stdout
+        assert "is the current model, rehearsed against itself" in next(process.stdout)
         for line in process.stdout:
             if moment in line:
                 break

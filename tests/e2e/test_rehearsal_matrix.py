@@ -22,10 +22,10 @@ from onnx import ModelProto, numpy_helper, parser
 
 from infra.local.stack import BuiltStack, read_stack
 from infra.model.layer import read_contract, seal
+from infra.rehearsal.canary import ServedStack, run_canary, serve_stack
 from infra.rehearsal.candidate import copy_build
-from infra.rehearsal.outcome import Caught, Rehearsal, Tally, tally
-from infra.rehearsal.rehearse import Service, open_service, rehearse
 from infra.rehearsal.requests import RehearsalError, Requests, make_requests
+from infra.rehearsal.result import Caught, RehearsalResult, Tally, tally
 from tests.onnx_models import package
 
 BUILD = Path(__file__).parents[2] / ".aws-sam/build"
@@ -35,7 +35,7 @@ HANDLER = Path("InferenceFunction/api/handler.py")
 NAME, REGION = "serverless-onnx", "eu-west-1"
 TYPE = "Canary10Percent5Minutes"
 FAILING_CLIENT = "failing client"
-MINUTE = 3  # seconds of a minute of the clock
+MINUTE = 3  # seconds that a minute of the release takes
 RATE, RATE_AT_THE_GATE = 80, 40  # requests a second
 
 WEIGHTS = [0.5, -0.25, 0.125, 1.0]
@@ -272,19 +272,19 @@ class Theatre:
     `failing` is the share of the requests that fail in every version.
     """
 
-    service: Service
+    served: ServedStack
     build: Path
     requests: Requests
     failing: float = 0
 
-    async def play(self, case: Case, folder: Path, rate: float) -> tuple[Rehearsal, Tally]:
+    async def play(self, case: Case, folder: Path, rate: float) -> tuple[RehearsalResult, Tally]:
         """Release a candidate, and check what holds for all of them."""
         build = folder / "build"
         copy_links(self.build, build)
         case.change(build)
         function = read(build).function
 
-        rehearsal = await rehearse(self.service, read(build), self.requests, rate=rate, margin=0.5)
+        rehearsal = await run_canary(self.served, read(build), self.requests, rate=rate, margin=0.5)
 
         tallied = tally(rehearsal)
         assert rehearsal.caught is case.caught, rehearsal.reason
@@ -294,7 +294,7 @@ class Theatre:
         old = tallied.versions[rehearsal.old]
         assert is_near(old.failed, old.answered, self.failing)
         live = rehearsal.new if rehearsal.is_promoted else rehearsal.old
-        cloud = self.service.local.cloud
+        cloud = self.served.local.cloud
         assert cloud.weights(function.name, function.alias) == {live: 1}
         return rehearsal, tallied
 
@@ -339,11 +339,11 @@ async def open_theatre(
     contract = read_contract(build / MODEL)
     requests = make_requests(contract | {"golden": [*contract["golden"], *map(row, ROWS)]})
     rng = random.Random(5)  # noqa: S311 shares of traffic, no secrets
-    opening = open_service(
+    opening = serve_stack(
         read(build), python=python, directory=folder / "run", minute=MINUTE, rng=rng
     )
-    async with opening as service:
-        yield Theatre(service, build, requests, failing)
+    async with opening as served:
+        yield Theatre(served, build, requests, failing)
 
 
 def row(features: list[float]) -> dict[str, Any]:
@@ -437,10 +437,10 @@ async def test_a_load_that_the_current_model_refuses_is_an_error(theatre: Theatr
     requests = Requests("/v2/models/tiny/infer", (b"{}",))
 
     with pytest.raises(RehearsalError, match="answers each request of the load with 400"):
-        await rehearse(theatre.service, read(theatre.build), requests, margin=0.5)
+        await run_canary(theatre.served, read(theatre.build), requests, margin=0.5)
 
 
-def assert_reason(rehearsal: Rehearsal, case: Case) -> None:
+def assert_reason(rehearsal: RehearsalResult, case: Case) -> None:
     expected = case.reason.format(new=rehearsal.new, old=rehearsal.old)
     assert re.search(expected, rehearsal.reason), rehearsal.reason
 

@@ -7,7 +7,7 @@ from html import escape
 from os.path import commonprefix
 from pathlib import Path
 
-from infra.pages.chart import Chart, Line, draw, tell_number
+from infra.pages.chart import Chart, Line, draw, format_number
 from infra.pages.dashboard.body import Widget
 from infra.pages.dashboard.panels import Panel, Tile
 from infra.pages.html import Content, Html, element, write_page
@@ -100,9 +100,9 @@ def _write_legend(chart: Chart) -> Content:
             empty.append(line.label)
             continue
         values = [line.points[max(line.points)], max(line.points.values())]
-        told = [tell_number(value) for value in values]
+        told = [format_number(value) for value in values]
         if with_sums:
-            told.append(tell_number(sum(line.points.values())) if line.is_sum else "")
+            told.append(format_number(sum(line.points.values())) if line.is_sum else "")
         side = [" ", element("small", "(right)")] if line.on_right else ""
         head = element("th", _swatch(line), line.label, side)
         rows.append(element("tr", head, (element("td", value) for value in told)))
@@ -120,7 +120,7 @@ def _swatch(line: Line) -> Html:
 
 def _write_values(chart: Chart) -> Html:
     def tell(line: Line) -> Html:
-        value = tell_number(line.points[max(line.points)]) if line.points else "\u2013"
+        value = format_number(line.points[max(line.points)]) if line.points else "\u2013"
         return element("div", element("b", value), line.label)
 
     return element("div", map(tell, chart.lines), class_="values")

@@ -34,7 +34,7 @@ PUBLISHED_LOG_LIKELIHOOD = -9582.4
 def log_likelihood(parameters: Parameters, x: Array, recency: Array, age: Array) -> float:
     """Return the log-likelihood of all customers together."""
     r, alpha, a, b = parameters
-    repeat = np.maximum(x, 1)  # without a repeat purchase nobody had a chance to leave
+    repeat = np.maximum(x, 1)  # without a repeat purchase, nobody has had a chance to leave
     both = gammaln(r + x) - gammaln(r) + r * np.log(alpha) - betaln(a, b)
     alive = betaln(a, b + x) - (r + x) * np.log(alpha + age)
     left = betaln(a + 1, b + repeat - 1) - (r + x) * np.log(alpha + recency)
@@ -42,7 +42,7 @@ def log_likelihood(parameters: Parameters, x: Array, recency: Array, age: Array)
 
 
 def fit(x: Array, recency: Array, age: Array) -> Parameters:
-    """Find the parameters of greatest likelihood; by their logarithms, as all are positive."""
+    """Return the parameters of greatest likelihood, found by their logarithms: all are positive."""
 
     def loss(logarithms: Array) -> float:
         return -log_likelihood(Parameters(*np.exp(logarithms)), x, recency, age) / len(x)
@@ -55,7 +55,7 @@ def fit(x: Array, recency: Array, age: Array) -> Parameters:
 
 
 def alive(parameters: Parameters, x: Array, recency: Array, age: Array) -> Array:
-    """Return P(alive at T); it is 1 without a repeat purchase."""
+    """Return P(alive at T), which is 1 without a repeat purchase."""
     r, alpha, a, b = parameters
     repeat = np.maximum(x, 1)
     odds = a / (b + repeat - 1) * ((alpha + age) / (alpha + recency)) ** (r + x)

@@ -38,7 +38,7 @@ Purchases = dict[int, float]  # dollars by day
 
 
 class Customers(NamedTuple):
-    """One row each: id, float32 features [n, 4] at week 39, bought in weeks 40 to 78 or not [n]."""
+    """Customers, one a row: ids, float32 features [n, 4] at week 39, bought in weeks 40-78 [n]."""
 
     ids: Array
     features: Array
@@ -54,19 +54,19 @@ def load_customers() -> Customers:
     purchases = group_purchases(read_file(MASTER))
     return Customers(
         ids=np.array(list(purchases)),
-        # Features exist in float32 alone, so that training and serving see the same numbers.
+        # Features are float32 from the start, so that training and serving see the same numbers.
         features=np.array([describe(days) for days in purchases.values()], dtype=np.float32),
         bought=np.array([max(days) > CALIBRATION_END for days in purchases.values()]),
     )
 
 
 def read_file(name: str) -> bytes:
-    """Return a data file of the package, which is not imported: it would want pandas."""
+    """Return a data file of the package, which is not imported: that would need pandas."""
     return Path(str(distribution(PACKAGE).locate_file(name))).read_bytes()
 
 
 def group_purchases(text: bytes) -> dict[str, Purchases]:
-    """Return every customer's spend by day; transactions of one day are one purchase."""
+    """Return every customer's spend by day: transactions of one day are one purchase."""
     digest = hashlib.sha256(text).hexdigest()
     if digest != SHA256:
         raise ValueError(f"{MASTER}: expected sha256 {SHA256}, got {digest}")
@@ -82,7 +82,7 @@ def group_purchases(text: bytes) -> dict[str, Purchases]:
 
 
 def describe(days: Purchases) -> tuple[float, float, float, float]:
-    """Return the four features of one customer as known at the end of the calibration."""
+    """Return the four features of a customer, as known at the end of week 39."""
     known = sorted(day for day in days if day <= CALIBRATION_END)
     return (
         len(known) - 1,
@@ -93,11 +93,11 @@ def describe(days: Purchases) -> tuple[float, float, float, float]:
 
 
 def is_held_out(ids: Array) -> Array:
-    """Choose a quarter of the customers by the hash of their id, whatever their order."""
+    """Return which customers are held out: a quarter, chosen by the hash of their id."""
     return np.array([hashlib.sha256(name.encode()).digest()[-1] % 4 == 0 for name in ids])
 
 
 def is_in_tenth(ids: Array) -> Array:
-    """Choose the 2,357 customers of the 1/10 sample that the published estimates rest on."""
+    """Return which customers are in the 1/10 sample (2,357) of the published estimates."""
     tenth = {line.split()[0] for line in read_file(TENTH).decode().splitlines()}
     return np.isin(ids, list(tenth))

@@ -1,4 +1,4 @@
-"""model.json, the contract of the packaged model: what clients, gates and drift checks rely on."""
+"""model.json, the contract of the model, which clients, the gate and drift checks rely on."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ LINE = 96  # characters of JSON
 
 
 def describe_model(content: bytes, train: Customers) -> dict[str, Any]:
-    """Return the part of the contract that a client relies on."""
+    """Return the part of the contract that clients rely on."""
     columns = zip(FEATURES, train.features.T, strict=True)
     features = [describe_feature(name, values) for name, values in columns]
     return {
@@ -51,7 +51,7 @@ def describe_model(content: bytes, train: Customers) -> dict[str, Any]:
 def describe_feature(name: str, values: Array) -> dict[str, Any]:
     """Return a feature's unit, meaning, range and histogram, for people and for drift checks.
 
-    No single customer shows in it: the range leaves out the outermost ones, which the outer bins
+    It reveals no single customer: the range leaves out the outermost customers, whom the outer bins
     count, and is rounded outwards to two digits of its width.
     """
     unit, description = FEATURES[name]
@@ -77,7 +77,7 @@ def describe_feature(name: str, values: Array) -> dict[str, Any]:
 def choose_cuts(values: Array, least: int) -> list[float]:
     """Cut the values into about equally full bins of `least` or more.
 
-    A frequent value fills one alone.
+    A frequent value gets a bin of its own.
     """
     distinct, counts = np.unique(values, return_counts=True)
     cuts, inside, left, bins = [], 0, len(values), BINS
@@ -90,20 +90,20 @@ def choose_cuts(values: Array, least: int) -> list[float]:
 
 
 def separate(low: float, high: float) -> float:
-    """Return a short number between two, equal to neither: no value may lie on an edge."""
+    """Return a short number between two values, equal to neither: no value may lie on an edge."""
     middle = (low + high) / 2
     rounded = (round(middle, digits) for digits in range(17))
     return next((number for number in rounded if low < number < high), middle)
 
 
 def make_example(contract: dict[str, Any]) -> dict[str, Any]:
-    """Make up a customer in the middle of all, for everybody to see."""
+    """Return a made-up customer in the middle of all, whom everybody may see."""
     [table] = contract["inputs"]
     return {table["name"]: [[find_middle(feature["baseline"]) for feature in table["features"]]]}
 
 
 def find_middle(histogram: dict[str, list[float]]) -> float:
-    """Return a number of few digits from the bin that holds the median."""
+    """Return a number with few digits from the bin that holds the median."""
     counts = np.cumsum(histogram["counts"])
     low, high = histogram["edges"][np.searchsorted(counts, counts[-1] / 2) :][:2]
     rounded = (round((low + high) / 2, digits) for digits in range(17))
@@ -111,7 +111,7 @@ def find_middle(histogram: dict[str, list[float]]) -> float:
 
 
 def answer(session: ort.InferenceSession, features: Array) -> dict[str, Any]:
-    """Return a golden request with onnxruntime's answer."""
+    """Return a golden request: features with onnxruntime's answer."""
     label, probabilities = session.run(["label", "probabilities"], {"features": features})
     return {
         "inputs": {"features": shorten_rows(features)},
@@ -123,17 +123,17 @@ def answer(session: ort.InferenceSession, features: Array) -> dict[str, Any]:
 
 
 def shorten_rows(rows: Array) -> list[list[float]]:
-    """Return float32 rows as JSON takes them."""
+    """Return float32 rows as lists for JSON."""
     return [[shorten(number) for number in row] for row in rows]
 
 
 def shorten(number: np.float32) -> float:
-    """Return the number of fewest digits that gives back this float32 exactly."""
+    """Return a float32 in the fewest digits that give it back exactly."""
     return float(str(number))
 
 
 def to_json(value: Any, indent: str = "") -> str:
-    """Return JSON with a line for whatever fits on one, so that a change is readable."""
+    """Return JSON with one line for whatever fits on it, so that changes are readable."""
     flat = json.dumps(value)
     if not isinstance(value, dict | list) or len(indent + flat) <= LINE:
         return flat

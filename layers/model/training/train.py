@@ -1,7 +1,7 @@
 """Rebuild the example model: model.onnx, its contract model.json, and a sample of customers.
 
-Who of the customers of an online shop buys again in the next 39 weeks? Run it as README.md beside
-model.onnx says; the same library versions give the same files, bit for bit.
+Which customers of an online shop buy again in the next 39 weeks? Run it as the README.md next to
+model.onnx says. The same library versions give the same files, bit for bit.
 """
 
 import csv
@@ -70,7 +70,7 @@ def boosting(monotonic: list[int]) -> HistGradientBoostingClassifier:
 
 
 def without_spend(features: Array) -> Array:
-    """Keep what BG/NBD knows too: repeat purchases, recency and age."""
+    """Return the features that BG/NBD uses too: repeat purchases, recency and age."""
     return features[:, :3]
 
 
@@ -95,7 +95,7 @@ CANDIDATES: dict[str, Callable[[], Any]] = {
 
 
 def cross_validate(train: Customers) -> dict[str, dict[str, float]]:
-    """Return each candidate's scores on customers that it was not fitted to.
+    """Return each candidate's scores on customers that it was not trained on.
 
     Raises ValueError if the chosen one's Brier score is not within one standard error of the best.
     """
@@ -115,7 +115,7 @@ def cross_validate(train: Customers) -> dict[str, dict[str, float]]:
 
 
 def score(bought: Array, probability: Array) -> dict[str, float]:
-    """Return how well the customers are ranked, and how close the probabilities are."""
+    """Return how well customers are ranked, and how accurate the probabilities are."""
     return {
         "roc_auc": round(float(roc_auc_score(bought, probability)), 4),
         "brier": round(float(brier_score_loss(bought, np.clip(probability, 0, 1))), 4),
@@ -143,7 +143,7 @@ def history_of(customers: Customers) -> tuple[Array, Array, Array]:
 
 
 def references(train: Customers, fitted: bg_nbd.Parameters, test: Customers) -> dict[str, Array]:
-    """Return the probabilities that simpler ways give to the held-out customers."""
+    """Return the probabilities that simpler models give to the held-out customers."""
     history = history_of(test)
     return {
         "BG/NBD, published": bg_nbd.buys(bg_nbd.PUBLISHED, *history, t=WEEKS_AHEAD),
@@ -165,7 +165,7 @@ def measure(test: Customers, label: Array, probability: Array) -> dict[str, Any]
 
 
 def score_parts(test: Customers, probability: Array) -> dict[str, dict[str, float]]:
-    """Return the scores of those who bought once only and of the others."""
+    """Return the scores for customers who bought only once, and for the others."""
     repeat = test.features[:, 0] > 0
     parts = {"no repeat purchase": ~repeat, "repeat purchases": repeat}
     return {
@@ -246,7 +246,7 @@ def reliability(bought: Array, probability: Array) -> list[dict[str, Any]]:
 
 
 def choose_golden(features: Array, probability: Array) -> list[Array]:
-    """Return three requests: one customer, customers from low to high, and extreme ones."""
+    """Return three requests: one customer, eight from low to high, and extreme ones."""
     ranked = features[np.argsort(probability, kind="stable")]
     spread = ranked[np.linspace(0, len(ranked) - 1, 8).astype(int)]
     never_seen = [500, 104, 104, 100_000]
@@ -281,7 +281,7 @@ def describe_origin(train: Customers, test: Customers) -> dict[str, Any]:
 
 
 def write_sample(test: Customers, customers: int = 50) -> None:
-    """Write held-out customers, evenly spaced, with what they then did."""
+    """Write evenly spaced held-out customers, and whether they bought."""
     rows = np.linspace(0, len(test.ids) - 1, customers).astype(int)
     with SAMPLE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -300,7 +300,7 @@ def print_scores(title: str, scores: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def main() -> None:
-    """Read, choose, fit, convert, compare, write."""
+    """Rebuild the model and its contract, and print the tables of the model card."""
     customers = load_customers()
     held_out = is_held_out(customers.ids)
     train, test = customers.only(~held_out), customers.only(held_out)

@@ -1,4 +1,4 @@
-"""A function that does nothing: its start is Python's and the runtime client's own."""
+"""A function that does nothing: its cold start is that of Python and the runtime client."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The floor: the same model, request and session as ours, and nothing but numpy and onnxruntime."""
+"""The floor: the same model, request and session as ours, with only numpy and onnxruntime."""
 
 import json
 import os
@@ -12,7 +12,7 @@ DATATYPES = {"float32": "FP32", "int64": "INT64"}
 
 
 def make_options() -> Any:
-    """Make the options that our own sessions have."""
+    """Return the options of our own sessions."""
     options = onnxruntime.SessionOptions()
     memory_mb = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
     options.intra_op_num_threads = max(1, round(memory_mb / 1769))

@@ -1,8 +1,8 @@
 """Time warm requests: our handler and the bare session, or the typical handler alone.
 
-Runs as a script on the managed runtime's Python, which sees a function and its layers alone. Each
-line on its input asks for a round; it answers with a line of JSON, the microseconds of a request by
-case and handler.
+Runs as a script on the managed runtime's Python, which sees only a function and its layers. Each
+line on its input asks for a round; the answer is a line of JSON with the microseconds of a request,
+by case and handler.
 """
 
 import base64
@@ -31,7 +31,7 @@ type Case = dict[str, Callable[[], Any]]
 
 
 def main(subject: str) -> None:
-    """Answer until the input ends; what the handlers print is written as on Lambda, to nowhere."""
+    """Answer until the input ends; what the handlers print is discarded."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     cases = {
@@ -46,7 +46,7 @@ def main(subject: str) -> None:
 
 
 def measure(variants: Case) -> dict[str, float]:
-    """Call each handler some times in a row, and take its best: all else here only adds."""
+    """Call each handler some times in a row, and return its best: noise only adds time."""
     best = {}
     for name, variant in variants.items():
         calls = []
@@ -59,7 +59,7 @@ def measure(variants: Case) -> dict[str, float]:
 
 
 def prepare(subject: str, rows: int, form: str) -> Case:
-    """Make the calls of one case, and fail unless each gives what the session does."""
+    """Return the calls of one case; raise ValueError unless each answers as the session does."""
     directory = Path(os.environ["MODEL_DIR"])
     manifest = json.loads((directory / "model.json").read_text())
     [(name, golden)] = manifest["golden"][0]["inputs"].items()

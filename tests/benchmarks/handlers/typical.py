@@ -1,4 +1,4 @@
-"""The typical function: FastAPI, pydantic models, Mangum, a boto3 client, and a default session."""
+"""The typical function: FastAPI, pydantic, Mangum, a boto3 client and a default session."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The model in BentoML: one API, on the path and with the fields of the protocol."""
+"""The model in BentoML: one API with the path and fields of the Open Inference Protocol."""
 
 import os
 from typing import Any

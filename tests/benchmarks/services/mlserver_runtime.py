@@ -1,4 +1,4 @@
-"""The model in MLServer: a runtime of its own, since MLServer brings none for ONNX."""
+"""The model in MLServer, with a custom runtime since MLServer has none for ONNX."""
 
 import os
 from typing import Any
@@ -24,6 +24,6 @@ class Onnx(MLModel):  # type: ignore[misc]
         names = [argument.name for argument in self._session.get_outputs()]
         arrays = dict(zip(names, self._session.run(None, inputs), strict=True))
         outputs = [NumpyCodec.encode_output(name, array) for name, array in arrays.items()]
-        for output in outputs:  # the codec makes a matrix of a vector
+        for output in outputs:  # the codec turns a vector into a matrix
             output.shape = list(arrays[output.name].shape)
         return InferenceResponse(model_name=self.name, outputs=outputs)

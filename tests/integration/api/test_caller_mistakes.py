@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from infra.model.graph import read_graph
+from infra.model.graph.graph import read_graph
 from tests.handlers import Loaded
 
 Event = Callable[..., dict[str, Any]]

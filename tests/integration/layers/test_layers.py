@@ -299,7 +299,7 @@ def test_build_refuses_a_shared_object_for_another_processor(
     runtime_layers: dict[str, Path],
 ) -> None:
     check_processor(runtime_layers["arm64"] / "python", "arm64")
-    with pytest.raises(BuildError, match=r"\.so.* is no shared object for x86_64"):
+    with pytest.raises(BuildError, match=r"\.so.* is not a shared object for x86_64"):
         check_processor(runtime_layers["arm64"] / "python", "x86_64")
 
 

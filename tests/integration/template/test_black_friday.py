@@ -13,14 +13,16 @@ import pytest
 from moto import mock_aws
 
 from infra.release.freeze import estimate_duration, find_freeze
+from infra.simulation.advice import format_time, recommend_plan
 from infra.simulation.curve import read_curve
-from infra.simulation.plan import plan, tell
-from infra.simulation.scaling import Provisioned, Service, find_ready, simulate
+from infra.simulation.plan import ProvisioningPlan, find_ready
+from infra.simulation.scaling import simulate
+from infra.simulation.service import ServiceProfile
 from tests.sam_template import ROOT, Template, parse, properties
 
 TEMPLATE = parse((ROOT / "infra/stacks/black-friday.yaml").read_text("utf-8"))
 CURVE = read_curve("black-friday")
-SERVICE = Service(10, 1000, throttle_rate=5000, throttle_burst=5000)
+SERVICE = ServiceProfile(10, 1000, throttle_rate=5000, throttle_burst=5000)
 FUNCTION = "serverless-onnx-InferenceFunction-XyzAbc123"
 GIVEN = {  # by the service's outputs
     "ServiceStack": "serverless-onnx",
@@ -64,19 +66,19 @@ def fill(**parameters: Any) -> Template:
 
 
 @pytest.fixture(scope="module")
-def recommended() -> Provisioned:
-    found = plan(CURVE, SERVICE)
+def recommended() -> ProvisioningPlan:
+    found = recommend_plan(CURVE, SERVICE)
     assert found
     return found
 
 
 @pytest.fixture(scope="module")
-def actions(recommended: Provisioned) -> dict[str, dict[str, Any]]:
+def actions(recommended: ProvisioningPlan) -> dict[str, dict[str, Any]]:
     """What AWS tells of the scheduled actions, by name, for the recommended parameters."""
     stack = fill(
         Environments=recommended.environments,
-        Begin=tell(CURVE, recommended.begin),
-        End=tell(CURVE, recommended.end),
+        Begin=format_time(CURVE, recommended.begin),
+        End=format_time(CURVE, recommended.end),
     )
     target = properties(stack, "Capacity")
     same = {key: target[key] for key in ("ServiceNamespace", "ScalableDimension", "ResourceId")}
@@ -108,7 +110,7 @@ def test_capacity_is_that_of_the_alias_which_the_api_calls() -> None:
 
 
 def test_actions_have_the_names_and_times_that_the_freeze_reads(
-    actions: dict[str, dict[str, Any]], recommended: Provisioned
+    actions: dict[str, dict[str, Any]], recommended: ProvisioningPlan
 ) -> None:
     assert set(actions) == {"black-friday-begin", "black-friday-end"}
     times = [read_time(actions[f"black-friday-{name}"]) for name in ("begin", "end")]
@@ -118,7 +120,7 @@ def test_actions_have_the_names_and_times_that_the_freeze_reads(
 
 
 def test_environments_are_there_before_the_peak_and_as_many_as_recommended(
-    actions: dict[str, dict[str, Any]], recommended: Provisioned
+    actions: dict[str, dict[str, Any]], recommended: ProvisioningPlan
 ) -> None:
     # GIVEN the first second with more than a tenth of the highest traffic
     first = int(np.flatnonzero(CURVE.rates > CURVE.rates.max() / 10)[0])
@@ -127,7 +129,7 @@ def test_environments_are_there_before_the_peak_and_as_many_as_recommended(
     capacity = begin["ScalableTargetAction"]
     # THEN there are a quarter of an hour and more to spare
     assert capacity["MinCapacity"] >= recommended.environments
-    ready = find_ready(Provisioned(capacity["MinCapacity"], started, recommended.end))
+    ready = find_ready(ProvisioningPlan(capacity["MinCapacity"], started, recommended.end))
     assert ready + 15 * 60 <= first
 
 
@@ -141,7 +143,7 @@ def test_the_schedule_spares_nearly_all_their_cold_start(
     count = actions["black-friday-begin"]["ScalableTargetAction"]["MinCapacity"]
     without, with_it = (
         simulate(CURVE.rates, SERVICE, some).cold[begin:].sum()
-        for some in ((), [Provisioned(count, begin, end)])
+        for some in ((), [ProvisioningPlan(count, begin, end)])
     )
     assert without > 50
     assert with_it < without / 20

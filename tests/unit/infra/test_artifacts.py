@@ -3,7 +3,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.artifacts import BUDGET, LIMIT, MB, ArtifactError, Part, check, measure, read_builds
+from infra.artifacts import (
+    BUDGET,
+    LIMIT,
+    MB,
+    ArtifactError,
+    Part,
+    check,
+    measure,
+    read_function_packages,
+)
 
 X86_64, AARCH64 = 62, 183
 
@@ -58,22 +67,22 @@ def built(tmp_path: Path) -> Path:
 
 def test_reads_a_function_with_its_layers_in_order(built: Path) -> None:
     # WHEN
-    (build,) = read_builds(built)
+    (package,) = read_function_packages(built)
 
     # THEN
-    assert build.function == "InferenceFunction"
-    assert build.architecture == "x86_64"
-    assert [artifact.name for artifact in build.artifacts] == [
+    assert package.function == "InferenceFunction"
+    assert package.architecture == "x86_64"
+    assert [artifact.name for artifact in package.artifacts] == [
         "InferenceFunction",
         "RuntimeLayer",
         "ModelLayer",
     ]
-    assert build.size == sum(
+    assert package.size == sum(
         path.stat().st_size
         for path in built.rglob("*")
         if path.is_file() and path.name != "template.yaml"
     )
-    check(build)
+    check(package)
 
 
 def test_measures_packages_with_their_libraries_metadata_and_bytecode(built: Path) -> None:
@@ -101,30 +110,30 @@ def test_budget_leaves_room_below_the_limit_of_lambda() -> None:
 def test_accepts_a_build_up_to_the_budget(built: Path, excess: int, *, accepted: bool) -> None:
     # GIVEN a model that fills the budget to the byte, or one byte more
     model = built / "ModelLayer/model/model.onnx"
-    (build,) = read_builds(built)
-    write(model, size=BUDGET - (build.size - 5000) + excess)
+    (package,) = read_function_packages(built)
+    write(model, size=BUDGET - (package.size - 5000) + excess)
 
     # WHEN
-    (build,) = read_builds(built)
+    (package,) = read_function_packages(built)
 
     # THEN
-    assert build.size == BUDGET + excess
+    assert package.size == BUDGET + excess
     if accepted:
-        check(build)
+        check(package)
     else:
         with pytest.raises(ArtifactError, match="over the budget of 245 MB"):
-            check(build)
+            check(package)
 
 
 def test_message_over_the_budget_names_the_largest_parts_and_a_remedy(built: Path) -> None:
     # GIVEN
     write(built / "ModelLayer/model/model.onnx", size=200 * MB)
     write(built / "RuntimeLayer/python/onnxruntime/engine.bin", size=90 * MB)
-    (build,) = read_builds(built)
+    (package,) = read_function_packages(built)
 
     # WHEN
     with pytest.raises(ArtifactError) as raised:
-        check(build)
+        check(package)
 
     # THEN
     message = str(raised.value)
@@ -137,27 +146,27 @@ def test_message_over_the_budget_names_the_largest_parts_and_a_remedy(built: Pat
 def test_refuses_a_shared_object_for_another_processor(built: Path) -> None:
     # GIVEN
     write_shared_object(built / "RuntimeLayer/python/numpy/linalg.so", AARCH64)
-    (build,) = read_builds(built)
+    (package,) = read_function_packages(built)
 
     # WHEN / THEN
     expected = r"RuntimeLayer: python/numpy/linalg\.so is built for arm64, the template says x86_64"
     with pytest.raises(ArtifactError, match=expected):
-        check(build)
+        check(package)
 
 
 def test_refuses_a_shared_object_for_another_system(built: Path) -> None:
     # GIVEN the first bytes of a macOS library
     write(built / "RuntimeLayer/python/numpy/linalg.so", b"\xcf\xfa\xed\xfe" + bytes(28))
-    (build,) = read_builds(built)
+    (package,) = read_function_packages(built)
 
     # WHEN / THEN
     with pytest.raises(ArtifactError, match=r"linalg\.so is built for another system"):
-        check(build)
+        check(package)
 
 
 def test_says_how_to_build_when_nothing_was_built(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no build: run `sam build` first"):
-        read_builds(tmp_path)
+        read_function_packages(tmp_path)
 
 
 def test_says_which_folder_of_a_build_is_missing(built: Path) -> None:
@@ -166,4 +175,4 @@ def test_says_which_folder_of_a_build_is_missing(built: Path) -> None:
 
     # WHEN / THEN
     with pytest.raises(ArtifactError, match="holds no ModelLayer: run `sam build` again"):
-        read_builds(built)
+        read_function_packages(built)

@@ -10,7 +10,7 @@ import pytest
 from infra import cli, command
 from infra.command import complete_commands, name_program
 from infra.errors import OperatorError
-from infra.model.errors import ModelError, WishError
+from infra.model.errors import ModelError, OptionError
 from infra.simulation.errors import SimulationError
 
 
@@ -58,7 +58,12 @@ def test_every_command_of_a_text_starts_as_the_persons_did(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(OperatorError("a"), 1), (ModelError("a"), 1), (WishError("a"), 2), (SimulationError("a"), 2)],
+    [
+        (OperatorError("a"), 1),
+        (ModelError("a"), 1),
+        (OptionError("a"), 2),
+        (SimulationError("a"), 2),
+    ],
 )
 def test_only_the_value_of_an_option_is_a_usage_error(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch

@@ -25,13 +25,14 @@ from infra.cloudwatch import logs
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.local.errors import LocalRunError
 from infra.model import cli as model
-from infra.model.doctor import Diagnosis, Measurement
+from infra.model import report
+from infra.model.doctor import Diagnosis
 from infra.model.errors import ModelError
 from infra.model.sizing import Size, Suggestion
+from infra.model.trial.examination import Measurement
 from infra.rehearsal import cli as rehearsal
-from infra.rehearsal import outcome
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Colour, Rehearsal, tally
+from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
 from infra.release import cli as release
 from infra.release import deploy
 from infra.release.deployments import CodeDeployment
@@ -43,8 +44,8 @@ from infra.release.traffic import Traffic
 from infra.release.verdict import Verdict
 from infra.release.version import Identity
 from infra.simulation import cli as simulation
-from infra.simulation.outcome import find_outcome
-from infra.simulation.scaling import Service
+from infra.simulation.result import summarize
+from infra.simulation.service import ServiceProfile
 from infra.stack import FiringAlarm, StackError
 from infra.terminal import Terminal, escape, print_json, say
 from tests.terminals import ESCAPE, RICH
@@ -95,9 +96,9 @@ def diagnosis() -> Diagnosis:
     )
 
 
-def outcome_of(caught: Caught) -> Rehearsal:
+def result_of(caught: Caught) -> RehearsalResult:
     answers = [Answer(i / 10, 0.01, i, 500, NAME) for i in range(20)]
-    return Rehearsal(
+    return RehearsalResult(
         caught=caught,
         reason=NAME,
         old="1",
@@ -105,10 +106,10 @@ def outcome_of(caught: Caught) -> Rehearsal:
         events=[ReleaseEvent(1.0, "alarm", NAME, 0)],
         sent=20,
         answers=answers,
-        begun=0,
+        started=0,
         ended=3,
         minute=3,
-        findings=[outcome.Finding(NAME, colour, NAME, {}) for colour in Colour],
+        findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],
         notes=[NAME],
         next=NAME,
     )
@@ -134,16 +135,16 @@ def status() -> Status:
 
 
 def show_model() -> None:
-    model._show(f"{NAME} can be served", model._tell(diagnosis()))
+    model._show(f"{NAME} can be served", report.describe_diagnosis(diagnosis()))
 
 
 def show_event() -> None:
-    rehearsal._teller(Terminal(), 3)(ReleaseEvent(1.0, NAME, NAME, 0))
+    rehearsal._make_printer(Terminal(), 3)(ReleaseEvent(1.0, NAME, NAME, 0))
 
 
 def show_rehearsal() -> None:
     for caught in Caught:
-        one = outcome_of(caught)
+        one = result_of(caught)
         rehearsal._show(Terminal(), one, tally(one), Path(NAME), Path(NAME))
 
 
@@ -175,7 +176,7 @@ def show_run() -> None:
 
 
 def show_simulation() -> None:
-    found = find_outcome(np.ones(60), Service(5, 500))[1]
+    found = summarize(np.ones(60), ServiceProfile(5, 500))[1]
     simulation._print_table({NAME: found})
 
 

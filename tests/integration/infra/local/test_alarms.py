@@ -236,7 +236,7 @@ async def test_an_alarm_that_is_not_understood_has_no_state(local: Platform) -> 
     [alarm] = local.cloudwatch.describe_alarms(AlarmNames=["odd"])["MetricAlarms"]
     assert (alarm["StateValue"], alarm["StateReason"]) == (
         "INSUFFICIENT_DATA",
-        "'RATE(m)' is not known here",
+        "'RATE(m)' is not supported here",
     )
     assert (await states(local))["shop-errors-v1"] == "OK"
 

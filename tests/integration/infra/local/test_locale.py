@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.model.errors import ModelError
-from infra.model.trial import open_bench
+from infra.model.trial.trial import open_bench
 from tests.onnx_models import normalizer, package
 from tests.sam_template import PROJECT
 

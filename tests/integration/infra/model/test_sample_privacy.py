@@ -15,8 +15,8 @@ import pytest
 
 from api.app import create_app
 from api.routes import ROUTES
-from infra.model.package import Added, Wishes, add
-from infra.run.announcement import sample_request
+from infra.model.example import make_example_request
+from infra.model.package import Added, AddOptions, add
 from serving.model import load_model
 from tests.onnx_models import CITIES, customers
 from tests.sam_template import PROJECT
@@ -55,12 +55,12 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def wishes(tmp_path: Path) -> Wishes:
-    return Wishes(samples=tmp_path / "rows.csv")
+def options(tmp_path: Path) -> AddOptions:
+    return AddOptions(samples=tmp_path / "rows.csv")
 
 
-async def put(source: Path, folder: Path, wishes: Wishes) -> tuple[Added, dict[str, Any]]:
-    added = await add(PROJECT, source, folder, wishes)
+async def put(source: Path, folder: Path, options: AddOptions) -> tuple[Added, dict[str, Any]]:
+    added = await add(PROJECT, source, folder, options)
     return added, json.loads((folder / "model.json").read_text())
 
 
@@ -69,19 +69,19 @@ def check_secret(personal: set[str], text: str) -> None:
 
 
 async def test_nothing_that_is_shown_repeats_a_row(
-    rows: int, source: Path, tmp_path: Path, wishes: Wishes
+    rows: int, source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     # GIVEN a model that was added with rows of customers
     personal = write_rows(tmp_path / "rows.csv", rows)
-    added, contract = await put(source, tmp_path / "layer", wishes)
+    added, contract = await put(source, tmp_path / "layer", options)
     # THEN the golden requests hold some, and say so
     assert NOTE in json.dumps(contract["golden"])
     assert {golden["source"] for golden in contract["golden"]} == {"samples"}
-    assert any("--golden-synthetic makes rows up" in note for note in added.notes)
+    assert any("--golden-synthetic makes up rows" in note for note in added.notes)
     # AND the rest of the contract, and what was printed, hold none
     check_secret(personal, json.dumps({**contract, "golden": []}))
     check_secret(personal, str(added))
-    check_secret(personal, json.dumps(sample_request(contract)))
+    check_secret(personal, json.dumps(make_example_request(contract)))
     # WHEN it is served
     app = create_app(load_model(tmp_path / "layer"))
     paths = [route.path.format(name="customers", version="1") for route in ROUTES]
@@ -99,14 +99,14 @@ async def test_nothing_that_is_shown_repeats_a_row(
             answer = await client.post(path.format(name="customers"), json=body["example"])
             assert answer.status_code == 200, answer.text
         infer = "/v2/models/customers/infer"
-        assert (await client.post(infer, json=sample_request(contract))).status_code == 200
+        assert (await client.post(infer, json=make_example_request(contract))).status_code == 200
 
 
 async def test_the_example_is_in_the_middle_of_the_samples(
-    source: Path, tmp_path: Path, wishes: Wishes
+    source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     write_rows(tmp_path / "rows.csv", 400)
-    _, contract = await put(source, tmp_path / "layer", wishes)
+    _, contract = await put(source, tmp_path / "layer", options)
     example = contract["example"]
     assert 4000 < example["amount"][0][0] < 6000
     assert example["visits"] == [[3]]
@@ -115,13 +115,13 @@ async def test_the_example_is_in_the_middle_of_the_samples(
 
 
 async def test_golden_requests_can_be_made_up(
-    rows: int, source: Path, tmp_path: Path, wishes: Wishes
+    rows: int, source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     # GIVEN a layer whose golden requests hold rows of customers
     personal = write_rows(tmp_path / "rows.csv", rows)
-    await add(PROJECT, source, tmp_path / "layer", wishes)
+    await add(PROJECT, source, tmp_path / "layer", options)
     # WHEN the model is added anew, with made-up ones, with and without samples
-    for again in (wishes, Wishes()):
+    for again in (options, AddOptions()):
         added, contract = await put(
             source, tmp_path / "layer", replace(again, golden_synthetic=True)
         )
@@ -137,14 +137,14 @@ async def test_golden_requests_can_be_made_up(
         assert not any("--golden-synthetic" in note for note in added.notes)
 
 
-async def test_golden_requests_that_are_asked_anew_keep_their_source(
-    source: Path, tmp_path: Path, wishes: Wishes
+async def test_golden_requests_that_are_answered_anew_keep_their_source(
+    source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     write_rows(tmp_path / "rows.csv", 12)
-    await add(PROJECT, source, tmp_path / "layer", wishes)
-    added, contract = await put(source, tmp_path / "layer", Wishes())
+    await add(PROJECT, source, tmp_path / "layer", options)
+    added, contract = await put(source, tmp_path / "layer", AddOptions())
     assert {golden["source"] for golden in contract["golden"]} == {"samples"}
-    assert any("--golden-synthetic makes rows up" in note for note in added.notes)
+    assert any("--golden-synthetic makes up rows" in note for note in added.notes)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -163,15 +163,15 @@ def test_commands_print_names_of_columns_and_no_values(
             cwd=ROOT,
         )
         check_secret(personal, done.stdout + done.stderr)
-        assert "rows.csv: column 'Amount' is taken for 'amount'" in done.stdout
+        assert "rows.csv: column 'Amount' is read as 'amount'" in done.stdout
         assert "rows.csv: columns not read: customer id" in done.stdout
 
 
-async def test_the_contract_says_nothing_of_the_machine_that_wrote_it(
-    source: Path, tmp_path: Path, wishes: Wishes
+async def test_the_contract_says_nothing_about_the_machine_that_wrote_it(
+    source: Path, tmp_path: Path, options: AddOptions
 ) -> None:
     write_rows(tmp_path / "rows.csv", 12)
-    _, contract = await put(source, tmp_path / "layer", wishes)
+    _, contract = await put(source, tmp_path / "layer", options)
     text = json.dumps(contract)
     assert not {
         part for part in (str(tmp_path), str(Path.home()), socket.gethostname()) if part in text

@@ -18,11 +18,11 @@ from infra.pages.dashboard.panels import Panel, Tile
 from infra.pages.html import Html, element, write_page
 from infra.rehearsal import page as rehearsal
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal, tally
+from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult, tally
 from infra.simulation import page as simulation
 from infra.simulation.curve import draw_curve
-from infra.simulation.outcome import find_outcome
-from infra.simulation.scaling import Service
+from infra.simulation.result import summarize
+from infra.simulation.service import ServiceProfile
 from tests.terminals import ESCAPE
 
 NAME = f"</title></style><script>document.title='got in'</script><img src=x onerror=1>\"'{ESCAPE}"
@@ -72,7 +72,7 @@ def draw_dashboard() -> str:
 def draw_rehearsal() -> str:
     answers = [Answer(i / 10, 0.01, i, 200 + i % 2 * 300, "12"[i % 2]) for i in range(50)]
     events = [ReleaseEvent(1.0, kind, NAME, 0) for kind in ("load", NAME)]
-    one = Rehearsal(
+    one = RehearsalResult(
         caught=Caught.CANARY,
         reason=NAME,
         old="1",
@@ -80,10 +80,10 @@ def draw_rehearsal() -> str:
         events=events,
         sent=60,
         answers=answers,
-        begun=0,
+        started=0,
         ended=6,
         minute=3,
-        findings=[Finding(NAME, colour, NAME, {}) for colour in Colour],
+        findings=[RehearsalFinding(NAME, colour, NAME, {}) for colour in Colour],
         notes=[NAME],
         next=NAME,
     )
@@ -92,9 +92,9 @@ def draw_rehearsal() -> str:
 
 def draw_simulation() -> str:
     curve = draw_curve(NAME, [(BEGIN, 1.0), (BEGIN + timedelta(minutes=2), 5.0)])
-    service = Service(5, 500)
-    courses = {NAME: find_outcome(curve.rates, service)}
-    return simulation.make_page(curve, service, courses, [NAME, f"**{NAME}**"])
+    service = ServiceProfile(5, 500)
+    courses = {NAME: summarize(curve.rates, service)}
+    return simulation.make_page(curve, service, courses, [NAME, f"**{NAME}**"], times=NAME)
 
 
 DRAW = [draw_dashboard, draw_rehearsal, draw_simulation]

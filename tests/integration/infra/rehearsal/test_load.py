@@ -39,18 +39,18 @@ async def test_sends_the_requests_in_turn_and_records_each_answer() -> None:
         status = 500 if bodies[-1] == b"two" else 200
         return web.Response(status=status, headers={"apigw-requestid": bodies[-1].decode()})
 
-    async with serving(handle) as url, load(url, REQUESTS, RATE, str.upper) as traffic:
+    async with serving(handle) as url, load(url, REQUESTS, RATE, str.upper) as result:
         await enough.wait()
 
-    assert len(traffic.answers) == traffic.sent == len(bodies)
+    assert len(result.answers) == result.sent == len(bodies)
     assert abs(bodies.count(b"one") - bodies.count(b"three")) <= 1
-    assert {(one.status, one.version, one.has_failed) for one in traffic.answers} == {
+    assert {(one.status, one.version, one.has_failed) for one in result.answers} == {
         (200, "ONE", False),
         (500, "TWO", True),
         (200, "THREE", False),
     }
-    customers = [one.customer for one in sorted(traffic.answers, key=lambda one: one.sent)]
-    assert customers == [number % CUSTOMERS for number in range(traffic.sent)]
+    customers = [one.customer for one in sorted(result.answers, key=lambda one: one.sent)]
+    assert customers == [number % CUSTOMERS for number in range(result.sent)]
 
 
 async def test_a_slow_answer_holds_up_no_request() -> None:
@@ -64,13 +64,13 @@ async def test_a_slow_answer_holds_up_no_request() -> None:
         await all_wait.wait()
         return web.Response()
 
-    async with serving(handle) as url, load(url, REQUESTS, RATE, str) as traffic:
+    async with serving(handle) as url, load(url, REQUESTS, RATE, str) as result:
         # WHEN none is answered before 150 are sent
         await all_wait.wait()
 
     # THEN the end of the load has waited for all of them
-    assert len(traffic.answers) == traffic.sent >= 150
-    assert not any(one.has_failed for one in traffic.answers)
+    assert len(result.answers) == result.sent >= 150
+    assert not any(one.has_failed for one in result.answers)
 
 
 async def test_a_request_without_an_answer_is_recorded_too() -> None:
@@ -82,11 +82,11 @@ async def test_a_request_without_an_answer_is_recorded_too() -> None:
         hung_up.set()
         return web.Response()
 
-    async with serving(handle) as url, load(url, REQUESTS, RATE, str) as traffic:
+    async with serving(handle) as url, load(url, REQUESTS, RATE, str) as result:
         await hung_up.wait()
 
-    assert len(traffic.answers) == traffic.sent >= 1
-    assert {(one.status, one.version) for one in traffic.answers} == {(0, "")}
+    assert len(result.answers) == result.sent >= 1
+    assert {(one.status, one.version) for one in result.answers} == {(0, "")}
 
 
 async def test_an_error_in_the_block_ends_the_load_at_once() -> None:

@@ -23,7 +23,7 @@ def run(page: Path, *options: str) -> str:
     return result.output
 
 
-def test_tells_both_ways_side_by_side(page: Path) -> None:
+def test_shows_both_ways_side_by_side(page: Path) -> None:
     # WHEN
     told = run(page)
     # THEN
@@ -66,7 +66,7 @@ def test_takes_a_curve_from_a_file(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["/proc/page.html", f"{__file__}/page.html"])
-def test_a_page_that_cannot_be_written_is_told_before_the_work(output: str) -> None:
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(output: str) -> None:
     result = CliRunner().invoke(app, ["simulate", "--output", output], env={"COLUMNS": "300"})
     assert result.exit_code == 2
     assert "cannot be written" in result.output

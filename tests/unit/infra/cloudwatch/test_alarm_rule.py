@@ -29,7 +29,7 @@ STATES = {"high": "ALARM", "fine": "OK", "new one": "INSUFFICIENT_DATA"}
         ("ALARM(fine) OR\n  ALARM(high)", True),
     ],
 )
-def test_tells_whether_it_rings(rule: str, expected: bool) -> None:
+def test_says_whether_it_goes_to_alarm(rule: str, expected: bool) -> None:
     assert is_met(rule, STATES) is expected
 
 
@@ -38,11 +38,11 @@ def test_tells_whether_it_rings(rule: str, expected: bool) -> None:
     ["", "ALARM()", "high", "ALARM(high) XOR OK(fine)", "ALARM(high", "1", "NOT", "TRUE OR 1"],
 )
 def test_refuses_what_is_no_rule(rule: str) -> None:
-    with pytest.raises(AlarmError, match="no rule of a composite alarm"):
+    with pytest.raises(AlarmError, match="is not the rule of a composite alarm"):
         is_met(rule, STATES)
 
 
-def test_lists_the_alarms_it_looks_at() -> None:
+def test_lists_the_alarms_of_a_rule() -> None:
     assert list_alarms('ALARM("a") OR (OK(b) AND NOT ALARM("arn:aws:x:alarm:c"))') == [
         "a",
         "b",

@@ -236,7 +236,7 @@ def test_low_percentiles_need_samples_too() -> None:
     assert read_alarm("slow", {**ignores, "ExtendedStatistic": "p50"}).samples == 20
 
 
-def test_tells_why() -> None:
+def test_says_why() -> None:
     three = {**ERRORS, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 0.5}
     result = evaluate(read_alarm("a", three), recorded({"Sum": {-5: 0, -3: 12.5, -1: 1}}), NOW)
 

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model.contract import (
-    choose_golden,
-    describe_values,
-    label,
-    make_golden,
-    name_features,
-    succeed,
-    to_json,
-)
+from infra.model.contract import label, name_features, succeed
 from infra.model.errors import ModelError
-from infra.model.samples import Samples
+from infra.model.golden import choose_golden, make_golden
+from infra.model.histogram import describe_values
+from infra.model.samples.samples import Samples
+from infra.model.serialization import to_json
 from infra.model.sizing import price, suggest
 
 
@@ -56,7 +51,7 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
     assert sum(baseline["counts"]) == 100
 
 
-def test_extremes_of_float32_are_counted_and_told_in_the_fewest_digits() -> None:
+def test_extremes_of_float32_are_counted_and_written_in_the_fewest_digits() -> None:
     # GIVEN numbers that float32 holds a little above and below what is written
     described = describe_values(np.array([0.1, 0.2, 0.3], np.float32))
     assert (described["minimum"], described["maximum"]) == (0.1, 0.3)
@@ -153,15 +148,15 @@ def test_features_without_samples_are_only_named() -> None:
     assert contract["inputs"][0]["features"] == [{"name": "age"}, {"name": "visits"}]
 
 
-def test_labels_name_the_columns_of_the_output_that_has_so_many() -> None:
+def test_labels_name_the_columns_of_the_output_that_has_as_many() -> None:
     contract = make_contract()
     label(contract, ["stays", "leaves"])
     assert contract["outputs"][1]["labels"] == ["stays", "leaves"]
-    with pytest.raises(ModelError, match="--labels names 3 columns, and no output has so many"):
+    with pytest.raises(ModelError, match="--labels names 3 columns, and no output has as many"):
         label(contract, ["a", "b", "c"])
 
 
-def test_the_next_version_keeps_what_no_graph_tells() -> None:
+def test_the_next_version_keeps_what_no_graph_says() -> None:
     # GIVEN a model whose contract was written by a person
     previous = make_contract(
         version="9",
@@ -188,7 +183,7 @@ def test_the_next_version_drops_names_of_columns_that_it_does_not_have() -> None
 
 
 def test_a_version_that_is_no_number_has_no_next_one() -> None:
-    with pytest.raises(ModelError, match="the version before is '2026-11', no number"):
+    with pytest.raises(ModelError, match="the previous version '2026-11' is not a number"):
         succeed(make_contract(), make_contract(version="2026-11"), None)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from infra.model import isolation
-from infra.model.errors import ModelError, WishError
-from infra.model.graph import read_graph
-from infra.model.sample_file import read_samples
-from infra.model.samples import Samples
+from infra.model.errors import ModelError, OptionError
+from infra.model.graph.graph import read_graph
+from infra.model.samples.file import read_samples
+from infra.model.samples.samples import Samples
 from tests import isolated_readers as readers
 from tests.hostile_files import MODELS, SAMPLES, Make, model, nested_functions, saved
 from tests.onnx_models import endless, linear_classifier, scaled, tree_classifier
@@ -71,12 +71,12 @@ async def test_what_needs_too_much_memory_is_refused(file: Path) -> None:
         (signal.SIGXCPU, "crashed (signal: CPU time limit exceeded)"),
     ],
 )
-async def test_a_crash_is_told(number: int, text: str, file: Path) -> None:
+async def test_a_crash_is_reported(number: int, text: str, file: Path) -> None:
     with pytest.raises(ModelError, match=f"^file.bin cannot be read: its reader {re.escape(text)}"):
         await readers.end(file, number)
 
 
-async def test_a_silent_end_and_a_wrong_answer_are_told(file: Path) -> None:
+async def test_a_silent_end_and_a_wrong_answer_are_reported(file: Path) -> None:
     with pytest.raises(ModelError, match=r"its reader ended with exit status 8$"):
         await readers.leave(file)
     with pytest.raises(ModelError, match=r"its reader gave no answer$"):
@@ -84,7 +84,7 @@ async def test_a_silent_end_and_a_wrong_answer_are_told(file: Path) -> None:
 
 
 async def test_errors_travel_with_their_kind_and_all_problems(file: Path) -> None:
-    with pytest.raises(WishError) as error:
+    with pytest.raises(OptionError) as error:
         await readers.fail(file, "")
     assert error.value.problems == ("no", "not file.bin")
     with pytest.raises(

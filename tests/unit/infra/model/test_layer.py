@@ -30,7 +30,7 @@ def read(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_model_replaces_the_files_of_the_one_before_and_no_others(tmp_path: Path) -> None:
+def test_a_model_replaces_the_files_of_the_previous_one_and_no_others(tmp_path: Path) -> None:
     # GIVEN a layer with a model, its external data in a folder, and files that belong to neither
     layer = make(tmp_path / "layer", {"model.onnx": "old", "parts/a.bin": "old", "old.bin": "old"})
     (layer / "Makefile").write_text("build:")
@@ -53,7 +53,7 @@ def test_a_model_replaces_the_files_of_the_one_before_and_no_others(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer", "new"]
 
 
-def test_a_folder_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     install(make(tmp_path / "new", {"model.onnx": "new"}), tmp_path / "to" / "layer")
     assert read(tmp_path / "to" / "layer") == {"model.onnx": "new"}
 
@@ -77,7 +77,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     layer = make(tmp_path / "layer", {"model.onnx": "old"})
     (tmp_path / "elsewhere").mkdir()
     (layer / "parts").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ModelError, match="parts leads elsewhere"):
+    with pytest.raises(ModelError, match="parts is reached by a link"):
         install(make(tmp_path / "new", {"model.onnx": "new", "parts/a.bin": "new"}), layer)
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -91,9 +91,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         ('{"files": {"/precious": ""}}', r"model\.json does not list its model's files"),
     ],
 )
-def test_a_contract_that_tells_no_files_is_not_acted_on(
-    contract: str, message: str, tmp_path: Path
-) -> None:
+def test_a_contract_without_files_is_refused(contract: str, message: str, tmp_path: Path) -> None:
     # GIVEN a folder whose model.json lists what is none of its own
     layer = make(tmp_path / "layer", {"model.onnx": "old"})
     (tmp_path / "precious").write_text("keep")
@@ -132,7 +130,7 @@ def test_a_failure_at_the_last_moment_leaves_the_old_model(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer", "new"]
 
 
-def test_a_run_that_was_killed_between_the_renames_is_made_good(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_between_the_renames_is_repaired(tmp_path: Path) -> None:
     # GIVEN what is left when the old folder was moved away and the new one not yet there
     make(tmp_path / ".layer.old", {"model.onnx": "old", "Makefile": "build:"})
     make(tmp_path / ".layer.new", {"model.onnx": "half"})

@@ -18,8 +18,8 @@ from infra.pages.chart import (
     draw,
     find_ticks,
     find_time_ticks,
+    format_number,
     split_runs,
-    tell_number,
 )
 
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_times_begin_within_the_chart() -> None:
     ],
 )
 def test_numbers_are_short(value: float, expected: str) -> None:
-    assert tell_number(value) == expected
+    assert format_number(value) == expected
 
 
 def test_scale_keeps_what_is_outside_at_its_edge() -> None:
@@ -140,7 +140,7 @@ def test_line_goes_through_its_values() -> None:
     )
 
 
-def test_single_value_is_a_point_and_a_pointer_tells_all_values_of_a_time() -> None:
+def test_single_value_is_a_point_and_a_tooltip_has_all_values_of_a_time() -> None:
     svg = parse(Chart("a", [line(7, label="one"), line(8, label="two")]))
     assert len(list(svg.iter("circle"))) == 2
     [title] = [one.text for one in svg.iter("title")]
@@ -161,7 +161,7 @@ def test_axis_keeps_to_what_the_dashboard_sets() -> None:
     assert high == MARGIN_TOP
 
 
-def test_near_threshold_is_drawn_and_a_far_one_told() -> None:
+def test_near_threshold_is_drawn_and_a_far_one_written() -> None:
     thresholds = [Threshold("objective", 12), Threshold("limit", 1000)]
     svg = parse(Chart("a", [line(8, 10)], thresholds))
     assert texts(svg, "threshold") == ["objective 12", "limit 1,000 \u2191"]

@@ -14,8 +14,8 @@ import pytest
 from infra.local.errors import FunctionError
 from infra.local.platform import Platform
 from infra.rehearsal.answers import compare
-from infra.rehearsal.outcome import Colour, Finding
 from infra.rehearsal.requests import Batch, RehearsalError, Requests
+from infra.rehearsal.result import Colour, RehearsalFinding
 
 FUNCTIONS = Path(__file__).parents[4] / "functions"
 REQUESTS = Requests("/v2/models/tiny/infer", (), tuple(Batch(50, bytes([i])) for i in range(4)))
@@ -49,7 +49,7 @@ def labels(flipped: int) -> Answer:
     return reply
 
 
-async def find(old: Answer, new: Answer) -> list[Finding]:
+async def find(old: Answer, new: Answer) -> list[RehearsalFinding]:
     return await compare(ask(old, new), FUNCTIONS, REQUESTS, "1", "2", 10)
 
 
@@ -115,15 +115,17 @@ async def test_gate_code_that_fails_is_an_error(tmp_path: Path) -> None:
 async def test_the_gates_code_ends_with_its_caller(tmp_path: Path) -> None:
     # GIVEN gate code that takes forever
     (tmp_path / "gate").mkdir()
-    begun = tmp_path / "pid"
-    code = f"import os, pathlib, time\npathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\n"
+    started = tmp_path / "pid"
+    code = (
+        f"import os, pathlib, time\npathlib.Path({str(started)!r}).write_text(str(os.getpid()))\n"
+    )
     (tmp_path / "gate" / "answers.py").write_text(f"{code}time.sleep(600)\n")
     asked = ask(labels(0), labels(0))
     task = asyncio.create_task(compare(asked, tmp_path, REQUESTS, "1", "2", 10))
     async with asyncio.timeout(60):
-        while not (begun.exists() and begun.read_text()):  # noqa: ASYNC110 nobody tells
+        while not (started.exists() and started.read_text()):  # noqa: ASYNC110 nobody tells
             await asyncio.sleep(0.05)
-    process = os.pidfd_open(int(begun.read_text()))
+    process = os.pidfd_open(int(started.read_text()))
     # WHEN the caller is cancelled
     task.cancel()
     await asyncio.wait([task])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.model.samples import Samples
+from infra.model.samples.samples import Samples
 from infra.rehearsal.requests import MOST_ROWS, RehearsalError, make_requests
 
 FEATURES: dict[str, Any] = {"name": "features", "datatype": "FP32", "shape": [-1, 2]}
@@ -71,7 +71,7 @@ def test_a_model_without_golden_samples_is_asked_with_zeros() -> None:
     [body] = make_requests(contract(FEATURES, text, optional)).bodies
 
     assert tensors(body) == [
-        {"name": "features", "datatype": "FP32", "shape": [1, 2], "data": [[0, 0]]},
+        {"name": "features", "datatype": "FP32", "shape": [1, 2], "data": [0, 0]},
         {"name": "text", "datatype": "BYTES", "shape": [1], "data": [""]},
     ]
 

@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from infra.local.control.code_deploy import ReleaseEvent
 from infra.rehearsal.load import Answer
-from infra.rehearsal.outcome import Caught, Rehearsal, tally
 from infra.rehearsal.page import render
+from infra.rehearsal.result import Caught, RehearsalResult, tally
 from infra.rehearsal.timeline import HEIGHT, MARK, WIDTH, draw, place_marks, sort_answers
 
 BEGUN = 1000.0
 
 
-def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & more") -> Rehearsal:
+def rehearsal(
+    caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & more"
+) -> RehearsalResult:
     answers = [Answer(BEGUN + i / 10, 0.01, i % 100, 200, "1") for i in range(120)]
     answers += [Answer(BEGUN + 4 + i / 2, 0.01, i, 500, "2") for i in range(10)]
     events = [
@@ -25,7 +27,7 @@ def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & mo
         ReleaseEvent(BEGUN + 9, "alarm", reason, 10),
         ReleaseEvent(BEGUN + 9.01, "rolled-back", "", 0),
     ]
-    return Rehearsal(
+    return RehearsalResult(
         caught=caught,
         reason=reason,
         old="1",
@@ -33,13 +35,13 @@ def rehearsal(caught: Caught = Caught.CANARY, reason: str = "alarm <errors> & mo
         events=events,
         sent=len(answers),
         answers=answers,
-        begun=BEGUN,
+        started=BEGUN,
         ended=BEGUN + 12,
         minute=3,
     )
 
 
-def parse(one: Rehearsal) -> ET.Element:
+def parse(one: RehearsalResult) -> ET.Element:
     return ET.fromstring(draw(one, 'a "summary"'))  # noqa: S314 our own
 
 
@@ -113,7 +115,7 @@ def test_chart_marks_each_event_at_its_time() -> None:
     assert marks[2].get("y") != marks[3].get("y")
 
 
-def test_chart_tells_its_numbers_without_being_seen() -> None:
+def test_chart_has_its_numbers_as_text() -> None:
     svg = parse(rehearsal())
 
     assert svg.get("role") == "img"
@@ -131,7 +133,7 @@ def test_page_says_it_all_and_needs_nothing_else() -> None:
     assert "Rolled back in the canary" in page
     assert "alarm &lt;errors&gt; &amp; more" in page
     assert "10 of 100 saw an error" in page
-    assert "A minute of the clock took 3 s here." in page
+    assert "A minute of the release took 3 s here." in page
     assert page.count('<svg viewBox="0 0 1160') == 1
     for remote in ("<script", "http:", "https:", "<link", "@import", "url("):
         assert remote not in page
@@ -139,7 +141,7 @@ def test_page_says_it_all_and_needs_nothing_else() -> None:
 
 def test_page_of_a_model_that_could_not_be_packaged_has_no_chart() -> None:
     events = [ReleaseEvent(BEGUN, "package-refused", "it is no model", 0)]
-    one = Rehearsal(Caught.PACKAGE, "it is no model", "1", "", events, 0, [], BEGUN, BEGUN, 3)
+    one = RehearsalResult(Caught.PACKAGE, "it is no model", "1", "", events, 0, [], BEGUN, BEGUN, 3)
 
     page = render("worse.onnx", one, tally(one))
 

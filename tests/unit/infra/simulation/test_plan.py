@@ -1,21 +1,21 @@
-"""Curves from files, plans, advice and the bill."""
+"""Provisioning plans, advice, latency and the bill."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from infra.prices import price_logs, price_million_predictions, price_provisioned, price_traces
-from infra.simulation.curve import Curve, draw_curve, read_curve
+from infra.simulation.advice import advise, recommend_plan
+from infra.simulation.curve import Curve, read_curve
 from infra.simulation.errors import SimulationError
-from infra.simulation.outcome import find_latency, find_outcome
-from infra.simulation.plan import advise, check_quota, plan, read_plan
-from infra.simulation.scaling import Provisioned, Service, simulate
-from infra.simulation.service import read_bench, read_template
+from infra.simulation.plan import ProvisioningPlan, check_quota, read_plan
+from infra.simulation.result import find_latency, summarize
+from infra.simulation.scaling import simulate
+from infra.simulation.service import ServiceProfile
 
 BEGIN = datetime(2026, 11, 27, tzinfo=UTC)
-FAST = Service(5, 400, throttle_rate=5000, throttle_burst=5000)
+FAST = ServiceProfile(5, 400, throttle_rate=5000, throttle_burst=5000)
 
 
 def hold(*phases: tuple[int, float]) -> Curve:
@@ -23,89 +23,17 @@ def hold(*phases: tuple[int, float]) -> Curve:
     return Curve("test", BEGIN, np.concatenate(rates))
 
 
-def test_black_friday_has_forty_times_the_usual_load() -> None:
-    curve = read_curve("black-friday")
-    assert len(curve.rates) == 86_400
-    assert curve.rates.max() == pytest.approx(40 * 50, rel=1e-3)
-
-
-def test_a_curve_is_read_from_a_file(tmp_path: Path) -> None:
-    # GIVEN local times, of which the first is UTC
-    file = tmp_path / "traffic.csv"
-    file.write_text("time,rps\n2026-12-01T09:00,10\n2026-12-01T11:00:10+01:00,20\n")
-    # WHEN
-    curve = read_curve(str(file))
-    # THEN the rate grows evenly over an hour and ten seconds
-    assert curve.begin == datetime(2026, 12, 1, 9, tzinfo=UTC)
-    assert len(curve.rates) == 3610
-    assert curve.rates.sum() == pytest.approx(3610 * 15)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"traffic\.csv is empty: expected the columns time and rps"),
-        ("time,rate\n06:00,1\n07:00,1\n", r"traffic\.csv has no column rps: expected"),
-        ("a,b\n06:00,1\n", "has no column time and no column rps: expected"),
-        (
-            "time,rps\n06:00,1\nnoon,1\n",
-            r"traffic\.csv, line 3: time is 'noon', expected a time of UTC, such as 2026-11-27T",
-        ),
-        (f"time,rps\n{'x' * 99},1\n", "line 2: time is 'x{20}...', expected"),
-        ("time,rps\n06:00,\n", "line 2: rps is empty, expected requests per second, 0 or more"),
-        ("time,rps\n06:00\n", "line 2: rps is empty, expected"),
-        ("time,rps\n,1\n", "line 2: time is empty, expected"),
-        ("time,rps\n06:00,many\n", "line 2: rps is 'many', expected"),
-        ("time,rps\n06:00,1\n", "two times or more"),
-        ("time,rps\n06:00,1\n25:00,1\n", "line 3: time is '25:00'"),
-        ("time,rps\n06:00,1\n06:99,1\n", "line 3: time is '06:99'"),
-        ("time,rps\n06:00,0\n07:00,0\n", "one above 0"),
-        ("time,rps\n06:00,1\n06:00,2\n", "line 3: expected a time after that of the line before"),
-        ("time,rps\n06:00,1\n07:00,-2\n", "line 3: rps is '-2'"),
-        ("time,rps\n06:00,1\n07:00,nan\n", "line 3: rps is 'nan'"),
-        ("time,rps\n06:00,1\n07:00,1e999\n", "line 3: rps is '1e999'"),
-        ("time,rps\n06:00,\0\n", "line 2: rps is"),
-        ("time,rps\n2026-01-01T00:00,1\n2026-02-01T00:00,1\n", "a second to 7 days, got 31 days"),
-        ("time,rps\n06:00:00:00,1\n07:00,1\n", "line 2: time is '06:00:00:00'"),
-    ],
-)
-def test_refuses_a_file_that_is_no_curve(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "traffic.csv"
-    file.write_text(text)
-    with pytest.raises(SimulationError, match=message):
-        read_curve(str(file))
-
-
-def test_refuses_a_file_that_is_no_text(tmp_path: Path) -> None:
-    file = tmp_path / "traffic.csv"
-    file.write_bytes(b"time,rps\n\xff,1\n")
-    with pytest.raises(SimulationError, match=f"{file} is no CSV file of UTF-8 text"):
-        read_curve(str(file))
-
-
-def test_reads_what_a_spreadsheet_saves(tmp_path: Path) -> None:
-    # GIVEN UTF-8 with a byte order mark
-    file = tmp_path / "traffic.csv"
-    file.write_text("time,rps\n08:00,10\n09:00,20\n", "utf-8-sig")
-    assert len(read_curve(str(file)).rates) == 3600
-
-
-def test_names_the_built_in_curve_when_there_is_no_such_file() -> None:
-    with pytest.raises(SimulationError, match=r"white-monday: No such file.*or use black-friday"):
-        read_curve("white-monday")
-
-
 def test_short_requests_take_one_environment_for_ten_a_second() -> None:
     # GIVEN 1,000 a second of 5 ms; most of them from 01:00 to 02:00
     curve = hold((3600, 10), (3600, 1000), (7200, 10))
     # THEN 100 and a tenth more, from half an hour before to a quarter after
-    assert plan(curve, FAST) == Provisioned(111, 1800, 8100)
+    assert recommend_plan(curve, FAST) == ProvisioningPlan(111, 1800, 8100)
 
 
 def test_long_requests_take_what_erlang_says() -> None:
     curve = hold((3600, 10), (3600, 50))
-    service = Service(1000, 4000, throttle_rate=5000, throttle_burst=5000)
-    found = plan(curve, service)
+    service = ServiceProfile(1000, 4000, throttle_rate=5000, throttle_burst=5000)
+    found = recommend_plan(curve, service)
     # THEN more than the 50 that are at work on average, and a tenth for what was not foreseen
     assert found
     assert 1.1 * 60 < found.environments < 1.1 * 90
@@ -114,20 +42,20 @@ def test_long_requests_take_what_erlang_says() -> None:
 
 def test_no_environment_is_planned_for_what_the_api_refuses() -> None:
     curve = hold((3600, 10), (3600, 1000))
-    found = plan(curve, Service(5, 400, throttle_rate=100, throttle_burst=100))
+    found = recommend_plan(curve, ServiceProfile(5, 400, throttle_rate=100, throttle_burst=100))
     assert found
     assert found.environments <= 25
 
 
 def test_a_new_accounts_quota_leaves_none_to_provision() -> None:
-    assert plan(hold((60, 100)), Service(5, 400, concurrency=10)) is None
+    assert recommend_plan(hold((60, 100)), ServiceProfile(5, 400, concurrency=10)) is None
 
 
 def test_reads_a_plan_by_the_clock_and_by_date() -> None:
     curve = read_curve("black-friday")
-    assert read_plan("30@05:30-02:00", curve) == Provisioned(30, 19_800, 93_600)
+    assert read_plan("30@05:30-02:00", curve) == ProvisioningPlan(30, 19_800, 93_600)
     by_date = read_plan("30@2026-11-26T23:00-2026-11-27T12:00", curve)
-    assert by_date == Provisioned(30, -3600, 43_200)
+    assert by_date == ProvisioningPlan(30, -3600, 43_200)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +64,7 @@ def test_reads_a_plan_by_the_clock_and_by_date() -> None:
         ("30", "expected N@START-END"),
         ("30@05:30", "expected N@START-END"),
         ("0@05:30-06:00", "expected N@START-END"),
-        ("9@2026-11-27T06:00-2026-11-27T05:00", "an end after the begin"),
+        ("9@2026-11-27T06:00-2026-11-27T05:00", "an end after the start"),
         ("9@2026-13-27T06:00-2026-11-27T05:00", "month must be in 1..12"),
     ],
 )
@@ -146,11 +74,15 @@ def test_refuses_a_plan_that_makes_no_sense(text: str, message: str) -> None:
 
 
 def test_plans_at_one_time_share_the_quota() -> None:
-    plans = [Provisioned(500, 0, 100), Provisioned(401, 99, 200), Provisioned(900, 200, 300)]
+    plans = [
+        ProvisioningPlan(500, 0, 100),
+        ProvisioningPlan(401, 99, 200),
+        ProvisioningPlan(900, 200, 300),
+    ]
     check_quota([plans[0], plans[2]], FAST)
     text = r"at most 900 can be provisioned of a quota of 1,000 \(100 stay unreserved\)"
     with pytest.raises(SimulationError, match=text):
-        check_quota([Provisioned(901, 0, 100)], FAST)
+        check_quota([ProvisioningPlan(901, 0, 100)], FAST)
     with pytest.raises(SimulationError, match="901 environments at one time: at most 900 can"):
         check_quota(plans, FAST)
 
@@ -158,7 +90,7 @@ def test_plans_at_one_time_share_the_quota() -> None:
 def test_the_bill_without_provisioning_is_the_price_of_its_requests() -> None:
     # GIVEN an hour of 100 a second
     curve = hold((3600, 100))
-    _, outcome = find_outcome(curve.rates, FAST)
+    _, outcome = summarize(curve.rates, FAST)
     # THEN
     million = price_million_predictions(
         1769, "x86_64", 5, cold_share=outcome.cold / outcome.answered, cold_ms=400
@@ -170,14 +102,14 @@ def test_the_bill_without_provisioning_is_the_price_of_its_requests() -> None:
 def test_the_bill_with_provisioning_has_the_waiting_and_cheaper_running() -> None:
     curve = hold((3600, 100))
     # GIVEN environments that are there before the traffic, and after it
-    _, outcome = find_outcome(curve.rates, FAST, [Provisioned(50, -600, 4500)])
+    _, outcome = summarize(curve.rates, FAST, [ProvisioningPlan(50, -600, 4500)])
     assert outcome.bill.provisioned == pytest.approx(price_provisioned(1769, "x86_64", 50, 5100))
     assert outcome.bill.running == pytest.approx(360_000 * 0.005 * 1769 / 1024 * 9.7222e-6)
 
 
 def test_requests_that_the_api_refuses_cost_their_line_of_log() -> None:
-    service = Service(5, 400, throttle_rate=10, throttle_burst=10)
-    _, outcome = find_outcome(hold((3600, 100)).rates, service)
+    service = ServiceProfile(5, 400, throttle_rate=10, throttle_burst=10)
+    _, outcome = summarize(hold((3600, 100)).rates, service)
     assert outcome.answered == pytest.approx(36_010)
     assert outcome.bill.requests == pytest.approx(36_010 * 1.2e-6)
     # AND each leaves a line in the API's log
@@ -199,23 +131,23 @@ def test_latency_is_cold_once_enough_requests_are(
 def test_the_worst_minute_has_a_latency_of_its_own() -> None:
     # GIVEN an hour of 1 a second, then a minute of 100 times as many, with starts of 4 s
     curve = hold((3600, 1), (60, 100), (36_000, 10))
-    service = Service(200, 4000, throttle_rate=5000, throttle_burst=5000)
-    _, outcome = find_outcome(curve.rates, service)
+    service = ServiceProfile(200, 4000, throttle_rate=5000, throttle_burst=5000)
+    _, outcome = summarize(curve.rates, service)
     # THEN it is seen there and not in the whole
     assert outcome.worst_minute_cold > 0.01
     assert outcome.worst_minute_p99_ms == 4200
     assert outcome.p99_ms == 200
 
 
-def advise_on(curve: Curve, service: Service) -> str:
-    found = plan(curve, service)
-    _, without = find_outcome(curve.rates, service)
-    _, planned = find_outcome(curve.rates, service, [found] if found else [])
+def advise_on(curve: Curve, service: ServiceProfile) -> str:
+    found = recommend_plan(curve, service)
+    _, without = summarize(curve.rates, service)
+    _, planned = summarize(curve.rates, service, [found] if found else [])
     return "\n".join(advise(curve, service, without, planned))
 
 
 def test_says_to_raise_the_throttle_that_refuses_the_traffic() -> None:
-    advice = advise_on(hold((600, 1000)), Service(5, 400))
+    advice = advise_on(hold((600, 1000)), ServiceProfile(5, 400))
     assert advice.startswith(
         "First raise the API's throttle, which refuses 90.0% of the requests: infra deploy "
         "--parameter ThrottleRate=1200 --parameter ThrottleBurst=1200\n"
@@ -228,19 +160,19 @@ def test_says_to_raise_the_throttle_that_refuses_the_traffic() -> None:
 
 def test_says_that_no_throttle_takes_so_much() -> None:
     advice = advise_on(
-        hold((60, 20_000)), Service(5, 400, throttle_rate=10_000, throttle_burst=5000)
+        hold((60, 20_000)), ServiceProfile(5, 400, throttle_rate=10_000, throttle_burst=5000)
     )
-    assert "10,000 a second is the most that it takes" in advice
+    assert "10,000 a second is the most that it allows" in advice
     assert "works without" not in advice
 
 
 def test_says_to_ask_for_the_quota_that_the_traffic_takes() -> None:
     # GIVEN 200 at work, of which 100 may be
-    service = Service(1000, 1000, concurrency=100, throttle_rate=5000, throttle_burst=5000)
+    service = ServiceProfile(1000, 1000, concurrency=100, throttle_rate=5000, throttle_burst=5000)
     advice = advise_on(hold((600, 200)), service)
     assert "Ask AWS for a quota of" in advice
     assert int(advice.split("quota of ")[1].split()[0]) >= 240
-    assert "leaves none to provision" in advice
+    assert "leaves nothing to provision" in advice
 
 
 def test_says_when_provisioning_is_not_worth_it() -> None:
@@ -253,37 +185,3 @@ def test_says_what_to_deploy() -> None:
     assert (
         "Environments=111 Begin=2026-11-27T00:30:00 End=2026-11-27T02:15:00 Timezone=UTC" in advice
     )
-
-
-def test_reads_what_the_benchmark_measured(tmp_path: Path) -> None:
-    file = tmp_path / "bench.json"
-    file.write_text('{"cold": {"ours": {"total": {"median": 200}, "warm": {"median": 1.5}}}}')
-    assert read_bench(file) == (1.5, 198.5)
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"cold": {}}', '{"cold": null}'])
-def test_without_measurements_there_are_none(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "bench.json"
-    file.write_text(text)
-    assert read_bench(file) is None
-    assert read_bench(tmp_path / "none.json") is None
-
-
-def test_the_template_tells_memory_processor_and_throttle() -> None:
-    found = read_template(Path(__file__).parents[4] / "template.yaml")
-    assert found == {
-        "memory_mb": 1769,
-        "processor": "x86_64",
-        "throttle_rate": 100,
-        "throttle_burst": 200,
-    }
-
-
-def test_refuses_what_is_not_the_template(tmp_path: Path) -> None:
-    with pytest.raises(SimulationError, match="is missing, or not the template"):
-        read_template(tmp_path / "template.yaml")
-
-
-def test_a_curve_of_one_point_is_none() -> None:
-    with pytest.raises(SimulationError, match="two times or more"):
-        draw_curve("test", [(BEGIN, 1)])

@@ -9,23 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.simulation.erlang import count_needed, find_blocked
+from infra.simulation.plan import ProvisioningPlan, find_ready
 from infra.simulation.scaling import (
     QUIET,
     Course,
-    Provisioned,
     Series,
-    Service,
-    find_ready,
     limit,
     simulate,
 )
+from infra.simulation.service import ServiceProfile
 
 OPEN = {"throttle_rate": 1e6, "throttle_burst": 1e6}
 FOREVER = (-1000, 10**6)
 
 
-def serve(warm_ms: float, cold_ms: float, **limits: float) -> Service:
-    return Service(warm_ms, cold_ms, **OPEN | limits)  # type: ignore[arg-type]
+def serve(warm_ms: float, cold_ms: float, **limits: float) -> ServiceProfile:
+    return ServiceProfile(warm_ms, cold_ms, **OPEN | limits)  # type: ignore[arg-type]
 
 
 def hold(*phases: tuple[int, float]) -> Series:
@@ -33,7 +32,7 @@ def hold(*phases: tuple[int, float]) -> Series:
     return np.concatenate([[0.0], *(np.full(seconds, float(rate)) for seconds, rate in phases)])
 
 
-def follow(rates: Series, service: Service, provisioned: int, seed: int) -> dict[str, float]:
+def follow(rates: Series, service: ServiceProfile, provisioned: int, seed: int) -> dict[str, float]:
     """Follow every request: Poisson arrivals, the last used environment first."""
     random = np.random.default_rng(seed)
     warm, cold = service.warm_ms / 1e3, service.cold_ms / 1e3
@@ -84,12 +83,12 @@ def follow(rates: Series, service: Service, provisioned: int, seed: int) -> dict
     ],
 )
 def test_agrees_with_following_every_request(
-    rates: Series, service: Service, provisioned: int
+    rates: Series, service: ServiceProfile, provisioned: int
 ) -> None:
     # GIVEN the mean of some days of chance
     days = [follow(rates, service, provisioned, seed) for seed in range(3)]
     # WHEN
-    plan = [Provisioned(provisioned, *FOREVER)] if provisioned else []
+    plan = [ProvisioningPlan(provisioned, *FOREVER)] if provisioned else []
     course = simulate(rates, service, plan)
     # THEN within a quarter, or a few requests
     for name in ("cold", "throttled", *(["spilled"] if provisioned else [])):
@@ -167,7 +166,7 @@ def test_the_api_saves_no_more_than_its_burst() -> None:
 
 
 def test_what_the_api_refuses_never_reaches_lambda() -> None:
-    service = Service(10, 500, throttle_rate=100, throttle_burst=200)
+    service = ServiceProfile(10, 500, throttle_rate=100, throttle_burst=200)
     course = simulate(hold((60, 1000)), service)
     assert course.refused.sum() == pytest.approx(60_000 - 200 - 60 * 100, abs=101)
     assert course.throttled.sum() == 0
@@ -175,21 +174,21 @@ def test_what_the_api_refuses_never_reaches_lambda() -> None:
 
 def test_spills_by_the_loss_formula_when_all_provisioned_are_busy() -> None:
     # GIVEN a load of 20 on 20 environments
-    course = simulate(hold((600, 100)), serve(200, 1000), [Provisioned(20, *FOREVER)])
+    course = simulate(hold((600, 100)), serve(200, 1000), [ProvisioningPlan(20, *FOREVER)])
     # THEN
     assert course.spilled[1:].mean() == pytest.approx(100 * find_blocked(20, 20), rel=0.01)
 
 
 def test_spills_above_ten_requests_a_second_for_each_provisioned() -> None:
     # GIVEN 10 environments and 150 a second of 5 ms: less than one at work
-    course = simulate(hold((60, 150)), serve(5, 100), [Provisioned(10, *FOREVER)])
+    course = simulate(hold((60, 150)), serve(5, 100), [ProvisioningPlan(10, *FOREVER)])
     # THEN
     assert course.spilled[1:].mean() == pytest.approx(50, rel=0.01)
     assert course.provisioned[1:].mean() == pytest.approx(100, rel=0.01)
 
 
 def test_provisioned_environments_answer_once_all_are_there_and_until_the_end() -> None:
-    plan = Provisioned(3000, 100, 400)
+    plan = ProvisioningPlan(3000, 100, 400)
     course = simulate(hold((599, 50)), serve(100, 1000, concurrency=10_000), [plan])
     used = np.flatnonzero(course.provisioned)
     # THEN after two minutes and half a minute for 3,000
@@ -213,7 +212,7 @@ def test_the_service_has_run_before_the_curve_begins() -> None:
 
 phases = st.lists(st.tuples(st.just(20), st.integers(0, 500)), min_size=2, max_size=6)
 services = st.builds(
-    Service,
+    ServiceProfile,
     warm_ms=st.sampled_from([1, 20, 90, 100, 400, 3000]),
     cold_ms=st.sampled_from([100, 700, 4000]),
     throttle_rate=st.sampled_from([50, 1e6]),
@@ -226,9 +225,9 @@ services = st.builds(
 @settings(deadline=None, max_examples=60)
 @given(phases=phases, service=services, provisioned=st.integers(0, 50))
 def test_no_request_is_lost_or_counted_twice(
-    phases: list[tuple[int, int]], service: Service, provisioned: int
+    phases: list[tuple[int, int]], service: ServiceProfile, provisioned: int
 ) -> None:
-    course = simulate(hold(*phases), service, [Provisioned(provisioned, *FOREVER)])
+    course = simulate(hold(*phases), service, [ProvisioningPlan(provisioned, *FOREVER)])
     for name in Course.__dataclass_fields__:
         assert (getattr(course, name) >= -1e-9).all(), name
     assert (course.answered >= course.cold - 1e-9).all()
@@ -239,10 +238,10 @@ def test_no_request_is_lost_or_counted_twice(
 @settings(deadline=None, max_examples=60)
 @given(rate=st.integers(0, 500), service=services, few=st.integers(0, 40), more=st.integers(1, 40))
 def test_more_provisioned_never_means_more_cold_starts_when_traffic_sets_in(
-    rate: int, service: Service, few: int, more: int
+    rate: int, service: ServiceProfile, few: int, more: int
 ) -> None:
     colds = [
-        simulate(hold((60, rate)), service, [Provisioned(count, *FOREVER)]).cold.sum()
+        simulate(hold((60, rate)), service, [ProvisioningPlan(count, *FOREVER)]).cold.sum()
         for count in (few, few + more)
     ]
     # THEN, to the precision of a slice
@@ -254,7 +253,8 @@ def test_too_few_provisioned_can_be_worse_than_none() -> None:
     # a provisioned one does not
     rates, service = hold((60, 1), (60, 15)), serve(20, 4000, idle_seconds=10)
     none, one, enough = (
-        simulate(rates, service, [Provisioned(count, *FOREVER)]).cold.sum() for count in (0, 1, 3)
+        simulate(rates, service, [ProvisioningPlan(count, *FOREVER)]).cold.sum()
+        for count in (0, 1, 3)
     )
     # THEN
     assert one > none > enough

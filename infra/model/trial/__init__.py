@@ -1,0 +1,1 @@
+"""A model under test: run as Lambda would run it, and measured."""
