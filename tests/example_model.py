@@ -4,13 +4,12 @@ They need a model of which they know the numbers, whatever layers/model holds.
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 from infra.rehearsal.candidate import copy_build
+from tests.checkout import ROOT, copy_checkout
 
-ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "models" / "example"
 MODEL = FOLDER / "model.onnx"
 CONTRACT = FOLDER / "model.json"
@@ -47,17 +46,8 @@ def write_build(to: Path) -> Path:
 
 
 def write_checkout(to: Path) -> Path:
-    """Write a checkout that holds the example: what `infra` builds, and what is built already."""
-    for name in ("functions", "infra/stacks", "layers/runtime"):
-        shutil.copytree(ROOT / name, to / name)
+    """Write a checkout like this one that holds the example."""
+    copy_checkout(to)
+    shutil.rmtree(to / "layers/model")
     copy_layer(to / "layers/model")
-    for name in ("template.yaml", "samconfig.toml"):
-        shutil.copy(ROOT / name, to)
-    (ROOT / "build/managed-runtime").mkdir(parents=True, exist_ok=True)
-    (to / "build").mkdir()
-    (to / "build/managed-runtime").symlink_to(ROOT / "build/managed-runtime")
-    # `sam build` finds the runtime layer again by the path and the digest of its source.
-    shutil.copytree(ROOT / ".aws-sam/cache", to / ".aws-sam/cache", copy_function=os.link)
-    known = (ROOT / ".aws-sam/build.toml").read_text("utf-8")
-    (to / ".aws-sam/build.toml").write_text(known.replace(f'"{ROOT}/', f'"{to}/'), "utf-8")
     return to

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-INFRA = ROOT / ".venv" / "bin" / "infra"
+INFRA = Path(__file__).parents[1] / ".venv/bin/infra"
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class LocalRun:
 
 
 @contextmanager
-def start_local_run(checkout: Path = ROOT) -> Iterator[LocalRun]:
+def start_local_run(checkout: Path) -> Iterator[LocalRun]:
     """Start `infra run` in a checkout, which ends when it is told to."""
     process = subprocess.Popen(
         [INFRA, "run", "--port", "0", "--metric-delay", "0"],

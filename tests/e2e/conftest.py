@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.functions import managed_runtime
+from tests.checkout import copy_checkout
 from tests.local_run import LocalRun, start_local_run
 from tests.sam_template import PROJECT
 
@@ -15,6 +16,8 @@ async def managed_python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_run() -> Iterator[LocalRun]:
-    with start_local_run() as run:
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    """The local run of this checkout, with the model that it holds."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("local-run") / "checkout")
+    with start_local_run(checkout) as run:
         yield run

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
 
 from gate import handler as gate
 from infra.local.metrics import read_emf
+from tests.deployments import GET, HOOK, REPORT, WaitingDeployment, app_spec
 from tests.example_model import CONTRACT, FOLDER
 from tests.lambda_versions import FUNCTION, CrashError, Event, Response, Versions
 from tests.onnx_models import (
@@ -32,13 +32,9 @@ from tests.onnx_models import (
 )
 from tests.sam_template import ROOT, parse, properties
 
-LATE = "late"  # for `run`: the test says what CodeDeploy answers
+NO_REPORT = ""  # for `run`: CodeDeploy asks, and is told nothing
 type Run = Callable[..., dict[str, Any]]
 
-DEPLOYMENT = {
-    "DeploymentId": "d-A1B2C3D4E",
-    "LifecycleEventHookExecutionId": "eyJlbmNyeXB0ZWREYXRhIjoi",
-}
 # Values that nothing else holds, to find them where they must not be.
 SAMPLE = [[1234.5, 2345.5, 3456.5, 4567.5], [0.125, 0.25, 0.375, 0.5]]
 GOLDEN: dict[str, Any] = {
@@ -52,56 +48,24 @@ PASSED = 1 + 1 + 1 + 1 + 1 + REFUSALS + 1 + 1  # start, identity, contract, gold
 
 
 @pytest.fixture
-def codedeploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+def deployment(monkeypatch: pytest.MonkeyPatch) -> WaitingDeployment:
+    """The deployment that asks the gate."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with Stubber(boto3.client("codedeploy")) as stubber:
-        yield stubber
-
-
-def tell(codedeploy: Stubber, **fields: Any) -> None:
-    """Let CodeDeploy tell of the deployment that asks; by default it releases version 2."""
-    info: dict[str, Any] = {
-        "deploymentId": DEPLOYMENT["DeploymentId"],
-        "status": "InProgress",
-        "creator": "CloudFormation",
-        **fields,
-    }
-    asked = {"deploymentId": DEPLOYMENT["DeploymentId"]}
-    codedeploy.add_response("get_deployment", {"deploymentInfo": info}, asked)
-
-
-def app_spec(current: str, target: str) -> dict[str, Any]:
-    function = {
-        "Type": "AWS::Lambda::Function",
-        "Properties": {"CurrentVersion": current, "TargetVersion": target},
-    }
-    content = json.dumps({"version": 0.0, "Resources": [{"shop-fn": function}]})
-    return {"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}
-
-
-def expect(codedeploy: Stubber, status: str) -> None:
-    codedeploy.add_response(
-        "put_lifecycle_event_hook_execution_status",
-        {"lifecycleEventHookExecutionId": DEPLOYMENT["LifecycleEventHookExecutionId"]},
-        {
-            "deploymentId": DEPLOYMENT["DeploymentId"],
-            "lifecycleEventHookExecutionId": DEPLOYMENT["LifecycleEventHookExecutionId"],
-            "status": status,
-        },
-    )
+    return WaitingDeployment()
 
 
 @pytest.fixture
-def run(versions: Versions, codedeploy: Stubber, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the hook for the newest version, as CodeDeploy does; it must report `status`."""
+def run(versions: Versions, deployment: WaitingDeployment, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the hook for the newest version, as CodeDeploy does; it must report `status`.
+
+    Without one it is run by hand, and nobody waits for a report.
+    """
 
     def run(
         status: str | None = None,
         seconds: float = 180,
         folder: Path | None = None,
-        deployment: dict[str, Any] | None = None,
         **settings: str,
     ) -> dict[str, Any]:
         number = max(versions.versions, key=int, default="1")
@@ -114,17 +78,14 @@ def run(versions: Versions, codedeploy: Stubber, monkeypatch: pytest.MonkeyPatch
         }
         for name, value in (environment | settings).items():
             monkeypatch.setenv(name, value)
-        clients = {"lambda": versions, "codedeploy": codedeploy.client}
+        clients = {"lambda": versions, "codedeploy": deployment.connect()}
         monkeypatch.setattr(boto3, "client", lambda service, **_: clients[service])
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
-        if status and status != LATE:
-            # Nobody releases what serves; where a test has one version, its number is not told.
-            told = {} if number == versions.live else {"revision": app_spec(versions.live, number)}
-            tell(codedeploy, **told if deployment is None else deployment)
-        if status in {"Succeeded", "Failed"}:
-            expect(codedeploy, status)
-        outcome = gate.handler(DEPLOYMENT if status else {}, context)
-        codedeploy.assert_no_pending_responses()
+        if number != versions.live:  # nobody releases what serves
+            deployment.info.setdefault("revision", app_spec(versions.live, number))
+        before = [*deployment.reports]
+        outcome = gate.handler({} if status is None else HOOK, context)
+        assert deployment.reports == before + [status] * bool(status)
         return outcome
 
     return run
@@ -719,21 +680,16 @@ def test_wrong_setting_is_reported(versions: Versions, run: Run) -> None:
     assert outcome["reason"].startswith("the gate failed: ValueError in handler.py:")
 
 
-REPORT = "put_lifecycle_event_hook_execution_status"
-
-
 def test_refused_report_is_logged_and_raised(
-    versions: Versions, codedeploy: Stubber, run: Run, capsys: pytest.CaptureFixture[str]
+    versions: Versions, deployment: WaitingDeployment, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # GIVEN a deployment that still waits, and CodeDeploy, which does not take the report
     versions.publish(logistic(), **AT_REST)
-    tell(codedeploy)
-    codedeploy.add_client_error(REPORT, "ThrottlingException")
-    tell(codedeploy)
+    deployment.refusals[REPORT] = "ThrottlingException"
 
     # WHEN Lambda gets the error, it runs the hook again
     with pytest.raises(ClientError, match="ThrottlingException"):
-        run(LATE)
+        run(NO_REPORT)
 
     # THEN
     assert "CodeDeploy was not told Succeeded: An error occurred" in capsys.readouterr().out
@@ -741,16 +697,17 @@ def test_refused_report_is_logged_and_raised(
 
 @pytest.mark.parametrize("status", ["Stopped", "Failed", "Succeeded"])
 def test_gate_that_is_late_asks_for_no_second_run(
-    versions: Versions, codedeploy: Stubber, run: Run, capfd: Any, status: str
+    versions: Versions, deployment: WaitingDeployment, run: Run, capfd: Any, status: str
 ) -> None:
     # GIVEN a deployment that ends while the gate is at work
-    versions.publish(logistic(), **AT_REST)
-    tell(codedeploy)
-    codedeploy.add_client_error(REPORT, "InvalidLifecycleEventHookExecutionIdException")
-    tell(codedeploy, status=status)
+    def end(_: Event, answer: Callable[[], Response]) -> Response:
+        deployment.info["status"] = status
+        return answer()
+
+    versions.publish(logistic(), **AT_REST, fault=end)
 
     # WHEN
-    outcome = run(LATE)
+    outcome = run(NO_REPORT)
 
     # THEN nothing is raised, and no error is in the log, where it would be taken for the reason
     assert outcome["status"] == "Succeeded"
@@ -760,27 +717,27 @@ def test_gate_that_is_late_asks_for_no_second_run(
 
 
 def test_second_report_is_needed_by_nobody(
-    versions: Versions, codedeploy: Stubber, run: Run, capfd: Any
+    versions: Versions, deployment: WaitingDeployment, run: Run, capfd: Any
 ) -> None:
     # GIVEN a hook that Lambda runs again though its first report got through
     versions.publish(logistic(), **AT_REST)
-    tell(codedeploy)
-    codedeploy.add_client_error(REPORT, "LifecycleEventAlreadyCompletedException")
+    deployment.reports.append("Succeeded")
 
     # WHEN / THEN
-    assert run(LATE)["status"] == "Succeeded"
+    assert run(NO_REPORT)["status"] == "Succeeded"
     assert '"level": "ERROR"' not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Failed", "Succeeded"])
 def test_deployment_that_has_ended_is_left_alone(
-    versions: Versions, run: Run, capfd: Any, status: str
+    versions: Versions, deployment: WaitingDeployment, run: Run, capfd: Any, status: str
 ) -> None:
     # GIVEN
     versions.publish(logistic(), **AT_REST)
+    deployment.info["status"] = status
 
     # WHEN Lambda runs the hook again after that THEN nothing is asked and nothing reported
-    outcome = run("Skipped", deployment={"status": status})
+    outcome = run(NO_REPORT)
     assert outcome["status"] == "Skipped"
     assert outcome["reason"] == f"deployment d-A1B2C3D4E has ended as {status}"
     assert versions.asked == []
@@ -794,7 +751,7 @@ ROLLBACK = {"rollbackInfo": {"rollbackTriggeringDeploymentId": "d-1"}}
 
 
 @pytest.mark.parametrize(
-    "deployment",
+    "info",
     [
         # In whatever form its AppSpec is: AWS documents none for rollbacks.
         {"creator": "codeDeployRollback", "revision": app_spec("2", "1")},
@@ -808,9 +765,10 @@ ROLLBACK = {"rollbackInfo": {"rollbackTriggeringDeploymentId": "d-1"}}
 )
 def test_rollback_passes_at_once(
     versions: Versions,
+    deployment: WaitingDeployment,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    deployment: dict[str, Any],
+    info: dict[str, Any],
 ) -> None:
     # GIVEN version 2, which is bad, and whose layer lacks what the checks need
     versions.publish(logistic(), **AT_REST)
@@ -819,7 +777,8 @@ def test_rollback_passes_at_once(
     monkeypatch.setitem(sys.modules, "gate.checks", None)
 
     # WHEN its release is taken back
-    outcome = run("Succeeded", deployment=deployment)
+    deployment.info |= info
+    outcome = run("Succeeded")
 
     # THEN no version is asked
     assert (outcome["status"], outcome["checks"]) == ("Succeeded", 0)
@@ -827,19 +786,23 @@ def test_rollback_passes_at_once(
 
 
 def test_rollback_needs_no_answer_of_lambda(
-    versions: Versions, run: Run, monkeypatch: pytest.MonkeyPatch
+    versions: Versions,
+    deployment: WaitingDeployment,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(**_: str) -> None:
         raise ClientError(DENIED, "GetAlias")
 
     versions.publish(logistic(), **AT_REST)
     monkeypatch.setattr(versions, "get_alias", fail)
-    assert run("Succeeded", deployment={"creator": "codeDeployRollback"})["checks"] == 0
+    deployment.info["creator"] = "codeDeployRollback"
+    assert run("Succeeded")["checks"] == 0
 
 
 @pytest.mark.parametrize("creator", ["user", "CloudFormation"])
 def test_version_that_came_without_this_gate_is_refused(
-    versions: Versions, run: Run, creator: str
+    versions: Versions, deployment: WaitingDeployment, run: Run, creator: str
 ) -> None:
     # GIVEN three versions, of which the first serves; the gate has the model.json of the third
     for _ in range(3):
@@ -847,8 +810,8 @@ def test_version_that_came_without_this_gate_is_refused(
 
     # WHEN a deployment releases the second, which was never served
     current = "3" if creator == "user" else "1"
-    deployment = {"creator": creator, "revision": app_spec(current, "2")}
-    outcome = run("Failed", deployment=deployment)
+    deployment.info |= {"creator": creator, "revision": app_spec(current, "2")}
+    outcome = run("Failed")
 
     # THEN
     assert outcome["version"] == "2"
@@ -872,25 +835,25 @@ YAML = "version: 0.0\nresources:\n- fn:\n    properties:\n      currentversion: 
     ],
 )
 def test_release_is_examined_in_whatever_form_it_is_told(
-    versions: Versions, run: Run, revision: Any
+    versions: Versions, deployment: WaitingDeployment, run: Run, revision: Any
 ) -> None:
     versions.publish(logistic(), **AT_REST)
     versions.publish(logistic(), **AT_REST, version="2")
-    outcome = run("Succeeded", deployment={"revision": revision})
+    deployment.info["revision"] = revision
+    outcome = run("Succeeded")
     assert (outcome["status"], outcome["version"]) == ("Succeeded", "2")
     assert outcome["checks"] == PASSED
 
 
 def test_deployment_that_cannot_be_read_is_examined(
-    versions: Versions, codedeploy: Stubber, run: Run, caplog: pytest.LogCaptureFixture
+    versions: Versions, deployment: WaitingDeployment, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     # GIVEN a role that may not read deployments
     versions.publish(logistic(), **AT_REST)
-    codedeploy.add_client_error("get_deployment", "AccessDeniedException")
-    expect(codedeploy, "Succeeded")
+    deployment.refusals[GET] = "AccessDeniedException"
 
     # WHEN / THEN
-    assert run(LATE)["status"] == "Succeeded"
+    assert run("Succeeded")["status"] == "Succeeded"
     assert "deployment d-A1B2C3D4E cannot be read: An error occurred (AccessDen" in read_notes(
         caplog
     )
