@@ -24,7 +24,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --upgrad
 DOWNLOAD := python3.13 -m pip download -qq --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 OR_SAY_WHY := || { echo "These packages could not be downloaded: that needs PyPI." >&2; exit 1; }
 
-.PHONY: help run rehearse test test-kserve build bench deploy wheel train lock clean
+.PHONY: help run rehearse test test-kserve test-models build bench deploy wheel train lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ run: $(READY) ## Serve on http://127.0.0.1:8000 what `sam build` made (PORT=, MO
 
 rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=path/to/any.onnx, SAMPLES=rows.csv, TARGET=column)
 	@exec .venv/bin/infra rehearse $${SAMPLES:+"--samples=$$SAMPLES"} $${TARGET:+"--target=$$TARGET"} -- "$${MODEL:-layers/model/model.onnx}"
+
+# A module's tests stay together, since they share what is served; the end-to-end tests, which take
+# longest, begin. More than two processes would be too many for tests of what happens in time.
+PYTEST := pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1
@@ -47,12 +51,15 @@ test: $(READY) $(WHEELS) $(INFRA_WHEELS) ## Lint, types, import contracts, templ
 	$(ONE_AT_A_TIME) sam build
 	infra size
 	infra prepare
-	pytest
+	$(PYTEST)
 
 test-kserve: $(READY) ## Test with the KServe SDK's client, in an environment of its own
 	uv venv --quiet --clear build/kserve
 	uv pip install --quiet --python build/kserve --require-hashes -r tests/e2e/kserve.txt
 	build/kserve/bin/python -m pytest --confcutdir tests/e2e tests/e2e/example/test_kserve.py
+
+test-models: $(READY) $(WHEELS) ## Test clones that hold another model and README (MODEL=churn, or all of tests/models/foreign)
+	python -m tests.foreign_models $${MODEL:+"$$MODEL"}
 
 build: $(READY) ## Build the function and both layers into .aws-sam/ and check their sizes
 	$(ONE_AT_A_TIME) sam build

@@ -18,6 +18,9 @@ CLONES = ROOT / "build/foreign"
 
 def main(names: list[str]) -> int:
     """Return the exit code: 1 if the tests of any clone fail."""
+    if unknown := {*names} - {*list_names()}:
+        sys.stderr.write(f"{', '.join(sorted(unknown))}: expected {', '.join(list_names())}\n")
+        return 2
     failed = [name for name in names or list_names() if not passes(prepare(name))]
     for name in failed:
         sys.stderr.write(f"The tests fail with the model {name}: {CLONES / name}\n")

@@ -99,6 +99,7 @@ def make(checkout: Path, *arguments: str) -> list[list[str]]:
         ("bench", "CHART", ["python", "-m", "tests.benchmarks", "--chart={}"]),
         ("bench", "QUICK", ["python", "-m", "tests.benchmarks", "--quick"]),
         ("bench", "PEERS", ["python", "-m", "tests.benchmarks", "--peers"]),
+        ("test-models", "MODEL", ["python", "-m", "tests.foreign_models", "{}"]),
         ("build", "MODEL", ["infra", "size"]),
     ],
 )

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.foreign_models import list_names
 from tests.scope import find_absent
 
 TESTS = Path(__file__).parents[1]
@@ -73,3 +75,9 @@ def test_another_model_of_the_examples_name_is_not_the_example(checkout: Path) -
     contract = json.loads((checkout / "layers/model/model.json").read_text("utf-8"))
     (checkout / "layers/model/model.json").write_text(json.dumps(contract | {"provenance": {}}))
     assert "example" in find_absent(checkout)
+
+
+def test_ci_tests_every_foreign_model() -> None:
+    workflow = yaml.safe_load((TESTS.parent / ".github/workflows/ci.yml").read_text("utf-8"))
+    matrix = workflow["jobs"]["foreign-models"]["strategy"]["matrix"]
+    assert matrix == {"model": list_names()}
