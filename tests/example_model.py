@@ -1,6 +1,6 @@
 """The example model, a real classifier of a table, kept here for tests of the product.
 
-They need a model of which they know the numbers, whatever layers/model holds.
+They need a model whose numbers they know, whatever layers/model holds.
 """
 
 import json

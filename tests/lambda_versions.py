@@ -70,7 +70,7 @@ class Versions:
             patch.setenv("POWERTOOLS_SERVICE_NAME", "shop")
             try:
                 handler = load(folder).handler
-            except Exception as error:  # whatever it is, Lambda reports it
+            except Exception as error:  # Lambda reports any
                 failure = error
         self.versions[number] = Version(handler, failure)
 

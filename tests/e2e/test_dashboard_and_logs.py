@@ -78,7 +78,7 @@ async def infra(local: Platform, *arguments: str | Path) -> Result:
     return Result(await process.wait(), output.decode(), errors.decode())
 
 
-async def test_dashboard_tells_the_numbers_of_the_run(local: Platform, tmp_path: Path) -> None:
+async def test_dashboard_shows_the_numbers_of_the_run(local: Platform, tmp_path: Path) -> None:
     # GIVEN the dashboard of template.yaml WHEN it is drawn
     page = tmp_path / "new" / "dashboard.html"
     result = await infra(local, "dashboard", "--output", page)
@@ -157,7 +157,7 @@ async def test_logs_follow_until_they_are_stopped(local: Platform) -> None:
     assert await asyncio.wait_for(process.wait(), timeout=120) == 0
 
 
-async def test_mistakes_are_told_in_a_line(local: Platform) -> None:
+async def test_mistakes_are_reported_in_one_line(local: Platform) -> None:
     missing = await infra(local, "dashboard", "--stack-name", "absent")
     assert (missing.code, missing.output) == (1, "")
     assert missing.errors.startswith("Error: there is no stack absent in eu-west-1 of account ")

@@ -32,7 +32,7 @@ def test_the_curl_that_the_ready_line_offers_works(local_run: LocalRun) -> None:
     assert outputs == [(output["name"], output["datatype"]) for output in MANIFEST["outputs"]]
 
 
-def test_metadata_tells_which_model_and_which_version_answer(local_run: LocalRun) -> None:
+def test_metadata_shows_which_model_and_which_version_answer(local_run: LocalRun) -> None:
     metadata = httpx.get(f"{local_run.url}{MODEL}").json()
 
     assert metadata["properties"]["sha256"] == MANIFEST["files"]["model.onnx"]

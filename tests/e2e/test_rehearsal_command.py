@@ -202,7 +202,7 @@ def test_a_mistake_of_the_user_is_one_line(
         (["--output", MODEL / "page.html"], "cannot be written"),
     ],
 )
-def test_a_usage_error_is_told_before_the_work(
+def test_a_usage_error_is_reported_before_the_work(
     checkout: Checkout, arguments: list[str | Path], message: str
 ) -> None:
     done = checkout.rehearse(MODEL, *arguments)

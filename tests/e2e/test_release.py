@@ -190,7 +190,7 @@ async def test_a_promotion_by_hand_is_rolled_back_without_history(shop: Shop) ->
     assert (again.code, again.told["changed"], again.told["version"]) == (0, False, "1")
 
 
-async def test_what_cannot_begin_is_told_in_one_line(shop: Shop) -> None:
+async def test_what_cannot_begin_is_reported_in_one_line(shop: Shop) -> None:
     shop.build("2")
     result = await shop.infra("deploy", "--yes", "--env", "nope")
     assert (result.code, result.out) == (1, "")
@@ -271,7 +271,7 @@ async def test_a_release_that_answers_otherwise_is_refused_or_remarked_on(shop: 
     assert "at most 10 % is allowed" in result.out
 
 
-async def test_a_release_that_the_gate_refuses_is_told_why(shop: Shop) -> None:
+async def test_a_release_that_the_gate_refuses_says_why(shop: Shop) -> None:
     # GIVEN a model that does not answer its own golden sample
     sample = {"inputs": {"features": [[0, 0, 0, 0]]}, "outputs": {"scores": [[0.9]]}}
     shop.build("2", golden=[sample])

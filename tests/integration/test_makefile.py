@@ -1,4 +1,4 @@
-"""What make hands to the commands: values as they were given, none of which it runs."""
+"""What make passes to the commands: values as they were given, and it runs none of them."""
 
 import json
 import os

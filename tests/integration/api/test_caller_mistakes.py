@@ -135,12 +135,12 @@ DISAGREEMENTS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         infer(a=zeros(2, 3)),
         "dimension 'N' is 2 in shape[0] of input 'a' and 3 in shape[1] of input 'a'",
     ),
-    "beside an input of one value": (
+    "next to an input of one value": (
         graph(SCALAR, *THREE),
         infer(k=0.0, a=zeros(3, 1), b=zeros(2, 1)),
         "the number of rows is 3 in shape[0] of input 'a' and 2 in shape[0] of input 'b'",
     ),
-    "beside an input that is repeated": (
+    "next to an input that is repeated": (
         graph(MANY, SUM),
         infer(a=zeros(3), b=zeros(1), c=zeros(4)),
         "the number of rows is 3 in shape[0] of input 'a' and 4 in shape[0] of input 'c'",
@@ -230,7 +230,7 @@ WALK = node("Gather", ["nodes", "edges"], ["y"])
 def test_a_difference_that_a_golden_sample_has_explains_no_failure(
     load: Callable[..., Ask], capfd: pytest.CaptureFixture[str], nodes: int
 ) -> None:
-    # GIVEN a model of which inputs are not equally long, and were not in a golden sample
+    # GIVEN a model whose inputs differ in length, in its golden sample too
     golden = {"inputs": {"nodes": [1.0, 2.0, 3.0], "edges": [0, 2]}, "outputs": {"y": [1.0, 3.0]}}
     ask = load(graph(NETWORK, WALK), golden=[golden])
     # WHEN it fails for another reason
@@ -558,7 +558,7 @@ def test_the_example_is_one_that_the_model_answers(
     assert ask(INFER, example)[0] == 200
 
 
-def test_people_and_tools_are_told_the_range(load: Callable[..., Ask]) -> None:
+def test_people_and_tools_learn_the_range(load: Callable[..., Ask]) -> None:
     ask = load(graph(INDEX, LOOK_UP))
 
     _, metadata = ask("/v2/models/tiny", "", method="GET")

@@ -426,7 +426,7 @@ def test_inference_answers_behind_a_stage_too(
 
 
 @pytest.mark.parametrize("path", ["/v2/models/tiny", "/v2/models/tiny/versions/1"])
-def test_metadata_tells_the_contract_and_the_identity_of_the_model(
+def test_metadata_shows_the_contract_and_the_identity_of_the_model(
     api: Loaded, lambda_context: Any, http_event: Event, path: str
 ) -> None:
     answer = api.handler(http_event("GET", path), lambda_context)
@@ -496,7 +496,7 @@ def test_the_example_in_openapi_is_a_request_that_works(
 
 
 @pytest.mark.parametrize("path", [INFER, INFER.replace("tiny", "t%69ny")])
-def test_a_model_that_fails_is_a_500_that_is_counted_and_tells_nothing(
+def test_a_model_that_fails_is_a_500_that_is_counted_and_reveals_nothing(
     load_handler: Callable[..., Loaded],
     lambda_context: Any,
     http_event: Event,
@@ -741,7 +741,7 @@ def test_shapes_are_logged_where_debugging_is_sampled(
     assert "7.0" not in printed
 
 
-def test_the_line_of_a_request_tells_who_answered_what(
+def test_the_line_of_a_request_says_who_answered_what(
     api: Loaded,
     lambda_context: Any,
     http_event: Event,

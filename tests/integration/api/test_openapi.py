@@ -20,7 +20,7 @@ def test_the_description_is_valid_openapi(app: FastAPI) -> None:
     validate(app.openapi())
 
 
-def test_the_description_tells_the_features_and_their_ranges(app: FastAPI) -> None:
+def test_the_description_shows_the_features_and_their_ranges(app: FastAPI) -> None:
     manifest = json.loads(CONTRACT.read_text())
     infer = app.openapi()["paths"]["/v2/models/{name}/infer"]["post"]
 

@@ -306,7 +306,7 @@ def test_a_new_version_that_does_not_answer_what_the_old_one_does_is_refused(
 def test_a_changed_contract_leaves_what_both_have_in_common(
     versions: Versions, examine: Callable[..., Verdict]
 ) -> None:
-    # GIVEN a version that has got another name and an optional input
+    # GIVEN a version with another name and an optional input
     versions.publish(scaled_without_option(), name="old")
     golden = [{"inputs": {"x": [[1.0, 3.0]], "divisor": [4.0]}, "outputs": {"y": [[0.25, 0.75]]}}]
     folder = versions.publish(scaled(), inputs=OPTIONAL, golden=golden)

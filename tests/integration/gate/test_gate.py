@@ -804,7 +804,7 @@ def test_rollback_needs_no_answer_of_lambda(
 def test_version_that_came_without_this_gate_is_refused(
     versions: Versions, deployment: WaitingDeployment, run: Run, creator: str
 ) -> None:
-    # GIVEN three versions, of which the first serves; the gate has the model.json of the third
+    # GIVEN three versions: the first serves, and the gate has the model.json of the third
     for _ in range(3):
         versions.publish(logistic(), **AT_REST)
 
@@ -834,7 +834,7 @@ YAML = "version: 0.0\nresources:\n- fn:\n    properties:\n      currentversion: 
         {"string": {"content": '{"TARGETVERSION":2,"CurrentVersion":"1"}'}},
     ],
 )
-def test_release_is_examined_in_whatever_form_it_is_told(
+def test_release_is_examined_in_whatever_form_it_is_described(
     versions: Versions, deployment: WaitingDeployment, run: Run, revision: Any
 ) -> None:
     versions.publish(logistic(), **AT_REST)

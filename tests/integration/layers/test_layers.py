@@ -306,7 +306,7 @@ def test_build_refuses_a_shared_object_for_another_processor(
 def test_architecture_comes_from_the_anchor_above_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN a project, and beside the artifacts the template of its last build, without anchors
+    # GIVEN a project, and next to the artifacts the template of its last build, without anchors
     artifacts = tmp_path / ".aws-sam/build/RuntimeLayer"
     artifacts.mkdir(parents=True)
     (artifacts.parent / "template.yaml").write_text("Architectures: [x86_64]\n")

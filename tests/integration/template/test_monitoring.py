@@ -538,7 +538,7 @@ def test_fault_in_the_template_is_found(
 # The alarms.
 
 
-def test_no_alarm_goes_off_for_want_of_data_and_all_tell_the_topic(
+def test_no_alarm_goes_off_for_lack_of_data_and_all_notify_the_topic(
     expand: Callable[..., Templates],
 ) -> None:
     for alarm in read_alarms(expand()).values():

@@ -38,7 +38,7 @@ def test_dashboard_has_the_prices_of_the_table() -> None:
     assert float(variables["Request"]) == pytest.approx(request * UNIT)
 
 
-async def test_a_request_writes_what_is_told_of_its_log(
+async def test_a_request_writes_as_much_log_as_the_prices_assume(
     managed_python: Path, tmp_path: Path
 ) -> None:
     # GIVEN the built function, under a name as long as in production
@@ -60,7 +60,7 @@ async def test_a_request_writes_what_is_told_of_its_log(
     assert len(written) == pytest.approx(FUNCTION_LOG_BYTES, rel=0.05)
 
 
-def test_the_access_log_writes_what_is_told_of_it() -> None:
+def test_an_access_log_line_is_as_long_as_the_prices_assume() -> None:
     # GIVEN what API Gateway puts into the line
     values = {
         "requestId": "JKJaXmPLvHcESHA=",

@@ -323,7 +323,7 @@ def test_codedeploy_has_the_narrower_role_under_the_name_of_sams(built: dict[str
     }
 
 
-def test_gate_is_told_the_new_version_and_has_its_layers(built: dict[str, Path]) -> None:
+def test_gate_gets_the_new_version_and_has_its_layers(built: dict[str, Path]) -> None:
     # GIVEN
     translated = translate(parse(), built)
     gate = properties(translated, "GateFunction")
@@ -739,7 +739,7 @@ def test_outputs_are_described_and_complete() -> None:
 # The stacks beside the service's and in it.
 
 
-def test_a_lane_is_told_by_outputs_what_it_needs() -> None:
+def test_a_lane_is_reported_by_outputs_what_it_needs() -> None:
     # A lane invokes the alias, names its alarms after the service, and has them tell the topic
     outputs = parse()["Outputs"]
     assert {

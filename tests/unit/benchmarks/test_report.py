@@ -37,7 +37,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def make_start(total: float, memory: float = 50.0) -> Start:
-    """Make a cold start of which a tenth is the model and a fifth the first request."""
+    """Make a cold start: a tenth of it is the model, a fifth the first request."""
     return Start(
         total=total,
         init=total * 0.8,

@@ -122,7 +122,7 @@ def test_a_limit_of_100_refuses_nothing() -> None:
     assert compare("INT64", labels, labels + (np.arange(1000) < 1), limit=0).colour == "red"
 
 
-def test_psi_is_told_of_many_rows_only() -> None:
+def test_psi_is_given_for_many_rows_only() -> None:
     numbers = RANDOM.normal(0, 1, 1000)
     assert compare("FP32", numbers[:999], numbers[:999]).psi is None
     assert compare("FP32", numbers, numbers).psi == 0

@@ -394,7 +394,7 @@ def test_a_key_twice_in_two_spellings_is_refused(load: Callable[..., Model], key
     assert b"instances: Expected each key once" in refused.body
 
 
-def test_ping_tells_that_the_model_is_there(tiny: Model) -> None:
+def test_ping_says_that_the_model_is_there(tiny: Model) -> None:
     response = scoring.ping(tiny, Request())
 
     assert (response.status, response.content_type) == (200, JSON)

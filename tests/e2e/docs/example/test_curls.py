@@ -1,4 +1,4 @@
-"""The requests that README shows, and the answers that it shows beside them."""
+"""Every request that README shows gets the answer that README shows."""
 
 import re
 from pathlib import Path

@@ -384,7 +384,7 @@ def test_presigned_urls_work_until_they_expire(
     assert "RequestExpired" in httpx.get(url).text
 
 
-def test_signature_version_2_is_told(cloud: Cloud) -> None:
+def test_signature_version_2_is_reported(cloud: Cloud) -> None:
     s3 = local_aws.connect(cloud.variables(), "s3", Config(signature_version="s3"))
     url = s3.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
     answer = httpx.get(url)

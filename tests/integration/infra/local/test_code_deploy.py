@@ -252,7 +252,7 @@ async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_throu
 
 
 async def test_an_alarm_takes_the_traffic_back(local: Platform, build: Path) -> None:
-    # GIVEN a release under requests of which each fails, and half an hour to notice
+    # GIVEN a release under requests that all fail, and half an hour to notice
     rebuild(build)
     stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "Canary10Percent30Minutes"})
     # WHEN it is released

@@ -237,7 +237,7 @@ async def test_nothing_outlives_the_local_run(build: Path, start: Starter, gate:
     assert not os.path.exists(answer["environment"]["HOME"])  # noqa: PTH110, ASYNC240 quick
 
 
-async def test_log_tells_each_invocation(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_log_shows_each_invocation(client: httpx.AsyncClient, tmp_path: Path) -> None:
     # GIVEN a cold and a warm request, one of which fails
     await client.get("/echo")
     await client.get("/raise")

@@ -136,7 +136,7 @@ async def test_log_result_has_the_last_4_kb(functions: LambdaClient) -> None:
         ),
     ],
 )
-async def test_failures_are_told_as_lambda_tells_them(
+async def test_failures_are_reported_as_lambda_reports_them(
     functions: LambdaClient, path: str, kind: str, message: str
 ) -> None:
     answer = await invoke(functions, path, Qualifier="1", LogType="Tail")
@@ -152,7 +152,7 @@ async def test_failures_are_told_as_lambda_tells_them(
         assert any("app.py" in line for line in payload["stackTrace"])
 
 
-async def test_a_failed_initialisation_is_told(
+async def test_a_failed_initialisation_is_reported(
     local: Platform, functions: LambdaClient, build: Path
 ) -> None:
     (build / "RuntimeLayer" / "python" / "greeting.py").unlink()

@@ -164,7 +164,7 @@ async def test_a_function_without_its_alias_fails(
     assert (await client.get("/echo")).text == '{"message":"Internal Server Error"}'
 
 
-async def test_a_version_of_which_there_is_no_code_fails(
+async def test_a_version_without_code_fails(
     client: httpx.AsyncClient, functions: LambdaClient
 ) -> None:
     functions.update_function_configuration(FunctionName=FUNCTION, MemorySize=512)

@@ -95,7 +95,7 @@ async def test_publishes_nothing_if_nothing_changed(local: Platform, build: Path
         assert 429 in {answer.status_code for answer in await asyncio.gather(*requests)}
 
 
-async def test_the_template_tells_whether_another_build_would_publish(
+async def test_the_template_shows_whether_another_build_would_publish(
     local: Platform, build: Path
 ) -> None:
     # GIVEN the template as it was deployed, with digests of the folders in the place of their paths
@@ -206,7 +206,7 @@ async def test_other_stacks_are_moto_s(local: Platform) -> None:
     assert read_alias(local) == ("1", {})
 
 
-async def test_a_build_that_is_gone_meanwhile_is_told(start: Starter, build: Path) -> None:
+async def test_a_build_that_is_gone_meanwhile_is_reported(start: Starter, build: Path) -> None:
     # GIVEN somebody who builds again just after the template was read
     def read(body: str | None, parameters: Mapping[str, str]) -> BuiltStack:
         stack = read_stack(build, STACK_NAME, REGION, parameters, body)
@@ -234,7 +234,7 @@ async def test_a_build_that_is_gone_meanwhile_is_told(start: Starter, build: Pat
     }
 
 
-async def test_a_build_that_is_gone_while_it_is_copied_is_told(
+async def test_a_build_that_is_gone_while_it_is_copied_is_reported(
     local: Platform, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a file that goes after everything was read once

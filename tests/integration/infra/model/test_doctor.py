@@ -256,7 +256,7 @@ async def test_answers_that_vary_are_noticed(tmp_path: Path) -> None:
 
 
 async def test_numbers_that_a_model_does_not_take_are_made_up_anew(tmp_path: Path) -> None:
-    # GIVEN an embedding of positions, of which there are only eight
+    # GIVEN an embedding of only eight positions
     nodes = [
         helper.make_node("Shape", ["ids"], ["length"], start=1),
         helper.make_node("Squeeze", ["length"], ["n"]),
@@ -606,7 +606,7 @@ async def test_a_simplified_graph_with_other_answers_is_not_used(tmp_path: Path)
     assert note == ("graph as exported: output 'y' differs from that of the golden request")
 
 
-def test_add_says_what_is_next_and_tells_machines_what_is_there(tmp_path: Path) -> None:
+def test_add_says_what_is_next_and_lists_for_machines_what_is_there(tmp_path: Path) -> None:
     source = save(logistic(), tmp_path / "m.onnx")
     environment = os.environ | {"COLUMNS": "40"}
     text = run("add", source, "--to", tmp_path / "layer", env=environment)

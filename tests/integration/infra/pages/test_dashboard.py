@@ -130,7 +130,7 @@ def test_charts_begin_with_the_data(cloud: Cloud, deploy: Callable[..., Deployed
     assert "11:56 \u2013 12:11 UTC, 22 Nov 2026" in make_page(deployment, 0.25, NOW)
 
 
-def test_alarms_are_told_in_words_the_ringing_ones_first(
+def test_alarms_are_reported_in_words_the_ringing_ones_first(
     cloud: Cloud, deploy: Callable[..., DeployedStack]
 ) -> None:
     # GIVEN an alarm that rings, one that does not, one without data, and one that is deleted

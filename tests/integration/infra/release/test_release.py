@@ -141,7 +141,7 @@ def infra(*arguments: str, says: str | None = None, monkeypatch: Any = None) -> 
 # Asking, and the result.
 
 
-def test_prune_says_what_goes_and_deletes_it_if_told_to(
+def test_prune_says_what_goes_and_deletes_it_if_asked_to(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a promotion by hand, so a rollback would go to version 2
@@ -283,7 +283,7 @@ def test_a_percentage_that_is_none_is_a_usage_error(aws: Aws, percent: str) -> N
 # What is wrong, in one line.
 
 
-def test_an_unknown_stack_is_told_with_account_and_region(aws: Aws) -> None:
+def test_an_unknown_stack_is_reported_with_account_and_region(aws: Aws) -> None:
     assert aws
     result = CliRunner().invoke(app, ["status", "--stack-name", "shoe"])
     assert isinstance(result.exception, StackError)
@@ -291,14 +291,14 @@ def test_an_unknown_stack_is_told_with_account_and_region(aws: Aws) -> None:
     assert str(result.exception).startswith(text)
 
 
-def test_a_stack_of_another_kind_is_told(aws: Aws) -> None:
+def test_a_stack_of_another_kind_is_reported(aws: Aws) -> None:
     assert aws
     create_stack("topics", {"Url": "x"})
     result = CliRunner().invoke(app, ["status", "--stack-name", "topics"])
     assert "stack topics has no output FunctionName" in str(result.exception)
 
 
-def test_a_deleted_alias_is_told(aws: Aws) -> None:
+def test_a_deleted_alias_is_reported(aws: Aws) -> None:
     aws.functions.delete_alias(FunctionName=NAME, Name="live")
     result = infra("rollback", "--yes")
     assert str(result.exception).startswith(f"there is no alias live of {NAME} in {REGION}: `aws ")
@@ -381,7 +381,7 @@ def test_status_in_words(aws: Aws) -> None:
         assert text in result.stdout
 
 
-def test_status_tells_weights_of_lambdas_own(aws: Aws) -> None:
+def test_status_shows_weights_of_lambdas_own(aws: Aws) -> None:
     # GIVEN an alias that was just moved, and provisioned concurrency that is not there yet
     aws.move("2", {"3": 1.0})
     state = ActionResult({"Status": "IN_PROGRESS"})
@@ -432,7 +432,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def test_the_preflight_tells_everything_at_once(aws: Aws, build: Path) -> None:
+def test_the_preflight_reports_everything_at_once(aws: Aws, build: Path) -> None:
     # GIVEN an alias that was moved, and a parameter that there is not
     assert build
     aws.move("2", {})
@@ -462,7 +462,7 @@ def test_a_parameter_without_a_value_is_a_usage_error(aws: Aws, build: Path) -> 
     assert infra("deploy", "--yes", "--parameter", "MaxErrorPercent").exit_code == 2
 
 
-def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
+def test_a_build_older_than_its_sources_is_reported(aws: Aws, build: Path) -> None:
     # GIVEN two files that were written after the build, and one that Python made
     assert aws
     built = (build / "template.yaml").stat().st_mtime
@@ -478,7 +478,7 @@ def test_a_build_older_than_its_sources_is_told(aws: Aws, build: Path) -> None:
     assert "nothing was deployed" in str(result.exception)
 
 
-def test_a_build_older_than_its_nested_template_is_told(aws: Aws, build: Path) -> None:
+def test_a_build_older_than_its_nested_template_is_reported(aws: Aws, build: Path) -> None:
     assert aws
     path = Path("infra/stacks/monitoring.yaml")
     path.parent.mkdir(parents=True)
@@ -490,7 +490,7 @@ def test_a_build_older_than_its_nested_template_is_told(aws: Aws, build: Path) -
     assert f"Warning: {text}: `make build` first" in infra("deploy", "--yes").stderr
 
 
-def test_who_interrupts_a_deploy_is_told_that_it_goes_on(
+def test_whoever_interrupts_a_deploy_learns_that_it_goes_on(
     aws: Aws, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aws
@@ -639,7 +639,7 @@ def test_a_stack_that_is_created_is_smoke_tested(
         assert json.loads(result.stdout)["result"] == "created"
 
 
-def test_a_stack_that_a_person_did_not_want_is_told(sam: Sam) -> None:
+def test_a_stack_that_a_person_declined_is_reported(sam: Sam) -> None:
     # GIVEN SAM CLI, which asked and was told no
     sam.statuses = [0]
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
@@ -656,7 +656,7 @@ def test_a_stack_without_outputs_is_of_another_kind(sam: Sam) -> None:
     assert "stack topics has no output FunctionName" in str(result.exception)
 
 
-def test_a_stack_that_is_not_created_is_told(sam: Sam) -> None:
+def test_a_stack_that_is_not_created_is_reported(sam: Sam) -> None:
     sam.statuses = [1]
     result = CliRunner().invoke(app, [*DEPLOY, "--stack-name", "shoe"])
     assert "the stack was not created" in str(result.exception)

@@ -342,7 +342,7 @@ async def test_stops_in_the_middle_of_a_build(infra: Any, project: Path) -> None
     assert find_processes(project) == []
 
 
-async def test_busy_port_is_told_before_the_build(infra: Any, project: Path) -> None:
+async def test_busy_port_is_reported_before_the_build(infra: Any, project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         code, [line] = await (await infra("run", "--port", str(port))).end()
@@ -351,7 +351,7 @@ async def test_busy_port_is_told_before_the_build(infra: Any, project: Path) -> 
     assert not (project / ".aws-sam").exists()
 
 
-async def test_busy_port_for_aws_is_told(infra: Any) -> None:
+async def test_busy_port_for_aws_is_reported(infra: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         code, lines = await (await infra("run", "--port", "0", "--aws-port", port)).end()
@@ -359,7 +359,7 @@ async def test_busy_port_for_aws_is_told(infra: Any) -> None:
     assert lines[-1].startswith("Error: cannot serve: [Errno 98] Address already in use")
 
 
-async def test_file_that_is_no_model_is_told_before_the_build(infra: Any, project: Path) -> None:
+async def test_file_without_a_model_is_reported_before_the_build(infra: Any, project: Path) -> None:
     (project / "notes.onnx").write_text("not a model")
     command = await infra("run", "--port", "0", "--model", "notes.onnx")
     assert await command.end() == (1, ["Error: notes.onnx is not an ONNX model"])

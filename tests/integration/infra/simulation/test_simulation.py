@@ -66,7 +66,11 @@ def test_takes_a_curve_from_a_file(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["/proc/page.html", f"{__file__}/page.html"])
+<<<<<<< HEAD
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(output: str) -> None:
+=======
+def test_a_page_that_cannot_be_written_is_reported_before_the_work(output: str) -> None:
+>>>>>>> 99b942a (Say in plain English what the tests test)
     result = CliRunner().invoke(app, ["simulate", "--output", output], env={"COLUMNS": "300"})
     assert result.exit_code == 2
     assert "cannot be written" in result.output

@@ -38,7 +38,7 @@ def ask(old: Answer, new: Answer) -> Platform:
 
 
 def labels(flipped: int) -> Answer:
-    """Answer 50 labels, of which so many are 1."""
+    """Answer 50 labels, so many of them 1."""
 
     def reply(_: int) -> dict[str, Any]:
         data = [int(i < flipped) for i in range(50)]

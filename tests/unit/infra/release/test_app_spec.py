@@ -80,6 +80,6 @@ def without(key: str) -> Any:
         (revision(json.dumps(SPECS["list"]).replace('"6"', "true")), "TargetVersion True"),
     ],
 )
-def test_what_is_no_appspec_of_a_function_is_told(held: Any, problem: str) -> None:
+def test_what_is_no_appspec_of_a_function_is_reported(held: Any, problem: str) -> None:
     with pytest.raises(ReleaseError, match=problem):
         read_app_spec(held)

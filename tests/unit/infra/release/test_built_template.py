@@ -105,7 +105,7 @@ def test_code_in_the_form_of_an_object_is_read_too(project: Project, deployed: A
     assert publishes(read_built_template(project.build), deployed) is False
 
 
-def test_a_stack_without_such_a_function_tells_nothing(project: Project) -> None:
+def test_a_stack_without_such_a_function_shows_nothing(project: Project) -> None:
     assert publishes(read_built_template(project.build), {"Resources": {}}) is None
 
 

@@ -108,7 +108,7 @@ def test_parameters_that_fit_the_quota_are_fine() -> None:
     assert not list(judge_quota(10, 10, "eu-west-1", {"Other": "9999", "ThrottleRate": "many"}))
 
 
-def test_parameters_that_do_not_fit_the_quota_are_told_with_the_number_to_set() -> None:
+def test_parameters_that_do_not_fit_the_quota_are_reported_with_the_number_to_set() -> None:
     # GIVEN a new account
     wanted = SET | {"ThrottleRate": "101"}
     findings = list(judge_quota(10, 10, "eu-west-1", wanted))

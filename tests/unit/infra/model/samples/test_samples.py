@@ -391,7 +391,7 @@ def test_no_error_repeats_a_value(name: str, tmp_path: Path) -> None:
 
 
 def test_made_up_rows_lie_where_the_features_do() -> None:
-    # GIVEN a table of a count, an amount, a constant, and a column of which nothing is known
+    # GIVEN a table of a count, an amount, a constant, and a column about which nothing is known
     count = {"edges": [0, 0.5, 1.5, 40], "counts": [40, 30, 30]}
     amount = {"edges": [0.1, 11.774, 19.973, 624.74], "counts": [1, 8, 1]}
     features: list[dict[str, Any]] = [
