@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from infra.local.functions import managed_runtime
+from infra.project import Project
 from tests.handlers import Loaded, load
 from tests.onnx_models import package
 from tests.scope import find_absent
@@ -26,6 +28,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once what was left out, and why."""
     for folder, reason in ABSENT.items():
         terminalreporter.write_line(f"Left out: tests in folders named {folder}: {reason}")
+
+
+@pytest.fixture(scope="session")
+async def managed_python() -> Path:
+    """Python of the managed runtime, the one that `make run` uses."""
+    return await managed_runtime.prepare(Project(TESTS.parent).managed_runtime)
 
 
 @pytest.fixture

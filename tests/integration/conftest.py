@@ -8,17 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.functions import managed_runtime
 from infra.local.platform import Platform
 from tests.lambda_versions import Versions
-from tests.sam_template import ARTIFACTS, PROJECT
+from tests.sam_template import ARTIFACTS
 from tests.tiny_stack import Gate, Starter, write_build
-
-
-@pytest.fixture(scope="session")
-async def managed_python() -> Path:
-    """Python of the managed runtime, the one that `make run` uses."""
-    return await managed_runtime.prepare(PROJECT.managed_runtime)
 
 
 @pytest.fixture
