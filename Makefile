@@ -37,7 +37,7 @@ rehearse: $(READY) ## Rehearse the release of a model on this machine (MODEL=pat
 
 # A module's tests stay together, since they share what is served; the end-to-end tests, which take
 # longest, begin. More than two processes would be too many for tests of what happens in time.
-PYTEST := pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov
+PYTEST := pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
 
 # Checks need some region; a deployment takes the profile's.
 run rehearse test: export AWS_DEFAULT_REGION ?= us-east-1

@@ -14,8 +14,9 @@ INFRA = Path(__file__).parents[1] / ".venv/bin/infra"
 
 @dataclass(frozen=True)
 class LocalRun:
-    """What `infra run` printed when it was ready."""
+    """What `infra run` printed when it was ready, and where it was started."""
 
+    checkout: Path
     url: str
     variables: Mapping[str, str]  # for AWS's APIs
     curl: str
@@ -33,20 +34,21 @@ def start_local_run(checkout: Path) -> Iterator[LocalRun]:
     )
     with process:
         try:
-            yield _read_until_ready(process)
+            yield _read_until_ready(process, checkout)
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate()
     assert process.returncode == 0
 
 
-def _read_until_ready(process: "subprocess.Popen[str]") -> LocalRun:
+def _read_until_ready(process: "subprocess.Popen[str]", checkout: Path) -> LocalRun:
     assert process.stdout
     printed = ""
     for line in process.stdout:
         printed += line
         if line.lstrip().startswith("curl "):
             return LocalRun(
+                checkout=checkout,
                 url=_find(r"on (http://\S+)", printed),
                 variables=dict(re.findall(r"(AWS_\w+)=(\S*)", printed)),
                 curl=line,

@@ -25,7 +25,7 @@ MODEL = f"/v2/models/{MANIFEST['name']}"
 
 
 def test_the_curl_that_the_ready_line_offers_works(local_run: LocalRun) -> None:
-    answer = send(local_run.curl, local_run.url)
+    answer = send(local_run.curl, local_run.url, local_run.checkout)
 
     assert answer.status_code == 200
     outputs = [(output["name"], output["datatype"]) for output in answer.json()["outputs"]]
