@@ -1,4 +1,5 @@
 import asyncio
+import csv
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -28,6 +29,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once what was left out, and why."""
     for folder, reason in ABSENT.items():
         terminalreporter.write_line(f"Left out: tests in folders named {folder}: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _own_field_size_limit() -> Iterator[None]:
+    """Undo what reading a CSV body leaves to the whole process."""
+    limit = csv.field_size_limit()
+    yield
+    csv.field_size_limit(limit)
 
 
 @pytest.fixture(scope="session")
