@@ -102,15 +102,24 @@ def run_make() -> RunMake:
 
 
 @pytest.fixture(scope="session")
-def runtime_layers(run_make: RunMake, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The runtime layer for each processor."""
-    layers = {}
+def builds(
+    run_make: RunMake, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, str]]:
+    """The runtime layer for each processor, and what its build printed."""
+    built = {}
     for architecture in ("x86_64", "arm64"):
         assert (ROOT / "build/wheels" / architecture).is_dir(), "`make test` downloads the wheels"
-        layers[architecture] = tmp_path_factory.mktemp(architecture)
-        make = run_make(RUNTIME, "RuntimeLayer", layers[architecture], ARCHITECTURE=architecture)
+        layer = tmp_path_factory.mktemp(architecture)
+        make = run_make(RUNTIME, "RuntimeLayer", layer, ARCHITECTURE=architecture)
         assert make.returncode == 0, make.stderr
-    return layers
+        built[architecture] = layer, make.stdout
+    return built
+
+
+@pytest.fixture(scope="session")
+def runtime_layers(builds: dict[str, tuple[Path, str]]) -> dict[str, Path]:
+    """The runtime layer for each processor."""
+    return {architecture: layer for architecture, (layer, _) in builds.items()}
 
 
 @pytest.fixture(scope="session")
@@ -243,9 +252,8 @@ def test_layer_keeps_licences_and_entry_points(runtime_layer: Path) -> None:
     assert "contextvars_context" in entry_points.read_text("utf-8")
 
 
-def test_build_prints_the_size_of_each_package(run_make: RunMake, tmp_path: Path) -> None:
-    make = run_make(RUNTIME, "RuntimeLayer", tmp_path, ARCHITECTURE="arm64")
-    lines = make.stdout.splitlines()
+def test_build_prints_the_size_of_each_package(builds: dict[str, tuple[Path, str]]) -> None:
+    lines = builds["arm64"][1].splitlines()
     assert lines[0] == "Runtime layer for arm64, unzipped"
     assert re.fullmatch(r"  numpy +\d+\.\d MB", lines[1])
     assert re.fullmatch(r"  total +\d+\.\d MB", lines[-1])

@@ -23,20 +23,24 @@ def run(page: Path, *options: str) -> str:
     return result.output
 
 
-def test_shows_both_ways_side_by_side(page: Path) -> None:
-    # WHEN
-    told = run(page)
-    # THEN
-    assert "65.0 million requests, up to 2,000 a second; warm 5.0 ms" in told
-    assert "on demand" in told
-    assert "provisioned" in told
-    assert "deploy infra/stacks/black-friday.yaml with Environments=220" in told
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What a simulation of the options alone prints, and its page."""
+    page = tmp_path_factory.mktemp("simulated") / "new" / "simulation.html"
+    return run(page), page
 
 
-def test_draws_a_page_with_both_ways(page: Path) -> None:
-    run(page)
+def test_shows_both_ways_side_by_side(simulated: tuple[str, Path]) -> None:
+    printed, _ = simulated
+    assert "65.0 million requests, up to 2,000 a second; warm 5.0 ms" in printed
+    assert "on demand" in printed
+    assert "provisioned" in printed
+    assert "deploy infra/stacks/black-friday.yaml with Environments=220" in printed
+
+
+def test_draws_a_page_with_both_ways(simulated: tuple[str, Path]) -> None:
+    _, page = simulated
     legends = read_legends(page.read_text("utf-8"))
-    # THEN
     assert legends["Requests per second, at most"]["asked"][1] == "2,000"
     assert legends["Environments, at most"].keys() == {"on demand", "provisioned"}
     cold = {name: float(values[2]) for name, values in legends["Cold starts"].items()}
@@ -66,11 +70,7 @@ def test_takes_a_curve_from_a_file(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["/proc/page.html", f"{__file__}/page.html"])
-<<<<<<< HEAD
-def test_a_page_that_cannot_be_written_is_refused_before_the_work(output: str) -> None:
-=======
 def test_a_page_that_cannot_be_written_is_reported_before_the_work(output: str) -> None:
->>>>>>> 99b942a (Say in plain English what the tests test)
     result = CliRunner().invoke(app, ["simulate", "--output", output], env={"COLUMNS": "300"})
     assert result.exit_code == 2
     assert "cannot be written" in result.output
