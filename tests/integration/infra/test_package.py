@@ -12,7 +12,6 @@ import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def list_imports(body: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the modules that are imported or run by `python -m`, in a function, too.
+    """Yield the modules that are imported, late ones too, or run by `sys.executable -m`.
 
-    Not what only a type checker imports.
+    Not those that only a type checker imports, nor what runs on another Python.
     """
     for node in body:
         match node:
@@ -118,11 +117,10 @@ def list_imports(body: Iterable[ast.AST]) -> Iterator[str]:
                 yield from (one.name for one in node.names)
             case ast.ImportFrom(module=str(module), level=0):
                 yield module
-            case ast.Call(args=arguments) | ast.Tuple(elts=arguments) | ast.List(elts=arguments):
-                values = [one.value if isinstance(one, ast.Constant) else "" for one in arguments]
-                yield from (
-                    str(module) for option, module in pairwise(values) if option == "-m" and module
-                )
+            case ast.Call(args=arguments) | ast.Tuple(elts=arguments):
+                match arguments:
+                    case [ast.Attribute(attr="executable"), ast.Constant("-m"), ran, *_]:
+                        yield ast.literal_eval(ran)
         yield from list_imports(ast.iter_child_nodes(node))
 
 
