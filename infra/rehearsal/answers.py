@@ -92,7 +92,7 @@ async def _ask(local: Platform, path: str, body: bytes, version: str) -> Respons
         trace_id="",
     )
     event["requestContext"]["lane"] = "gate"  # in no metric of the service
-    payload = await local.versions.invoke(version, json.dumps(event).encode(), call=Call(""))
+    payload = await local.function.invoke(version, json.dumps(event).encode(), Call(""))
     return to_response(payload)
 
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.control.code_deploy import ReleaseEvent, ReleaseResult
@@ -16,8 +16,8 @@ from infra.rehearsal.load import Traffic, load
 from infra.rehearsal.outcome import Caught, Colour, Finding, Rehearsal
 from infra.rehearsal.requests import RehearsalError, Requests
 
-# Enough that neither the stage nor the function turns the load away, which is not to test these.
-RATE, BURST, CONCURRENCY = 10_000, 5_000, 50
+# Enough that the function turns none of the load away, which is not to test that.
+CONCURRENCY = 50
 CLOCK_MINUTE = 60
 
 
@@ -47,10 +47,11 @@ async def open_service(
     picks: dict[str, str] = {}
     begun = time.time()
     async with serve(
-        _unthrottle(current),
+        current,
         python=python,
         directory=directory,
         concurrency=CONCURRENCY,
+        throttles=False,
         rng=rng,
         on_pick=picks.__setitem__,
         clock=lambda now: begun + (now - begun) * CLOCK_MINUTE / minute,
@@ -80,13 +81,13 @@ async def rehearse(  # noqa: PLR0913 half of them have defaults
         tell(event)
 
     function = candidate.function
-    [old] = local.cloud.weights(function.name, function.alias)
+    [old] = local.versions.weights(function.name, function.alias)
     begun = time.time()
     async with load(local.url, requests, rate, lambda key: service.picks.pop(key, "")) as traffic:
         note(ReleaseEvent(begun, "load", f"{rate:g} requests a second go to version {old}", 0))
         await asyncio.sleep(margin)
         _check(traffic)
-        release = await local.release(_unthrottle(candidate), note)
+        release = await local.release(candidate, note)
         await asyncio.sleep(margin)
     ended, new = time.time(), release.version
     return Rehearsal(
@@ -113,16 +114,12 @@ async def _find(
     What the gate refuses for another reason is not asked: it may be slow, or crash.
     """
     by_gate = read_changes(release.gate.get("answers", []))
-    gate = candidate.gate(release.version)
+    gate = candidate.hook
     is_wrong = any(finding.colour is Colour.RED for finding in by_gate)
     if gate is None or (_find_catch(release) is Caught.GATE and not is_wrong):
         return by_gate
     limit = float(candidate.parameters["MaxAnswerChange"])
     return by_gate + await compare(local, gate.code, requests, old, release.version, limit)
-
-
-def _unthrottle(stack: BuiltStack) -> BuiltStack:
-    return replace(stack, api=replace(stack.api, rate=RATE, burst=BURST))
 
 
 def _check(traffic: Traffic) -> None:

@@ -57,7 +57,7 @@ def _use_model(stack: "BuiltStack", own: Path) -> "BuiltStack":
     """Put the layer with the model of `--model` in the place of the built one."""
     function = stack.function
     layers = [own if (layer / MODEL).exists() else layer for layer in function.layers]
-    return replace(stack, function=replace(function, layers=tuple(layers)))
+    return stack.with_function(replace(function, layers=tuple(layers)))
 
 
 def read_again(project: Project, stack: "BuiltStack", model: Path | None) -> "Read":

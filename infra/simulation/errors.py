@@ -5,3 +5,5 @@ from infra.stack import DeploymentError
 
 class SimulationError(DeploymentError):
     """Raise when a curve or an option makes no sense; one line for a person."""
+
+    exit_code = 2

@@ -164,7 +164,7 @@ class Service:
 
     def end_environments(self, number: signal.Signals) -> None:
         """Send a signal to the execution environments of the first version."""
-        for environment in self.local.versions.environments("1"):
+        for environment in self.local.function.environments("1"):
             os.kill(environment.pid, number)
 
     @asynccontextmanager
@@ -172,7 +172,7 @@ class Service:
         """Publish a version with another model layer; it has all traffic until the block ends."""
         function = replace(self.function, layers=(self.function.layers[0], layer), **changes)
         stack = read_stack(BUILD, NAME, REGION)
-        version = await self.local.publish(replace(stack, function=function))
+        version = await self.local.publish(stack.with_function(function))
         self._move_alias(version)
         try:
             yield version
@@ -197,7 +197,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     function = replace(stack.function, layers=(stack.function.layers[0], layer))
     async with (
         serve(
-            replace(stack, function=function),
+            stack.with_function(function),
             python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=folder / "run",
             concurrency=1,
