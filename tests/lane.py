@@ -1,12 +1,17 @@
 """A tiny stack with a queue, as `sam build` would leave it: its function asks another stack's."""
 
+import asyncio
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.local.platform import Platform
 from infra.local.stack import BuiltStack, read_stack
+from tests.tiny_stack import connect
 
 NAME = "lane"
+SECONDS = 30
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
@@ -55,16 +60,16 @@ def handler(event, context):
         return answer(event)
     failed = []
     for record in event["Records"]:
-        if record["body"] == "fail":
+        if record.get("body") == "fail":
             failed.append({"itemIdentifier": record["messageId"]})
         else:
-            send({"body": record["body"], "records": len(event["Records"]), **ask(record)})
+            send({"body": record.get("body"), **ask(record)})
     return {"batchItemFailures": failed}
 
 
 def answer(event):
     # What an asynchronous event asks for.
-    send(event | {"request_id": os.environ.get("_X_AMZN_TRACE_ID", "")})
+    send(event | {"trace_id": os.environ["_X_AMZN_TRACE_ID"]})
     if event.get("do") == "raise":
         raise ValueError("no such lane")
     return {"done": event}
@@ -72,7 +77,7 @@ def answer(event):
 
 def ask(record):
     if os.environ["ALIAS_ARN"] == "none":
-        return {"record": record}
+        return {"record": {**record, "receiptHandle": None, "body": None}}
     payload = json.dumps({"rawPath": "/echo", "requestContext": {"lane": "stream"}})
     answer = CLIENTS["lambda"].invoke(FunctionName=os.environ["ALIAS_ARN"], Payload=payload)
     body = json.loads(json.load(answer["Payload"])["body"])
@@ -82,6 +87,44 @@ def ask(record):
 def send(message):
     CLIENTS["sqs"].send_message(QueueUrl=os.environ["OUTBOX"], MessageBody=json.dumps(message))
 """
+
+
+class Lane:
+    """The queues of the second stack, from outside."""
+
+    def __init__(self, local: Platform) -> None:
+        self._sqs = connect(local, "sqs")
+        [stack] = connect(local, "cloudformation").describe_stacks(StackName="lane")["Stacks"]
+        self.urls = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+    def send(self, body: str, queue: str = "Inbox") -> None:
+        self._sqs.send_message(QueueUrl=self.urls[queue], MessageBody=body)
+
+    async def receive(self, queue: str = "Outbox") -> str:
+        """Wait for the next message of a queue; return its body."""
+        [message] = await self.receive_whole(queue)
+        return str(message["Body"])
+
+    async def receive_whole(self, queue: str) -> Any:
+        """Wait for the next message of a queue; return it with its attributes."""
+        receive = partial(
+            self._sqs.receive_message,
+            QueueUrl=self.urls[queue],
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+        )
+        async with asyncio.timeout(SECONDS):
+            while not (messages := (await asyncio.to_thread(receive)).get("Messages")):
+                pass
+        receipt = messages[0]["ReceiptHandle"]
+        self._sqs.delete_message(QueueUrl=self.urls[queue], ReceiptHandle=receipt)
+        return messages
+
+    def count(self, queue: str) -> int:
+        """Count the messages of a queue, those in work as well."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        told = self._sqs.get_queue_attributes(QueueUrl=self.urls[queue], AttributeNames=["All"])
+        return sum(int(told["Attributes"][name]) for name in names)
 
 
 def build_lane(directory: Path, edits: dict[str, str] | None = None) -> Path:

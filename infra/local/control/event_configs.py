@@ -104,7 +104,7 @@ class EventConfigs:
 
         def delete(response: LambdaResponse) -> TYPE_RESPONSE:
             self.delete(_read_target(response))
-            return 204, {}, ""
+            return 204, {"status": 204}, ""
 
         def list_all(response: LambdaResponse) -> TYPE_RESPONSE:
             name = _read_target(response, -3).name

@@ -98,7 +98,7 @@ class LambdaApi:
                     return self._wait(self._accept(target, payload, trace_id))
                 case "DryRun":
                     self._invoker.pick(target)
-                    return 204, {}, b""
+                    return 204, {"status": 204}, b""  # moto takes the one in the headers
         except UnknownFunctionError:
             raise UnknownFunctionException(target.arn(response.region)) from None
         except ThrottledError:
@@ -131,7 +131,7 @@ class LambdaApi:
             raise RequestTooLargeError(len(payload))
         request_id = str(uuid.uuid4())
         self._asynchronous.accept(target, payload, request_id, trace_id)
-        return 202, {"x-amzn-requestid": request_id}, b""
+        return 202, {"status": 202, "x-amzn-requestid": request_id}, b""
 
     def _answer_delete(self, response: LambdaResponse) -> TYPE_RESPONSE:
         target = _read_target(response, unquote(response.path.rsplit("/", 1)[-1]))

@@ -129,7 +129,6 @@ def _complete(wanted: Wanted) -> Function:
 
 
 def _configure(function: Function, wanted: Wanted) -> dict[str, Any]:
-    dead_letters = {"DeadLetterConfig": {"TargetArn": function.dead_letters}}
     return {
         "Description": function.description,
         "Environment": {"Variables": dict(function.environment)},
@@ -138,7 +137,6 @@ def _configure(function: Function, wanted: Wanted) -> dict[str, Any]:
         "MemorySize": function.memory_mb,
         "Role": wanted.properties["Role"],
         "Timeout": function.timeout_seconds,
-        **(dead_letters if function.dead_letters else {}),
     }
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -14,10 +13,9 @@ from infra.local.errors import TemplateError, UpdateError
 from infra.local.platform import Platform, open_platform
 from infra.local.stack import read_stack
 from tests.canary_stack import add_canary, rebuild, start_canary
-from tests.lane import build_lane, read_lane
+from tests.lane import Lane, build_lane, read_lane
 from tests.tiny_stack import FUNCTION, REGION, STACK_NAME, Starter, connect
 
-SECONDS = 30
 RULE = """
   Rule:
     Type: AWS::Events::Rule
@@ -41,34 +39,6 @@ def build(build: Path) -> Path:
 async def local(start: Starter) -> Platform:
     """Local run of it, whose minutes are short."""
     return await start_canary(start)
-
-
-class Lane:
-    """The queues of the second stack, from outside."""
-
-    def __init__(self, local: Platform) -> None:
-        self._sqs = connect(local, "sqs")
-        [stack] = connect(local, "cloudformation").describe_stacks(StackName="lane")["Stacks"]
-        self.urls = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
-
-    def send(self, body: str, queue: str = "Inbox") -> None:
-        self._sqs.send_message(QueueUrl=self.urls[queue], MessageBody=body)
-
-    async def receive(self, queue: str = "Outbox") -> Any:
-        """Wait for the next message of a queue."""
-        receive = partial(self._sqs.receive_message, QueueUrl=self.urls[queue], WaitTimeSeconds=1)
-        async with asyncio.timeout(SECONDS):
-            while not (messages := (await asyncio.to_thread(receive)).get("Messages")):
-                pass
-        receipt = messages[0]["ReceiptHandle"]
-        self._sqs.delete_message(QueueUrl=self.urls[queue], ReceiptHandle=receipt)
-        return messages[0]["Body"]
-
-    def count(self, queue: str) -> int:
-        """Count the messages of a queue, those in work as well."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self._sqs.get_queue_attributes(QueueUrl=self.urls[queue], AttributeNames=["All"])
-        return sum(int(told["Attributes"][name]) for name in names)
 
 
 async def open_lane(local: Platform, folder: Path, edits: dict[str, str] | None = None) -> Lane:
