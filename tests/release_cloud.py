@@ -22,9 +22,9 @@ from moto.codedeploy.models import codedeploy_backends
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.core.responses import ActionResult
 
-from infra.local.control.account import NothingProvisionedError, answer_account
+from infra.local.control.account import NothingProvisionedError
 from infra.local.control.code_deploy_api import ENDED, Deployment
-from infra.local.control.patches import patched
+from infra.local.control.patches import PATCHES, patch_moto, patched
 from infra.local.identifiers import ACCOUNT_ID
 from infra.release.target import Target
 
@@ -165,9 +165,8 @@ def _read_provisioned(shop: Shop) -> ActionResult:
 @contextmanager
 def open_shop() -> Iterator[Shop]:
     """Open AWS with the function, which has no version yet."""
-    answer_account()
     plain_update = LambdaResponse.update_alias
-    with mock_aws():
+    with patch_moto(PATCHES), mock_aws():
         session = boto3.Session("test", "test", region_name=REGION)
         shop = Shop(session.client("lambda"), session.client("codedeploy"))
 

@@ -1,8 +1,9 @@
-"""The local run's time: that of its metrics, its alarms and its deployments.
+"""The local platform's time: that of its metrics, its alarms, its deployments and its retries.
 
 It is this machine's, or a faster one: a rehearsal's ten minutes need not last as long.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -21,3 +22,10 @@ def pause(clock: Clock, seconds: float) -> float:
     now = time.time()
     rate = clock(now + 1) - clock(now)
     return min(max(seconds / rate, LEAST), MOST) if rate > 0 else MOST
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Sleep until `seconds` of the clock are over."""
+    end = read(clock) + seconds
+    while (left := end - read(clock)) > 0:  # noqa: ASYNC110 a clock tells nobody
+        await asyncio.sleep(pause(clock, left))

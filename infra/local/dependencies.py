@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -9,23 +10,35 @@ from infra.local.errors import TemplateError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[^}]+)?\}")
 
+type Needs = Mapping[str, AbstractSet[str]]
 
-def order_around(resources: Mapping[str, Any], slow: str) -> tuple[Sequence[str], Sequence[str]]:
-    """Return logical ids in an order in which CloudFormation can change them: two parts.
 
-    The first need not wait for the resource `slow`: CloudFormation changes all that it can at the
-    same time. The second must wait for it. Raises TemplateError if resources wait for each other.
-    """
-    needs = {name: set(_read_needs(resource, resources)) for name, resource in resources.items()}
+def find_needs(resources: Mapping[str, Any]) -> Needs:
+    """Return the logical ids that each resource names."""
+    return {name: set(_read_needs(resource, resources)) for name, resource in resources.items()}
+
+
+def sort_by_needs(needs: Needs) -> Sequence[str]:
+    """Return logical ids so that each comes after all that it needs; raise TemplateError."""
     try:
-        ordered = list(TopologicalSorter(needs).static_order())
+        return list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         raise TemplateError(f"circular dependency between resources: {error.args[1]}") from error
-    waiting = {slow}
+
+
+def order_around(resources: Mapping[str, Any], *slow: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Return logical ids in an order in which CloudFormation can change them: two parts.
+
+    The first need not wait for the resources `slow`: CloudFormation changes all that it can at the
+    same time. The second must wait for one. Raises TemplateError if resources wait for each other.
+    """
+    needs = find_needs(resources)
+    ordered = sort_by_needs(needs)
+    waiting = set(slow)
     for name in ordered:
         if needs[name] & waiting:
             waiting.add(name)
-    waiting_others = waiting - {slow}
+    waiting_others = waiting.difference(slow)
     return (
         [name for name in ordered if name not in waiting],
         [name for name in ordered if name in waiting_others],

@@ -1,4 +1,4 @@
-"""What can go wrong before the local run serves; each message is one line for a person."""
+"""What can go wrong on the local platform; each message is one line for a person."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ class LocalRunError(Exception):
 
 
 class TemplateError(LocalRunError):
-    """The built template is missing, or holds something that the local run cannot serve."""
+    """A template is missing, or holds something that the local platform does not have."""
 
 
 class BuildError(TemplateError):
@@ -27,7 +27,7 @@ class ManagedRuntimeError(LocalRunError):
 class FunctionError(LocalRunError):
     """An invocation failed on the function's side; `kind` is Lambda's name for how.
 
-    `payload` is how the runtime client told of it, None where the platform did.
+    `payload` is what the runtime client reported, None where the platform noticed it.
     """
 
     def __init__(self, kind: str, message: str, payload: Mapping[str, Any] | None = None) -> None:
@@ -37,9 +37,16 @@ class FunctionError(LocalRunError):
         self.payload = payload
 
 
+class UnknownFunctionError(FunctionError):
+    """There is no such function, version or alias."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", message)
+
+
 class ThrottledError(LocalRunError):
-    """Every concurrent execution that the function may have is busy."""
+    """Every concurrent execution that the function may have is busy, or too many events wait."""
 
 
 class UpdateError(LocalRunError):
-    """A release cannot begin."""
+    """A stack cannot be updated, or an update failed."""

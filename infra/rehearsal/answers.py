@@ -86,7 +86,7 @@ def read_changes(changes: Sequence[Mapping[str, Any]]) -> list[RehearsalFinding]
 
 async def _ask(local: Platform, path: str, body: bytes, version: str) -> Response:
     event = make_event(path, JSON, body, lane="gate")  # in no metric of the service
-    payload = await local.versions.invoke(version, event, call=Call(""))
+    payload = await local.function.invoke(version, event, Call(""))
     return to_response(payload)
 
 

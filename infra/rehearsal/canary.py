@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.control.code_deploy import ReleaseEvent, ReleaseResult
@@ -17,7 +17,7 @@ from infra.rehearsal.requests import RehearsalError, Requests
 from infra.rehearsal.result import Caught, Colour, RehearsalFinding, RehearsalResult
 
 # High enough that neither the API nor the function throttles the load: they are not under test.
-RATE, BURST, CONCURRENCY = 10_000, 5_000, 50
+CONCURRENCY = 50
 CLOCK_MINUTE = 60
 
 
@@ -47,10 +47,11 @@ async def serve_stack(
     picks: dict[str, str] = {}
     started = time.time()
     async with serve(
-        _unthrottle(current),
+        current,
         python=python,
         directory=directory,
         concurrency=CONCURRENCY,
+        throttles=False,
         rng=rng,
         on_pick=picks.__setitem__,
         clock=lambda now: started + (now - started) * CLOCK_MINUTE / minute,
@@ -81,13 +82,13 @@ async def run_canary(  # noqa: PLR0913 half of them have defaults
         show(event)
 
     function = candidate.function
-    [old] = local.cloud.weights(function.name, function.alias)
+    [old] = local.versions.weights(function.name, function.alias)
     started = time.time()
     async with load(local.url, requests, rate, lambda key: served.picks.pop(key, "")) as result:
         note(ReleaseEvent(started, "load", f"{rate:g} requests a second go to version {old}", 0))
         await asyncio.sleep(margin)
         _check(result)
-        release = await local.release(_unthrottle(candidate), note)
+        release = await local.release(candidate, note)
         await asyncio.sleep(margin)
     ended, new = time.time(), release.version
     return RehearsalResult(
@@ -114,16 +115,12 @@ async def _find(
     A version that the gate refused for another reason is not asked: it may be slow, or crash.
     """
     by_gate = read_changes(release.gate.get("answers", []))
-    gate = candidate.gate(release.version)
+    gate = candidate.hook
     is_wrong = any(finding.colour is Colour.RED for finding in by_gate)
     if gate is None or (_find_catch(release) is Caught.GATE and not is_wrong):
         return by_gate
     limit = float(candidate.parameters["MaxAnswerChange"])
     return by_gate + await compare(local, gate.code, requests, old, release.version, limit)
-
-
-def _unthrottle(stack: BuiltStack) -> BuiltStack:
-    return replace(stack, api=replace(stack.api, rate=RATE, burst=BURST))
 
 
 def _check(result: LoadResult) -> None:

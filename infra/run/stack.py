@@ -56,7 +56,7 @@ def _use_model(stack: "BuiltStack", own: Path) -> "BuiltStack":
     """Let the layer `own`, with the model of `--model`, replace the one with the built model."""
     function = stack.function
     layers = [own if (layer / MODEL).exists() else layer for layer in function.layers]
-    return replace(stack, function=replace(function, layers=tuple(layers)))
+    return stack.with_function(replace(function, layers=tuple(layers)))
 
 
 def read_again(project: Project, stack: "BuiltStack", model: Path | None) -> "Read":

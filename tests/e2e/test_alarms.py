@@ -92,8 +92,10 @@ def fallible() -> ModelProto:
 def list_alarms(stack: BuiltStack, version: str) -> dict[str, Mapping[str, Any]]:
     """Return the properties of the stack's alarms and of the nested one's, by logical id."""
     kind = "AWS::CloudWatch::Alarm"
-    nested = stack.nested(version)["Monitoring"]
-    return {**stack.resources(kind, version), **nested.resources(kind)}
+    nested = stack.template["Resources"]["Monitoring"]["Properties"]
+    given = stack.predict(version).resolve(nested)["Parameters"]
+    monitoring = stack.nest("Monitoring", given)
+    return {**stack.resources(kind, version), **monitoring.resources(kind, version)}
 
 
 class Clock:
@@ -170,7 +172,7 @@ class Service:
 
     def end_environments(self, number: signal.Signals) -> None:
         """Send a signal to the execution environments of the first version."""
-        for environment in self.local.versions.environments("1"):
+        for environment in self.local.function.environments("1"):
             os.kill(environment.pid, number)
 
     @asynccontextmanager
@@ -178,7 +180,7 @@ class Service:
         """Publish a version with another model layer; it has all traffic until the block ends."""
         function = replace(self.function, layers=(self.function.layers[0], layer), **changes)
         stack = read_stack(BUILD, NAME, REGION)
-        version = await self.local.publish(replace(stack, function=function))
+        version = await self.local.publish(stack.with_function(function))
         self._move_alias(version)
         try:
             yield version
@@ -203,7 +205,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     function = replace(stack.function, layers=(stack.function.layers[0], layer))
     async with (
         serve(
-            replace(stack, function=function),
+            stack.with_function(function),
             python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=folder / "run",
             concurrency=1,

@@ -131,7 +131,7 @@ async def served(folder: Path, model: Any) -> AsyncIterator[str]:
     package(folder / "layer/model", model)
     layers = (stack.function.layers[0], folder / "layer")
     async with serve(
-        replace(stack, function=replace(stack.function, layers=layers)),
+        stack.with_function(replace(stack.function, layers=layers)),
         python=await managed_runtime.prepare(PROJECT.managed_runtime),
         directory=folder / "run",
     ) as local:

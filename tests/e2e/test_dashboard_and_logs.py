@@ -43,7 +43,7 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platf
     function = replace(stack.function, layers=(runtime, folder / "ModelLayer"))
     async with (
         serve(
-            replace(stack, function=function),
+            stack.with_function(function),
             python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=folder / "run",
             metric_delay=0,

@@ -84,7 +84,7 @@ async def test_a_package_that_is_missing_from_the_layer_fails_as_on_lambda(tmp_p
         FunctionError, match=r"Runtime\.ImportModuleError: Unable to import .*numpy"
     ):
         async with serve(
-            replace(stack, function=function),
+            stack.with_function(function),
             python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=tmp_path / "run",
         ):

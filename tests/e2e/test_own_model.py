@@ -87,7 +87,7 @@ async def test_an_exported_model_is_served_with_the_numbers_it_was_exported_with
     csv = await asyncio.to_thread(samples.read_bytes)
     async with (
         serve(
-            replace(stack, function=function),
+            stack.with_function(function),
             python=await managed_runtime.prepare(PROJECT.managed_runtime),
             directory=tmp_path / "run",
         ) as local,

@@ -294,8 +294,8 @@ class Theatre:
         old = tallied.versions[rehearsal.old]
         assert is_near(old.failed, old.answered, self.failing)
         live = rehearsal.new if rehearsal.is_promoted else rehearsal.old
-        cloud = self.served.local.cloud
-        assert cloud.weights(function.name, function.alias) == {live: 1}
+        versions = self.served.local.versions
+        assert versions.weights(function.name, function.alias) == {live: 1}
         return rehearsal, tallied
 
 

@@ -1,4 +1,4 @@
-"""What Lambda says of the account, which moto does not: its quotas, and what is provisioned.
+"""Lambda's settings of the account, which moto lacks: its quotas, and what is provisioned.
 
 Sources: docs.aws.amazon.com/lambda/latest/api/, the pages API_GetAccountSettings and
 API_GetProvisionedConcurrencyConfig; .../dg/gettingstarted-limits.html for the quota.
@@ -6,7 +6,6 @@ API_GetProvisionedConcurrencyConfig; .../dg/gettingstarted-limits.html for the q
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.responses import LambdaResponse
-from moto.awslambda.urls import url_paths
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult
 
@@ -26,7 +25,8 @@ class NothingProvisionedError(LambdaClientError):
         )
 
 
-def _get_account_settings(_: LambdaResponse) -> ActionResult:
+def get_account_settings(_: LambdaResponse) -> ActionResult:
+    """Answer GetAccountSettings."""
     limits = {
         "ConcurrentExecutions": CONCURRENT_EXECUTIONS,
         "UnreservedConcurrentExecutions": CONCURRENT_EXECUTIONS,
@@ -34,17 +34,15 @@ def _get_account_settings(_: LambdaResponse) -> ActionResult:
     return ActionResult({"AccountLimit": limits})
 
 
-def _get_provisioned_concurrency_config(_: LambdaResponse) -> TYPE_RESPONSE:
+def get_provisioned_concurrency_config(_: LambdaResponse) -> TYPE_RESPONSE:
+    """Answer GetProvisionedConcurrencyConfig."""
     raise NothingProvisionedError
 
 
-def answer_account() -> None:
-    """Let moto's server answer both, from now on in this process."""
-    name = r"{0}/(?P<api_version>[^/]+)/"
+ROUTES = {
+    rf"{{0}}/(?P<api_version>[^/]+)/{path}": LambdaResponse.dispatch
     for path in (
         r"account-settings/?$",
         r"functions/(?P<function_name>[\w_:%-]+)/provisioned-concurrency$",
-    ):
-        url_paths[name + path] = LambdaResponse.dispatch
-    LambdaResponse.get_account_settings = _get_account_settings  # type: ignore[attr-defined]  # moto lacks it
-    LambdaResponse.get_provisioned_concurrency_config = _get_provisioned_concurrency_config  # type: ignore[attr-defined]  # moto lacks it
+    )
+}

@@ -7,35 +7,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.cloudwatch.alarm_rule import is_met, list_alarms
 from infra.cloudwatch.alarms import AlarmError, Evaluation, State, evaluate, read_alarm, read_data
 from infra.cloudwatch.metric_math import ExpressionError
 from infra.local.clock import Clock, pause, read
-from infra.local.control.access_key import AccessKey
-from infra.local.stack import BuiltStack, NestedStack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
 LOOK_SECONDS = 1  # between two looks at the clock
-ALARM_KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 NUMBERS = {"Threshold": float, "EvaluationPeriods": int, "DatapointsToAlarm": int, "Period": int}
-
-
-def connect(endpoint_url: str, region: str, key: AccessKey) -> "CloudWatchClient":
-    """Return a client for the local run's CloudWatch."""
-    return boto3.client(
-        "cloudwatch",
-        endpoint_url=endpoint_url,
-        region_name=region,
-        aws_access_key_id=key.id,
-        aws_secret_access_key=key.secret,
-        config=Config(retries={"total_max_attempts": 1}),  # when the local run stops, none waits
-    )
 
 
 class Watcher:
@@ -80,30 +63,6 @@ def put_alarm(client: "CloudWatchClient", name: str, properties: Mapping[str, An
     put = client.put_composite_alarm if "AlarmRule" in properties else client.put_metric_alarm
     put(**{**properties, **numbers, "AlarmName": name})
     _set(client, name, held.get(name, "INSUFFICIENT_DATA"), "Unchecked: Initial alarm creation")
-
-
-def name_alarms(stack: BuiltStack, version: str) -> dict[str, str]:
-    """Return the names of the stack's alarms by their logical ids."""
-    return {
-        logical_id: properties.get("AlarmName", f"{stack.name}-{logical_id}")
-        for kind in ALARM_KINDS
-        for logical_id, properties in stack.resources(kind, version).items()
-    }
-
-
-def name_nested_alarms(stack: NestedStack) -> dict[str, str]:
-    """Return the names of the alarms of a nested stack by their logical ids."""
-    return {
-        logical_id: properties.get("AlarmName", f"{stack.name}-{logical_id}")
-        for kind in ALARM_KINDS
-        for logical_id, properties in stack.resources(kind).items()
-    }
-
-
-def list_alarm_names(stack: BuiltStack, version: str) -> set[str]:
-    """Return the names of all alarms of a stack, and of those in it."""
-    nested = (name_nested_alarms(one).values() for one in stack.nested(version).values())
-    return set(name_alarms(stack, version).values()).union(*nested)
 
 
 def delete_alarms(client: "CloudWatchClient", names: Iterable[str]) -> None:

@@ -1,314 +1,244 @@
-"""CloudFormation's part of a release: what else of the stack changes with a version, and back."""
+"""CloudFormation's part: which stacks there are, and one change of each at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-from infra.local.control.alarms import (
-    ALARM_KINDS,
-    delete_alarms,
-    list_alarm_names,
-    name_alarms,
-    name_nested_alarms,
-    put_alarm,
-)
-from infra.local.control.cloud import DASHBOARD, Archives, Cloud, archive, tell_template
-from infra.local.control.code_deploy import CodeDeploy, Progress, ReleaseEvent, ReleaseResult, plan
+from infra.local.control.archives import Archives, archive
+from infra.local.control.code_deploy import Progress, ReleaseEvent, ReleaseResult, plan
+from infra.local.control.handlers import Handlers
+from infra.local.control.lambda_resources import StuckError
+from infra.local.control.live_stack import LiveStack, find_version
+from infra.local.control.resource import Change
+from infra.local.control.stack_record import Records
 from infra.local.errors import UpdateError
-from infra.local.functions.versions import LATEST, HostedFunction, HostedVersion
-from infra.local.stack import NESTED, BuiltStack, Function, NestedStack
+from infra.local.stack import BuiltStack
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch import CloudWatchClient
-
-    from infra.local.control.code_deploy_api import Deployments
-
-
-@dataclass(frozen=True)
-class Published:
-    """A stack, the version that was published of its function, and the gate that came with it.
-
-    `archives` are of its built folders as they were then.
-    """
-
-    stack: BuiltStack
-    version: str
-    archives: Archives
-    gate: HostedVersion | None = None
-
-    def has_files(self, stack: BuiltStack, archives: Archives) -> bool:
-        """Tell whether the function and its layers are the same in another stack."""
-        ours, theirs = self.stack.function, stack.function
-        return [self.archives[folder] for folder in (ours.code, *ours.layers)] == [
-            archives[folder] for folder in (theirs.code, *theirs.layers)
-        ]
+type Tell = Callable[[ReleaseEvent], None]
+type Addresses = Callable[[], Mapping[str, str]]
 
 
 class CloudFormation:
-    """Holds what the alias was given last, and releases other stacks, one at a time.
+    """Creates, updates and deletes stacks in `records`, where CloudFormation's API finds them.
 
-    `functions` are the stack's by their names, `host` makes the place for another one, and `serve`
-    lets the API be as a stack says.
+    `addresses` returns the places on this machine in the place of URLs on AWS.
     """
 
-    def __init__(  # noqa: PLR0913 each is one part of the local run
-        self,
-        *,
-        cloud: Cloud,
-        cloudwatch: "CloudWatchClient",
-        deployments: "Deployments",
-        code_deploy: CodeDeploy,
-        functions: MutableMapping[str, HostedFunction],
-        host: Callable[[Function], HostedFunction],
-        serve: Callable[[BuiltStack], None],
-    ) -> None:
-        self._cloud = cloud
-        self._cloudwatch = cloudwatch
-        self._deployments = deployments
-        self._code_deploy = code_deploy
-        self._functions = functions
-        self._host = host
-        self._serve = serve
-        self._releasing: asyncio.Task[ReleaseResult] | None = None
-        self._is_busy = False
+    def __init__(self, records: Records, handlers: Handlers, addresses: Addresses) -> None:
+        self._records = records
+        self._handlers = handlers
+        self._addresses = addresses
+        self._stacks: dict[str, LiveStack] = {}
+        self._busy: set[str] = set()
+        self._updates: set[asyncio.Task[ReleaseResult]] = set()
 
-    @property
-    def stack(self) -> BuiltStack:
-        """The stack as the last release that succeeded left it."""
-        return self._current.stack
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is a stack of this name."""
+        return name in self._stacks
 
-    def tell_template(self) -> dict[str, Any]:
-        """Return the template of that release, as SAM CLI would have sent it."""
-        return tell_template(self._current.stack, self._current.archives)
+    def find(self, name: str) -> LiveStack:
+        """Return a stack by its name."""
+        return self._stacks[name]
 
-    async def create(self, stack: BuiltStack, url: str) -> None:
-        """Create the stack, whose API is at `url`, with the alias on version 1."""
+    def open(self, stack: BuiltStack, parent: BuiltStack | None = None) -> LiveStack:
+        """Make room for a stack, or for one in another."""
+        record = self._records.add(stack, parent)
+        return LiveStack(stack, self._handlers, record, self._addresses)
+
+    def close(self, live: LiveStack) -> None:
+        """Let CloudFormation's API show no more of a stack than that it was deleted."""
+        self._records.remove(live.record)
+
+    async def create(self, stack: BuiltStack) -> None:
+        """Create a stack with all that it holds.
+
+        Raises TemplateError if the template has something that the local platform has not, and
+        what stops the creation: then everything is taken back.
+        """
+        if stack.name in self._stacks:
+            raise UpdateError(f"stack {stack.name} exists already")
+        self._handlers.check(stack)
         archives = await asyncio.to_thread(archive, stack)
-        self._cloud.create_stack(stack, archives, url)
-        self._functions[stack.function.name] = self._host(stack.function)
-        published = await self._add(Published(stack, "1", archives))
-        self._current = self._newest = await self._apply_all(published)
+        live = self.open(stack)
+        live.set_status("CREATE_IN_PROGRESS")
+        try:
+            await live.put(stack, archives, Change())
+            await live.commit()
+        except BaseException as error:
+            await live.delete()
+            live.set_status("ROLLBACK_COMPLETE", str(error))
+            self.close(live)
+            raise
+        self._stacks[stack.name] = live
+        live.set_status("CREATE_COMPLETE")
+
+    async def delete(self, name: str) -> None:
+        """Delete a stack, but for what its template retains."""
+        with self._changing(name) as live:
+            live.set_status("DELETE_IN_PROGRESS")
+            await live.delete()
+            live.set_status("DELETE_COMPLETE")
+            del self._stacks[name]
+            self.close(live)
 
     async def publish(self, stack: BuiltStack) -> str:
-        """Publish the next version, with all that does not wait for the alias, which stays."""
-        return await self._publish(stack, await asyncio.to_thread(archive, stack))
+        """Publish a version with all that does not wait for an alias; the aliases stay."""
+        archives = await asyncio.to_thread(archive, stack)
+        change = Change()
+        with self._changing(stack.name) as live:
+            await live.prepare(stack, archives, change)
+        return change.published[stack.function.name]
 
-    async def release(
-        self, stack: BuiltStack, tell: Callable[[ReleaseEvent], None]
-    ) -> ReleaseResult:
-        """Publish `stack` and let CodeDeploy give it the traffic.
+    async def release(self, stack: BuiltStack, tell: Tell) -> ReleaseResult:
+        """Update a stack, with a new version of its function whatever has changed.
 
-        Raises UpdateError, or BuildError.
+        `tell` gets each event of that version. Raises UpdateError if another update is under way,
+        and what stops the update before the version has any traffic, but for the gate.
         """
-        archives = await _prepare(stack)
-        with self._updating():
-            releasing = await self._begin(stack, archives, Progress(tell))
-        return await releasing
+        change = Change({stack.function.name: Progress(tell)})
+        return await self._begin(stack, change, find_version(stack))
 
     async def update(self, stack: BuiltStack) -> None:
         """Begin what UpdateStack asks for; the files of `stack` may change when this returns.
 
-        It publishes no version if SAM would give that the same logical id, and none if Lambda
-        holds one that is the same in everything. Raises UpdateError, or BuildError.
+        Raises UpdateError if another update is under way, or TemplateError.
         """
-        archives = await _prepare(stack)
-        with self._updating():
-            current, newest = self._current, self._newest
-            if stack.version_id == current.stack.version_id and current.has_files(stack, archives):
-                unchanged = replace(current, stack=stack, archives=archives, gate=None)
-                await self._settle(await self._apply_all(unchanged), current)
-                self._end("UPDATE_COMPLETE")
-            elif _settings(stack) == _settings(newest.stack) and newest.has_files(stack, archives):
-                text = f"A version for this Lambda function exists ( {newest.version} )"
-                self._end("UPDATE_ROLLBACK_COMPLETE", text)
-            else:
-                await self._begin(stack, archives, Progress(lambda _: None))
+        is_copied = asyncio.Event()
+        updating = self._begin(stack, Change(), on_fast=is_copied.set)
+        copying = asyncio.ensure_future(is_copied.wait())
+        await asyncio.wait({updating, copying}, return_when=asyncio.FIRST_COMPLETED)
+        copying.cancel()
+        if updating.done():
+            await updating
 
     async def stop(self) -> None:
-        """Leave a release where it is."""
-        if self._releasing:
-            self._releasing.cancel()
-            await asyncio.gather(self._releasing, return_exceptions=True)
+        """Leave updates where they are."""
+        for updating in self._updates:
+            updating.cancel()
+        await asyncio.gather(*self._updates, return_exceptions=True)
+
+    def _begin(
+        self,
+        stack: BuiltStack,
+        change: Change,
+        forced: str = "",
+        on_fast: Callable[[], None] = lambda: None,
+    ) -> "asyncio.Task[ReleaseResult]":
+        if stack.name not in self._stacks:
+            raise UpdateError(f"there is no stack {stack.name}")
+        if stack.name in self._busy:
+            raise UpdateError(f"a release of stack {stack.name} is in progress")
+        self._busy.add(stack.name)
+        update = Update(self._stacks[stack.name], stack, change, forced, on_fast)
+        updating = asyncio.create_task(self._update(update, stack))
+        self._updates.add(updating)
+        updating.add_done_callback(self._updates.discard)
+        updating.add_done_callback(lambda _: self._busy.discard(stack.name))
+        return updating
+
+    async def _update(self, update: "Update", stack: BuiltStack) -> ReleaseResult:
+        """Run an update, unless its template or its files are such that it cannot even begin."""
+        self._handlers.check(stack)
+        for group in stack.resources("AWS::CodeDeploy::DeploymentGroup", "1").values():
+            plan(group["DeploymentConfigName"])
+        return await update.run(await asyncio.to_thread(archive, stack))
 
     @contextmanager
-    def _updating(self) -> Iterator[None]:
-        """Refuse a second update until `_end`, which a block that fails has reached."""
-        if self._is_busy:
-            raise UpdateError(f"a release of stack {self.stack.name} is in progress")
-        self._is_busy = True
-        self._cloud.set_status(self.stack.name, "UPDATE_IN_PROGRESS")
+    def _changing(self, name: str) -> Iterator[LiveStack]:
+        if name in self._busy:
+            raise UpdateError(f"a release of stack {name} is in progress")
+        self._busy.add(name)
         try:
-            yield
-        except BaseException as error:
-            self._end("UPDATE_ROLLBACK_COMPLETE", str(error))
-            raise
+            yield self._stacks[name]
+        finally:
+            self._busy.discard(name)
 
-    async def _begin(
-        self, stack: BuiltStack, archives: Archives, progress: Progress
-    ) -> asyncio.Task[ReleaseResult]:
-        """Publish a version of `stack`, and return the rest of its release."""
-        version = await self._publish(stack, archives)
-        progress.note("created", f"version {version} is published", 0)
-        self._releasing = asyncio.create_task(self._release(self._newest, progress))
-        return self._releasing
 
-    async def _release(self, new: Published, progress: Progress) -> ReleaseResult:
-        old, function, version = self._current, new.stack.function, new.version
-        deployment_id, status, reason, is_stuck = "", "Succeeded", "", False
-        try:
-            if preference := new.stack.preference(version):
-                deployment = await self._code_deploy.deploy(
-                    function, preference, old.version, version, progress
-                )
-                deployment_id, status = deployment.deployment_id, deployment.status
-                reason = deployment.error.get("message", "")
-                back = deployment.way_back
-                is_stuck = back is not None and back.status != "Succeeded"
-            else:
-                self._cloud.shift(function, version, {})
-                progress.note("promoted", f"all requests go to version {version}", 100)
-            events = tuple(progress.events)
-            release = ReleaseResult(version, deployment_id, status, reason, events, progress.gate)
-            if release.is_promoted:
-                release = await self._finish(release, new, old, progress)
-            elif not is_stuck:
-                before, _ = old.stack.order()
-                await self._settle(await self._apply(old, before), new)
-        except BaseException as error:
-            self._end("UPDATE_ROLLBACK_FAILED", str(error))
-            raise
-        taken_back = "UPDATE_ROLLBACK_FAILED" if is_stuck else "UPDATE_ROLLBACK_COMPLETE"
-        self._end("UPDATE_COMPLETE" if release.is_promoted else taken_back, release.reason)
-        return release
+class Update:
+    """One update of a stack, to its end or back to its beginning."""
 
-    async def _finish(
-        self, release: ReleaseResult, new: Published, old: Published, progress: Progress
-    ) -> ReleaseResult:
-        """Update what comes after the alias; if that fails, take the alias back as well.
+    def __init__(
+        self,
+        live: LiveStack,
+        stack: BuiltStack,
+        change: Change,
+        forced: str,
+        on_fast: Callable[[], None],
+    ) -> None:
+        self._live = live
+        self._stack = stack
+        self._change = change
+        self._forced = forced
+        self._on_fast = on_fast
+        self._is_fast_over = False
 
-        It returns as it moved, by a deployment; that no alarm of the new version stops that one is
-        assumed: CloudFormation gives the deployment group its old alarms first.
+    async def run(self, archives: Archives) -> ReleaseResult:
+        """Update the stack from the archives of its files; return what became of its function.
+
+        Raises what stops the update before an alias was to move.
         """
-        _, after = new.stack.order()
+        live, change = self._live, self._change
+        live.begin()
+        live.set_status("UPDATE_IN_PROGRESS")
         try:
-            await self._settle(await self._apply(new, after), old)
+            await live.put(self._stack, archives, change, forced=self._forced, on_fast=self._go_on)
+            await live.commit()
+        except asyncio.CancelledError:  # the platform stops
+            raise
+        except StuckError as error:
+            live.set_status("UPDATE_ROLLBACK_FAILED", str(error))
+            return self._conclude(error)
         except Exception as error:
-            before, after = old.stack.order()
-            old, function = await self._apply(old, before), new.stack.function
-            if preference := old.stack.preference(old.version):
-                back = await self._code_deploy.deploy(
-                    function,
-                    preference,
-                    new.version,
-                    old.version,
-                    Progress(lambda _: None),
-                    "CloudFormationRollback",
-                )
-                if back.status != "Succeeded":
-                    raise UpdateError(f"the way back failed: {back.error['message']}") from error
-            else:
-                self._cloud.shift(function, old.version, {})
-            progress.note("rolled-back", f"all requests go to version {old.version}", 0)
-            await self._settle(await self._apply(old, after), new)
+            await self._go_back(error)
+            if self._is_fast_over or isinstance(error, UpdateError):
+                return self._conclude(error)
+            raise
+        live.set_status("UPDATE_COMPLETE")
+        return self._conclude(None)
+
+    def _go_on(self) -> None:
+        self._is_fast_over = True
+        for function, version in self._change.published.items():
+            progress = self._change.release(function)
+            progress.note("created", f"version {version} is published", 0)
+        self._on_fast()
+
+    async def _go_back(self, error: Exception) -> None:
+        """Roll back; that no alarm of a new version stops that is assumed.
+
+        CloudFormation gives a deployment group its old alarms before it moves the alias.
+        """
+        moved = [
+            (function, progress)
+            for function, progress in self._change.releases.items()
+            if progress.percent == 100  # noqa: PLR2004 percent
+        ]
+        way_back = Change(creator="CloudFormationRollback")
+        try:
+            await self._live.roll_back(way_back)
+        except Exception as failure:
+            self._live.set_status("UPDATE_ROLLBACK_FAILED", f"the way back failed: {failure}")
+            raise
+        for function, progress in moved:
+            returned = way_back.release(function)
+            progress.note("rolled-back", returned.events[-1].text, 0)
+        self._live.set_status("UPDATE_ROLLBACK_COMPLETE", str(error))
+
+    def _conclude(self, error: Exception | None) -> ReleaseResult:
+        function = self._stack.function.name if self._stack.functions else ""
+        progress = self._change.release(function)
+        deployment = progress.deployment
+        status = "Failed" if error else "Succeeded"
+        reason = str(error) if error else ""
+        if error and deployment and deployment.status != "Succeeded":
+            status, reason = deployment.status, deployment.error["message"]
+        elif any(event.kind == "promoted" for event in progress.events) and error:
             reason = f"the stack failed after the promotion: {error}"
-            return replace(release, status="Failed", reason=reason, events=tuple(progress.events))
-        return release
-
-    async def _publish(self, stack: BuiltStack, archives: Archives) -> str:
-        number = self._cloud.publish(stack.function, archives)
-        before, _ = stack.order()
-        self._newest = await self._apply(
-            await self._add(Published(stack, number, archives)), before
+        return ReleaseResult(
+            self._change.published.get(function, ""),
+            deployment.deployment_id if deployment else "",
+            status,
+            reason,
+            tuple(progress.events),
+            progress.gate,
         )
-        return number
-
-    async def _add(self, published: Published) -> Published:
-        """Give a version its files."""
-        function = published.stack.function
-        await self._functions[function.name].add(published.version, function)
-        return published
-
-    async def _apply_all(self, published: Published) -> Published:
-        before, after = published.stack.order()
-        return await self._apply(published, [*before, *after])
-
-    async def _apply(self, published: Published, logical_ids: Iterable[str]) -> Published:
-        """Make or put back resources of a version in this order, as far as they exist here."""
-        stack, version = published.stack, published.version
-        preference, names = stack.preference(version), name_alarms(stack, version)
-        resolved = {kind: stack.resources(kind, version) for kind in (*ALARM_KINDS, DASHBOARD)}
-        gate = published.gate
-        for logical_id in logical_ids:
-            kind = stack.template["Resources"][logical_id]["Type"]
-            properties = resolved.get(kind, {}).get(logical_id)
-            if kind == "AWS::Lambda::Function" and stack.is_gate(logical_id, version):
-                gate = await self._put_gate(published)
-            elif kind == "AWS::CodeDeploy::DeploymentGroup" and preference:
-                self._deployments.put_group(preference)
-            elif kind in ALARM_KINDS and properties:
-                name = names[logical_id]
-                await asyncio.to_thread(put_alarm, self._cloudwatch, name, properties)
-            elif kind == DASHBOARD and properties:
-                self._cloud.put_dashboard(properties)
-            elif kind == NESTED:
-                await self._put_nested(stack.nested(version)[logical_id])
-        return replace(published, gate=gate)
-
-    async def _put_nested(self, nested: NestedStack) -> None:
-        """Make or put back what is in a nested stack, in its own order."""
-        names = name_nested_alarms(nested)
-        resolved = {kind: nested.resources(kind) for kind in (*ALARM_KINDS, DASHBOARD)}
-        for logical_id in nested.order():
-            kind = nested.template["Resources"][logical_id]["Type"]
-            properties = resolved[kind].get(logical_id)
-            if kind in ALARM_KINDS and properties:
-                name = names[logical_id]
-                await asyncio.to_thread(put_alarm, self._cloudwatch, name, properties)
-            elif properties:
-                self._cloud.put_dashboard(properties)
-
-    async def _put_gate(self, published: Published) -> HostedVersion | None:
-        function = published.stack.gate(published.version)
-        if function is None:
-            return None
-        if function.name not in self._functions:
-            self._functions[function.name] = self._host(function)
-        self._cloud.put_function(function, published.archives)
-        gates = self._functions[function.name]
-        if published.gate:
-            return await gates.put(published.gate)
-        own = published.stack.function
-        version = self._functions[own.name].find(published.version)
-        opt = version.place.opt if function.layers == own.layers else None
-        return await gates.add(LATEST, function, opt)
-
-    async def _settle(self, kept: Published, left: Published) -> None:
-        """End with one of two versions: of the other, alarms and idle environments go."""
-        self._current = kept
-        self._serve(kept.stack)
-        if kept.version != left.version:
-            await self._functions[left.stack.function.name].rest(left.version)
-        names = [list_alarm_names(one.stack, one.version) for one in (left, kept)]
-        await asyncio.to_thread(delete_alarms, self._cloudwatch, names[0] - names[1])
-        nested = [one.stack.nested(one.version) for one in (left, kept)]
-        for logical_id in nested[0].keys() - nested[1].keys():
-            self._cloud.forget_stack(nested[0][logical_id].stack_id)
-        self._cloud.update_stack(kept.stack, kept.version)
-
-    def _end(self, status: str, reason: str = "") -> None:
-        self._is_busy = False
-        self._cloud.set_status(self.stack.name, status, reason)
-
-
-async def _prepare(stack: BuiltStack) -> Archives:
-    """Read the files of a stack that is to be released; raise UpdateError if it is unknown how."""
-    if preference := stack.preference("1"):
-        plan(preference.config)
-    return await asyncio.to_thread(archive, stack)
-
-
-def _settings(stack: BuiltStack) -> Function:
-    """Return what Lambda compares, besides the files, of a function and its newest version."""
-    return replace(stack.function, code=stack.build, layers=())

@@ -1,52 +1,53 @@
-"""CloudFormation's UpdateStack and GetTemplate for the stack of the local run.
+"""CloudFormation's UpdateStack and DeleteStack for the stacks of the local platform.
 
-It releases what was built last, and tells what was released.
+UpdateStack releases what was built last.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from typing import Any
 
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 
 from infra.local.control.cloud_formation import CloudFormation
-from infra.local.control.patches import patched
-from infra.local.errors import BuildError, LocalRunError
+from infra.local.errors import BuildError, LocalRunError, TemplateError
 from infra.local.stack import BuiltStack
 
+# Reads what was built, with a template in the place of the built one, or None, and values of
+# parameters; those that have none get their defaults, as on AWS.
 type Read = Callable[[str | None, Mapping[str, str]], BuiltStack]
 
 _update_plain_stack = CloudFormationResponse.update_stack
-_get_plain_template = CloudFormationResponse.get_template
+_delete_plain_stack = CloudFormationResponse.delete_stack
 
 
-def answer_update_stack(formation: CloudFormation, read: Read) -> AbstractContextManager[None]:
-    """Let moto's server answer UpdateStack and GetTemplate, on the loop that runs now.
+def answer_cloud_formation(
+    formation: CloudFormation, readers: Mapping[str, Read]
+) -> Mapping[str, Callable[..., Any]]:
+    """Return what answers UpdateStack and DeleteStack, on the loop that runs now.
 
-    `read` reads what was built, with a template in the place of the built one, or None, and values
-    of parameters; those that have none get their defaults, as on AWS.
+    `readers` are by the names of their stacks.
     """
     loop = asyncio.get_running_loop()
 
     def update_stack(response: CloudFormationResponse) -> ActionResult:
         get = response._get_param  # noqa: SLF001 moto's way to read a request
         held = response.cloudformation_backend.get_stack(get("StackName"))
-        before = formation.stack
-        if held.name != before.name:
+        if held.name not in formation:
             return _update_plain_stack(response)
-        if held.status.endswith("_IN_PROGRESS"):
-            text = f"Stack:{held.stack_id} is in {held.status} state and can not be updated."
-            raise ValidationError(message=text)
+        before = formation.find(held.name).stack
+        _require_idle(held, "updated")
         parameters = {}
         for one in get("Parameters", []):
             key = one["ParameterKey"]
             previous = before.parameters.get(key, "") if one.get("UsePreviousValue") else ""
             parameters[key] = one.get("ParameterValue", previous)
         try:
-            stack = read(get("TemplateBody"), parameters)
+            if held.name not in readers:
+                raise TemplateError("this local run was started without a build of the stack")
+            stack = readers[held.name](get("TemplateBody"), parameters)
             asyncio.run_coroutine_threadsafe(formation.update(stack), loop).result()
         except LocalRunError as error:
             raise ValidationError(message=str(error)) from error
@@ -54,11 +55,27 @@ def answer_update_stack(formation: CloudFormation, read: Read) -> AbstractContex
             raise ValidationError(message=str(BuildError(error))) from error
         return ActionResult({"StackId": held.stack_id})
 
-    def get_template(response: CloudFormationResponse) -> ActionResult:
-        get = response._get_param  # noqa: SLF001 moto's way to read a request
-        held = response.cloudformation_backend.get_stack(get("StackName"))
-        if held.name != formation.stack.name or get("TemplateStage") == "Processed":
-            return _get_plain_template(response)
-        return ActionResult({"TemplateBody": json.dumps(formation.tell_template())})
+    def delete_stack(response: CloudFormationResponse) -> ActionResult:
+        name = response._get_param("StackName")  # noqa: SLF001 moto's way to read a request
+        held = [
+            one
+            for one in response.cloudformation_backend.stacks.values()
+            if name in {one.name, one.stack_id}
+        ]
+        if not held or held[0].name not in formation:
+            return _delete_plain_stack(response)
+        _require_idle(held[0], "deleted")
+        try:
+            deleting = formation.delete(held[0].name)
+            asyncio.run_coroutine_threadsafe(deleting, loop).result()
+        except LocalRunError as error:
+            raise ValidationError(message=str(error)) from error
+        return EmptyResult()
 
-    return patched(CloudFormationResponse, update_stack=update_stack, get_template=get_template)
+    return {"update_stack": update_stack, "delete_stack": delete_stack}
+
+
+def _require_idle(held: Any, verb: str) -> None:
+    if held.status.endswith("_IN_PROGRESS"):
+        text = f"Stack:{held.stack_id} is in {held.status} state and can not be {verb}."
+        raise ValidationError(message=text)

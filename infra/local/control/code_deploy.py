@@ -1,4 +1,4 @@
-"""CodeDeploy's part of a release: the hook, the traffic, the alarms, and the way back.
+"""CodeDeploy's part of a release: the hook, the traffic, the alarms, and the rollback.
 
 Sources: docs.aws.amazon.com/codedeploy/latest/userguide/, the pages
 deployment-configurations and deployment-steps-lambda.
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from infra.local.clock import Clock, pause, read
 from infra.local.control.deployment_type import read_deployment_type
 from infra.local.errors import FunctionError, UpdateError
-from infra.local.stack import Function, Preference
+from infra.local.functions.invoker import Target
+from infra.local.stack import Function
 
 if TYPE_CHECKING:
-    from infra.local.control.cloud import Cloud
     from infra.local.control.code_deploy_api import Deployment, Deployments
+    from infra.local.control.versions import PublishedVersions
 
 LOOK_SECONDS = 2  # between two looks at the alarms
 
@@ -66,12 +67,13 @@ class ReleaseResult:
 
 @dataclass
 class Progress:
-    """What has happened so far; `tell` gets each event as it happens."""
+    """What has happened so far in a function's release; `tell` gets each event as it happens."""
 
     tell: Callable[[ReleaseEvent], None]
     events: list[ReleaseEvent] = field(default_factory=list)
     percent: float = 0
     gate: Mapping[str, Any] = field(default_factory=dict)  # what the hook answered
+    deployment: "Deployment | None" = None
 
     def note(self, kind: str, text: str, percent: float | None = None) -> None:
         """Add an event; without `percent` the traffic stays where it is."""
@@ -88,6 +90,17 @@ class DeploymentFailure(Exception):  # noqa: N818 it is how a deployment ends, n
         self.kind = kind
         self.status = status
         self.code = code
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How a version takes over the traffic, by CodeDeploy's names; `hook` is a function."""
+
+    application: str
+    group: str
+    config: str
+    alarms: tuple[str, ...]
+    hook: str
 
 
 @dataclass
@@ -113,7 +126,7 @@ def plan(config: str) -> list[tuple[float, float]]:
 
 
 class CodeDeploy:
-    """Runs one deployment at a time.
+    """Runs deployments, at most one of a function.
 
     `invoke` runs a hook, `catch_up` lets the alarms be as they are on `clock` now. As SAM's
     deployment groups tell it to, it takes the traffic back whenever a deployment does not succeed:
@@ -122,18 +135,18 @@ class CodeDeploy:
 
     def __init__(
         self,
-        cloud: "Cloud",
+        versions: "PublishedVersions",
         deployments: "Deployments",
-        invoke: Callable[[str, bytes], Awaitable[bytes]],
+        invoke: Callable[[Target, bytes], Awaitable[bytes]],
         catch_up: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        self._cloud = cloud
+        self._versions = versions
         self._deployments = deployments
         self._invoke = invoke
         self._catch_up = catch_up
         self._clock = clock
-        self._running: Running | None = None
+        self._running: dict[str, Running] = {}  # by the deployment's id
         self._hooks: set[asyncio.Future[bytes]] = set()
 
     async def deploy(  # noqa: PLR0913, PLR0917 what moves, who watches, and who asked
@@ -147,7 +160,7 @@ class CodeDeploy:
     ) -> "Deployment":
         """Move the function's alias from version `current` to `target`; return how that ended."""
         deployment = self._deployments.create(function, preference, current, target, creator)
-        self._running = running = Running(deployment)
+        running = self._begin(deployment)
         try:
             self._check_alias(function, current)
             await self._ask_gate(running, preference, progress)
@@ -161,8 +174,12 @@ class CodeDeploy:
                 await self._roll_back(back, function, preference, current, progress)
         finally:
             running.ended.set()
-            self._running = None
+            del self._running[deployment.deployment_id]
         return deployment
+
+    def _begin(self, deployment: "Deployment") -> Running:
+        running = self._running[deployment.deployment_id] = Running(deployment)
+        return running
 
     async def _roll_back(
         self,
@@ -173,38 +190,37 @@ class CodeDeploy:
         progress: Progress,
     ) -> None:
         """Give version `current` all traffic again, if the hook lets that pass."""
-        self._running = running = Running(back)
+        running = self._begin(back)
         try:
             await self._run_hook(running, preference, "the way back", Progress(lambda _: None))
         except DeploymentFailure as failure:
             progress.note("failed", str(failure))
             self._deployments.fail(back, failure.status, failure.code, str(failure))
             return
-        self._cloud.shift(function, current, {})
+        finally:
+            running.ended.set()
+            del self._running[back.deployment_id]
+        self._versions.shift(function, current, {})
         self._deployments.succeed(back)
         progress.note("rolled-back", f"all requests go to version {current}", 0)
 
     async def stop(self, deployment_id: str) -> None:
         """Take the traffic back from a deployment that is under way, and wait for that."""
-        if self._running and self._running.deployment.deployment_id == deployment_id:
-            running = self._running
+        if running := self._running.get(deployment_id):
             running.stopping.set()
             await running.ended.wait()
 
     async def report(self, deployment_id: str, hook_id: str, status: str) -> bool:
-        """Take what a hook found; tell whether it is one that is waited for."""
-        running = self._running
-        if not running or (deployment_id, hook_id) != (
-            running.deployment.deployment_id,
-            running.hook_id,
-        ):
+        """Take what a hook found; return whether a deployment waits for it."""
+        running = self._running.get(deployment_id)
+        if not running or hook_id != running.hook_id:
             return False
         if not running.report.done():
             running.report.set_result(status)
         return True
 
     def _check_alias(self, function: Function, current: str) -> None:
-        shares = self._cloud.weights(function.name, function.alias)
+        shares = self._versions.weights(function.name, function.alias)
         if shares != {current: 1}:
             found = ", ".join(f"{share:.0%} to version {key}" for key, share in shares.items())
             raise DeploymentFailure(
@@ -215,7 +231,7 @@ class CodeDeploy:
             )
 
     async def _ask_gate(self, running: Running, preference: Preference, progress: Progress) -> None:
-        if preference.hook is None:
+        if not preference.hook:
             return
         progress.note("gate-started", f"{preference.hook} tries the new version")
         look = partial(self._look, running, preference)
@@ -235,13 +251,15 @@ class CodeDeploy:
         That it ends without one is a failure; CodeDeploy itself would wait for it for an hour.
         Meanwhile it takes a `look` time and again. Raises DeploymentFailure.
         """
-        if preference.hook is None:
+        if not preference.hook:
             return
         event = {
             "DeploymentId": running.deployment.deployment_id,
             "LifecycleEventHookExecutionId": running.hook_id,
         }
-        hook = asyncio.ensure_future(self._invoke(preference.hook, json.dumps(event).encode()))
+        hook = asyncio.ensure_future(
+            self._invoke(Target(preference.hook), json.dumps(event).encode())
+        )
         self._hooks.add(hook)
         hook.add_done_callback(self._hooks.discard)
         hook.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -276,10 +294,10 @@ class CodeDeploy:
                     break
                 await self._sleep(running)
             if percent == 100:  # noqa: PLR2004 percent
-                self._cloud.shift(function, target, {})
+                self._versions.shift(function, target, {})
                 progress.note("promoted", f"all requests go to version {target}", 100)
             else:
-                self._cloud.shift(function, current, {target: percent / 100})
+                self._versions.shift(function, current, {target: percent / 100})
                 text = f"{percent:g} % of the requests go to version {target}"
                 progress.note("shifted", text, percent)
 
@@ -289,7 +307,7 @@ class CodeDeploy:
             text = "the deployment was stopped by request"
             raise DeploymentFailure("stopped", "Stopped", "MANUAL_STOP", text)
         await self._catch_up()
-        states = self._cloud.read_states(preference.alarms)
+        states = self._deployments.read_alarms(preference.alarms)
         if active := [name for name, state in states.items() if state == "ALARM"]:
             text = f"alarms are active: {', '.join(active)}"
             raise DeploymentFailure("alarm", "Stopped", "ALARM_ACTIVE", text)

@@ -1,4 +1,4 @@
-"""CodeDeploy's deployments as its API tells them, with what moto's CodeDeploy lacks.
+"""CodeDeploy's deployments as its API shows them, with what moto's CodeDeploy lacks.
 
 Source: docs.aws.amazon.com/codedeploy/latest/APIReference/.
 """
@@ -8,10 +8,10 @@ import hashlib
 import json
 import secrets
 import string
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from moto.cloudwatch.models import Alarm
 from moto.codedeploy import responses
 from moto.codedeploy.exceptions import CodeDeployException
 from moto.codedeploy.models import CodeDeployBackend, DeploymentGroup, DeploymentInfo
@@ -19,8 +19,8 @@ from moto.codedeploy.responses import CodeDeployResponse
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 
-from infra.local.control.patches import patched
-from infra.local.stack import Function, Preference
+from infra.local.control.code_deploy import Preference
+from infra.local.stack import Function
 
 ENDED = {"Succeeded", "Failed", "Stopped"}
 
@@ -70,28 +70,50 @@ class Deployment(DeploymentInfo):
 class Deployments:
     """Every deployment of the local run, where CodeDeploy's API finds it."""
 
-    def __init__(self, backend: CodeDeployBackend) -> None:
+    def __init__(self, backend: CodeDeployBackend, alarms: Mapping[str, Alarm]) -> None:
         self._backend = backend
+        self._alarms = alarms
 
-    def put_group(self, preference: Preference) -> None:
-        """Create the deployment group, or change it to what the template says now."""
-        if preference.application not in self._backend.applications:
-            self._backend.create_application(preference.application, "Lambda", [])
-        groups = self._backend.deployment_groups.setdefault(preference.application, {})
-        groups.pop(preference.group, None)
-        properties = _lower(preference.properties)
+    def put_application(self, name: str) -> None:
+        """Create an application unless there is one."""
+        if name not in self._backend.applications:
+            self._backend.create_application(name, "Lambda", [])
+
+    def delete_application(self, name: str) -> None:
+        """Delete an application if there is one."""
+        self._backend.applications.pop(name, None)
+
+    def put_group(self, name: str, properties: Mapping[str, Any]) -> None:
+        """Create a deployment group from its CloudFormation properties, or change it to them."""
+        application = properties["ApplicationName"]
+        self.delete_group(application, name)
+        lower = _lower(properties)
         self._backend.create_deployment_group(
-            preference.application,
-            preference.group,
-            preference.config,
+            application,
+            name,
+            properties.get("DeploymentConfigName", "CodeDeployDefault.LambdaAllAtOnce"),
             None,
             None,
             None,
-            "arn:aws:iam::123456789012:role/CodeDeployServiceRole",
-            alarm_configuration=properties.get("alarmConfiguration"),
-            auto_rollback_configuration=properties.get("autoRollbackConfiguration"),
-            deployment_style=properties.get("deploymentStyle"),
+            properties["ServiceRoleArn"],
+            alarm_configuration=lower.get("alarmConfiguration"),
+            auto_rollback_configuration=lower.get("autoRollbackConfiguration"),
+            deployment_style=lower.get("deploymentStyle"),
         )
+
+    def delete_group(self, application: str, name: str) -> None:
+        """Delete a deployment group if there is one."""
+        self._backend.deployment_groups.setdefault(application, {}).pop(name, None)
+
+    def read_group(self, application: str, name: str) -> tuple[str, tuple[str, ...]]:
+        """Return a group's deployment configuration, and the names of the alarms that stop it."""
+        group: Any = self._backend.get_deployment_group(application, name)
+        alarms = (group.alarm_configuration or {}).get("alarms", [])
+        return group.deployment_config_name, tuple(alarm["name"] for alarm in alarms)
+
+    def read_alarms(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the states of those of the alarms that there are."""
+        return {name: self._alarms[name].state_value for name in names if name in self._alarms}
 
     def create(
         self,
@@ -144,8 +166,8 @@ class Deployments:
 
 def answer_code_deploy(
     stop: Callable[[str], Awaitable[None]], report: Callable[[str, str, str], Awaitable[bool]]
-) -> AbstractContextManager[None]:
-    """Let moto's server answer StopDeployment and hooks, on the loop that runs now."""
+) -> Mapping[str, Callable[..., Any]]:
+    """Return what answers StopDeployment and the reports of hooks, on the loop that runs now."""
     loop = asyncio.get_running_loop()
 
     def stop_deployment(response: CodeDeployResponse) -> ActionResult:
@@ -173,11 +195,10 @@ def answer_code_deploy(
             raise CodeDeployException("InvalidLifecycleEventHookExecutionIdException", text)
         return ActionResult({"lifecycleEventHookExecutionId": hook_id})
 
-    return patched(
-        CodeDeployResponse,
-        stop_deployment=stop_deployment,
-        put_lifecycle_event_hook_execution_status=put_status,
-    )
+    return {
+        "stop_deployment": stop_deployment,
+        "put_lifecycle_event_hook_execution_status": put_status,
+    }
 
 
 async def _wait[T](awaitable: Awaitable[T]) -> T:
@@ -193,21 +214,19 @@ def _lower(value: Any) -> Any:
     return value
 
 
-_tell_plain_deployment = responses._deployment_info  # noqa: SLF001 moto has no setting for it
-_tell_plain_group = responses._deployment_group_info  # noqa: SLF001 likewise
+_describe_plain_deployment = responses._deployment_info  # noqa: SLF001 moto has no setting for it
+_describe_plain_group = responses._deployment_group_info  # noqa: SLF001 likewise
 
 
-def _tell_deployment(deployment: DeploymentInfo) -> dict[str, Any]:
-    told = _tell_plain_deployment(deployment)
+def describe_deployment(deployment: DeploymentInfo) -> dict[str, Any]:
+    """Describe a deployment as GetDeployment does, with its error and its rollback."""
+    info = _describe_plain_deployment(deployment)
     if isinstance(deployment, Deployment):
-        told |= {"errorInformation": deployment.error, "rollbackInfo": deployment.rollback}
-    return {key: value for key, value in told.items() if value not in ({}, None, "")}
+        info |= {"errorInformation": deployment.error, "rollbackInfo": deployment.rollback}
+    return {key: value for key, value in info.items() if value not in ({}, None, "")}
 
 
-def _tell_group(deployment_group: DeploymentGroup) -> dict[str, Any]:
+def describe_group(deployment_group: DeploymentGroup) -> dict[str, Any]:
+    """Describe a deployment group as GetDeploymentGroup does, with its alarms."""
     alarms: Any = deployment_group.alarm_configuration or {}
-    return _tell_plain_group(deployment_group) | {"alarmConfiguration": alarms}
-
-
-responses._deployment_info = _tell_deployment  # noqa: SLF001 likewise
-responses._deployment_group_info = _tell_group  # noqa: SLF001 likewise
+    return _describe_plain_group(deployment_group) | {"alarmConfiguration": alarms}

@@ -7,9 +7,8 @@ pages API_Invoke and API_DeleteFunction.
 import asyncio
 import base64
 import json
-import random
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Coroutine, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -18,19 +17,33 @@ from moto.awslambda.exceptions import (
     LambdaClientError,
     UnknownFunctionException,
 )
+from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.core.common_types import TYPE_RESPONSE
 
-from infra.local.control.patches import patched
-from infra.local.errors import FunctionError, ThrottledError
-from infra.local.functions.versions import LATEST, Call, HostedFunction
-from infra.local.identifiers import ACCOUNT_ID
+from infra.local.errors import FunctionError, ThrottledError, UnknownFunctionError
+from infra.local.functions.asynchronous import (
+    MAX_EVENT_BYTES,
+    AsynchronousInvocations,
+    explain_failure,
+)
+from infra.local.functions.invoker import Invoker, Target, read_target
+from infra.local.functions.tracing import extend_lineage
+from infra.local.functions.versions import Call
 
 TAIL_BYTES = 4096
 
 _delete_plain_function = LambdaResponse.delete_function
 
-type Weights = Callable[[str, str], Mapping[str, float]]
+
+class RequestTooLargeError(LambdaClientError):
+    """The payload of an asynchronous invocation is too large."""
+
+    code = 413
+
+    def __init__(self, size: int) -> None:
+        text = f"{size} byte payload is too large for the Event invocation type"
+        super().__init__("RequestTooLargeException", f"{text} (limit {MAX_EVENT_BYTES} bytes)")
 
 
 class TooManyRequestsError(LambdaClientError):
@@ -42,70 +55,99 @@ class TooManyRequestsError(LambdaClientError):
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
-def answer_invoke(
-    functions: Mapping[str, HostedFunction], weights: Weights, rng: random.Random
-) -> AbstractContextManager[None]:
-    """Let moto's server run these functions in their environments, on the loop that runs now.
+class LambdaApi:
+    """Answers Invoke and DeleteFunction in any thread, on the loop on which it was made."""
 
-    `weights` tells the shares of a function's versions behind an alias.
-    """
-    loop = asyncio.get_running_loop()
+    def __init__(self, invoker: Invoker, asynchronous: AsynchronousInvocations) -> None:
+        self._invoker = invoker
+        self._asynchronous = asynchronous
+        self._loop = asyncio.get_running_loop()
 
-    def invoke(response: LambdaResponse) -> TYPE_RESPONSE:
+    def methods(self) -> Mapping[str, Any]:
+        """Return what takes the place of the methods of moto's LambdaResponse."""
+
+        def invoke(response: LambdaResponse) -> TYPE_RESPONSE:
+            return self._answer_invoke(response)
+
+        def delete_function(response: LambdaResponse) -> TYPE_RESPONSE:
+            return self._answer_delete(response)
+
+        return {"invoke": invoke, "delete_function": delete_function}
+
+    def function_methods(self) -> Mapping[str, Any]:
+        """Return what takes the place of the method by which moto's topics and buckets invoke."""
+
+        def invoke(function: LambdaFunction, body: str, *_headers: Any) -> bytes:
+            target = read_target(function.function_arn)
+            self._wait(self._accept(target, body.encode(), ""))
+            return b""
+
+        return {"invoke": invoke}
+
+    def _answer_invoke(self, response: LambdaResponse) -> TYPE_RESPONSE:
+        target = _read_target(response, unquote(response.path.rsplit("/", 2)[-2]))
         kind = response.headers.get("X-Amz-Invocation-Type", "RequestResponse")
-        if kind != "RequestResponse":
-            raise InvalidParameterValueException(f"the local run has no invocation type {kind}")
-        name, qualifier = _read_target(response, unquote(response.path.rsplit("/", 2)[-2]))
-        versions = functions.get(name)
-        version = _pick(name, qualifier, weights, rng)
-        if versions is None or version not in versions:
-            parts = ("arn:aws:lambda", response.region, ACCOUNT_ID, "function", name, qualifier)
-            raise UnknownFunctionException(":".join(filter(None, parts)))
-        call = Call(qualifier)
-        running = versions.invoke(version, _read_payload(response), call=call)
+        payload = _read_payload(response)
+        trace_id = response.headers.get("X-Amzn-Trace-Id", "")
         try:
-            payload = asyncio.run_coroutine_threadsafe(running, loop).result()
+            match kind:
+                case "RequestResponse":
+                    is_logged = response.headers.get("X-Amz-Log-Type") == "Tail"
+                    return self._wait(self._invoke(target, payload, trace_id, is_logged=is_logged))
+                case "Event":
+                    return self._wait(self._accept(target, payload, trace_id))
+                case "DryRun":
+                    self._invoker.pick(target)
+                    return 204, {"status": 204}, b""  # moto takes the one in the headers
+        except UnknownFunctionError:
+            raise UnknownFunctionException(target.arn(response.region)) from None
         except ThrottledError:
             raise TooManyRequestsError from None
+        raise InvalidParameterValueException(f"there is no invocation type {kind[:64]!r}")
+
+    async def _invoke(
+        self, target: Target, payload: bytes, trace_id: str, *, is_logged: bool
+    ) -> TYPE_RESPONSE:
+        version = self._invoker.pick(target)
+        call = Call(target.qualifier)
+        headers = {"content-type": "application/json", "x-amz-executed-version": version}
+        try:
+            if trace_id:
+                trace_id = extend_lineage(trace_id, target.name)
+            hosted = self._invoker.hosted[target.name]
+            payload = await hosted.invoke(version, payload, call, trace_id)
+        except UnknownFunctionError:
+            raise
         except FunctionError as error:
-            payload = json.dumps(_explain(error, call.request_id)).encode()
-            headers = {"x-amz-function-error": "Unhandled"}
-        else:
-            headers = {}
-        headers["content-type"] = "application/json"
-        headers["x-amz-executed-version"] = version
-        if response.headers.get("X-Amz-Log-Type") == "Tail":
+            payload = json.dumps(explain_failure(error, call.request_id)).encode()
+            headers["x-amz-function-error"] = "Unhandled"
+        if is_logged:
             tail = "".join(f"{line}\n" for line in call.lines).encode()[-TAIL_BYTES:]
             headers["x-amz-log-result"] = base64.b64encode(tail).decode()
         return 200, headers, payload
 
-    def delete_function(response: LambdaResponse) -> TYPE_RESPONSE:
-        name, version = _read_target(response, unquote(response.path.rsplit("/", 1)[-1]))
+    async def _accept(self, target: Target, payload: bytes, trace_id: str) -> TYPE_RESPONSE:
+        if len(payload) > MAX_EVENT_BYTES:
+            raise RequestTooLargeError(len(payload))
+        request_id = str(uuid.uuid4())
+        self._asynchronous.accept(target, payload, request_id, trace_id)
+        return 202, {"status": 202, "x-amzn-requestid": request_id}, b""
+
+    def _answer_delete(self, response: LambdaResponse) -> TYPE_RESPONSE:
+        target = _read_target(response, unquote(response.path.rsplit("/", 1)[-1]))
         answer = _delete_plain_function(response)
-        if name in functions and version:
-            asyncio.run_coroutine_threadsafe(functions[name].remove(version), loop).result()
+        hosted = self._invoker.hosted.get(target.name)
+        if hosted and target.qualifier:
+            self._wait(hosted.remove(target.qualifier))
         return answer
 
-    return patched(LambdaResponse, invoke=invoke, delete_function=delete_function)
+    def _wait[T](self, running: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(running, self._loop).result()
 
 
-def _read_target(response: LambdaResponse, target: str) -> tuple[str, str]:
-    """Take a function's name and a qualifier, or "", from what can stand in their place."""
-    name, _, named = target.rpartition("function:")[2].partition(":")
-    return name, parse_qs(response.parsed_url.query).get("Qualifier", [named])[0]
-
-
-def _pick(name: str, qualifier: str, weights: Weights, rng: random.Random) -> str:
-    """Return the version that answers; a qualifier that is none is an alias."""
-    if not qualifier:
-        return LATEST
-    if qualifier == LATEST or qualifier.isdecimal():
-        return qualifier
-    try:
-        shares = weights(name, qualifier)
-    except FunctionError:
-        return ""
-    return rng.choices(list(shares), list(shares.values()))[0]
+def _read_target(response: LambdaResponse, text: str) -> Target:
+    """Read the target of a request from what stands in its path, and its qualifier if any."""
+    return read_target(text, parse_qs(response.parsed_url.query).get("Qualifier", [""])[0])
 
 
 def _read_payload(response: LambdaResponse) -> bytes:
@@ -116,9 +158,3 @@ def _read_payload(response: LambdaResponse) -> bytes:
         text = f"Could not parse request body into json: {error}"
         raise LambdaClientError("InvalidRequestContentException", text) from error
     return payload
-
-
-def _explain(error: FunctionError, request_id: str) -> Mapping[str, Any]:
-    """Return the runtime client's own words or, where it is gone, Lambda's."""
-    text = f"RequestId: {request_id} Error: {error.text}"
-    return error.payload or {"errorType": error.kind, "errorMessage": text}

@@ -1,4 +1,4 @@
-"""A Lambda function's versions, each with its own execution environments."""
+"""A Lambda function on this machine: its versions, each with its own execution environments."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
-from infra.local.errors import BuildError, FunctionError, ThrottledError
+from infra.local.errors import BuildError, FunctionError, ThrottledError, UnknownFunctionError
 from infra.local.functions.environment import Environment, Place
 from infra.local.functions.logs import Logs, write_report, write_start
 from infra.local.functions.runtime_api import Invocation, RuntimeApi
@@ -34,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True)
 class HostedVersion:
-    """One published version: its settings, its files, its log and its environments."""
+    """A published version, or $LATEST: its settings, its files, its log and its environments."""
 
     function: Function
     place: Place
@@ -67,23 +67,23 @@ class HostedFunction:
         self._api = api
         self._metrics = metrics
         self._logs = logs
-        self._concurrency = concurrency
+        self._most = self._concurrency = concurrency
         self._variables = variables
         self._on_error = on_error
         self._versions: dict[str, HostedVersion] = {}
+        self._files: dict[str, TextIO] = {}  # the logs, by the version's number
         self._removed: list[HostedVersion] = []
         self._running = 0
         self._added = 0
 
-    async def add(self, number: str, function: Function, opt: Path | None = None) -> HostedVersion:
-        """Copy the function's code and layers, so that a later build cannot change this version.
+    async def add(self, function: Function, opt: Path | None = None) -> HostedVersion:
+        """Make another $LATEST, with copies of the code and the layers: a later build changes none.
 
-        `opt` is a copy of its layers that there is already. It is $LATEST, too, until the next one
-        is added; $LATEST can also be added by itself. Raises BuildError.
+        `opt` is a copy of its layers that there is already. Raises BuildError.
         """
         self._added += 1
         root = self.files / str(self._added)
-        place = Place(number, root / "task", opt or root / "opt")
+        place = Place(LATEST, root / "task", opt or root / "opt")
         try:
             await asyncio.to_thread(shutil.copytree, function.code, place.task, symlinks=True)
             if not opt:
@@ -91,20 +91,27 @@ class HostedFunction:
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
             raise BuildError(error) from error
-        return await self.put(HostedVersion(function, place, self._open_log(number)))
+        return await self.put(HostedVersion(function, place, self._open_log(LATEST)))
 
     async def put(self, version: HostedVersion) -> HostedVersion:
-        """Make a version that was added before what it was then."""
-        number = version.place.version
-        latest = HostedVersion(
-            version.function, replace(version.place, version=LATEST), version.log
-        )
+        """Make $LATEST what it was when it was added."""
         replaced = self._versions.get(LATEST)
-        self._versions |= {number: version, LATEST: latest}
-        if replaced:
+        self._versions[LATEST] = version
+        if replaced and replaced is not version:
             await asyncio.gather(*(one.stop() for one in replaced.started))
         await self._sweep()
         return version
+
+    def publish(self, number: str) -> HostedVersion:
+        """Give what is $LATEST now a number."""
+        latest = self._versions[LATEST]
+        place = replace(latest.place, version=number)
+        self._versions[number] = HostedVersion(latest.function, place, self._open_log(number))
+        return self._versions[number]
+
+    def reserve(self, executions: int | None) -> None:
+        """Let the function run at most so often at one time; None lifts that again."""
+        self._concurrency = self._most if executions is None else min(self._most, executions)
 
     async def rest(self, number: str) -> None:
         """End the environments of a version that work on nothing; the next request starts one."""
@@ -120,6 +127,11 @@ class HostedFunction:
         await asyncio.gather(*(one.stop() for one in version.started))
         self._removed.append(version)
         await self._sweep()
+
+    @property
+    def latest(self) -> Function:
+        """What $LATEST is now."""
+        return self._versions[LATEST].function
 
     @property
     def files(self) -> Path:
@@ -145,15 +157,12 @@ class HostedFunction:
         """Return the living environments of a version, in the order of their start."""
         return [one for one in self._versions[number].started if one.alive]
 
-    async def invoke(
-        self, number: str, event: bytes, trace_id: str = "", call: Call | None = None
-    ) -> bytes:
-        """Invoke a version; raise FunctionError or ThrottledError."""
+    async def invoke(self, number: str, event: bytes, call: Call, trace_id: str = "") -> bytes:
+        """Invoke a version; raise UnknownFunctionError, FunctionError or ThrottledError."""
         version = self._versions.get(number)
         if version is None:
-            raise FunctionError("", f"version {number} was not published by the local run")
+            raise UnknownFunctionError(f"version {number} was not published by the local run")
         function = version.function
-        call = call or Call(function.alias)
         if self._running >= self._concurrency:
             self._record(version, call, {"Throttles": 1}, {})
             raise ThrottledError(f"{self._concurrency} executions are running")
@@ -202,7 +211,8 @@ class HostedFunction:
         """End every environment."""
         for version in (*self._versions.values(), *self._removed):
             await asyncio.gather(*(one.stop() for one in version.started))
-            version.log.close()
+        for file in self._files.values():
+            file.close()
 
     async def _sweep(self) -> None:
         """Free the files of removed versions that $LATEST does not share any more."""
@@ -210,16 +220,15 @@ class HostedFunction:
         gone = [one for one in self._removed if one.place.task not in used]
         self._removed = [one for one in self._removed if one.place.task in used]
         for version in gone:
-            version.log.close()
             for folder in (version.place.task, version.place.opt):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _open_log(self, number: str) -> TextIO:
-        if number in self._versions:
-            return self._versions[number].log
-        path = self._directory / "logs" / f"{number}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", buffering=1)
+        if number not in self._files:
+            path = self._directory / "logs" / f"{number}.log"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files[number] = path.open("a", buffering=1)
+        return self._files[number]
 
     def _create(self, version: HostedVersion) -> Environment:
         def on_line(line: str) -> None:

@@ -60,6 +60,7 @@ def to_event(  # noqa: PLR0913 each is one field of the event
     stage: str,
     request_id: str,
     trace_id: str,
+    api_id: str = API_ID,
 ) -> dict[str, Any]:
     """Make the event that an HTTP API would send to Lambda."""
     raw_path, _, query = request.target.partition("?")
@@ -91,7 +92,7 @@ def to_event(  # noqa: PLR0913 each is one field of the event
         **{name: value for name, value in optional.items() if value},
         "requestContext": {
             "accountId": ACCOUNT_ID,
-            "apiId": API_ID,
+            "apiId": api_id,
             "domainName": host,
             "domainPrefix": host.partition(".")[0],
             "http": {

@@ -31,7 +31,7 @@ def api(load_handler: Callable[..., Loaded]) -> Loaded:
     return load_handler(logistic())
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_the_handler_and_fastapi_give_the_same_answer(
     api: Loaded, lambda_context: Any, http_event: Callable[..., dict[str, Any]], route: Route
 ) -> None:
@@ -43,7 +43,7 @@ def test_the_handler_and_fastapi_give_the_same_answer(
     assert direct == api.application(event, lambda_context)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_a_route_is_found_with_its_parameters(route: Route) -> None:
     method, path, _ = fill(route)
 

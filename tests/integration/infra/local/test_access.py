@@ -434,7 +434,7 @@ async def open_invocation(
     """An environment that works: its address, its invocation, the caller's request, its end."""
     request = asyncio.create_task(client.get(gate.path))
     waiting = await gate.arrival()
-    [environment] = local.versions.environments("1")
+    [environment] = local.function.environments("1")
     assert environment.invocation
     yield environment._address, environment.invocation, request, waiting  # noqa: SLF001 nobody tells
     waiting.close()
@@ -448,8 +448,8 @@ async def post(address: str, path: str, body: bytes, invocation_id: str = "") ->
 
 
 async def test_the_runtime_api_is_where_nobody_looks(local: Platform) -> None:
-    await local.versions.warm("1")
-    addresses = [one._address for one in local.versions.environments("1")]  # noqa: SLF001 nobody tells
+    await local.function.warm("1")
+    addresses = [one._address for one in local.function.environments("1")]  # noqa: SLF001 nobody tells
     hosts = {address.partition(":")[0] for address in addresses}
     assert len(hosts) == 2
     assert "127.0.0.1" not in hosts
@@ -463,8 +463,8 @@ async def test_the_runtime_api_takes_an_answer_only_from_whom_it_asked(
     body = b'{"errorType": "Stolen", "errorMessage": "stolen"}'
     path = f"/invocation/{invocation.request_id}/{kind}"
     # GIVEN another environment, which works on nothing
-    await local.versions.warm("1")
-    other = local.versions.environments("1")[1]._address  # noqa: SLF001 nobody tells
+    await local.function.warm("1")
+    other = local.function.environments("1")[1]._address  # noqa: SLF001 nobody tells
     # WHEN somebody answers for another invocation, without its id, or by way of another environment
     assert await post(address, f"/invocation/other/{kind}", body, invocation.id) == 400
     assert await post(address, path, body) == 400

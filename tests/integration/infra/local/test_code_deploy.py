@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.local.control.api_resources import Stages
 from infra.local.control.code_deploy import ReleaseEvent, plan
 from infra.local.errors import UpdateError
 from infra.local.platform import Platform
@@ -119,7 +120,7 @@ async def test_a_good_release_is_promoted_step_by_step(local: Platform, build: P
     aliases = []
 
     def tell(event: ReleaseEvent) -> None:
-        aliases.append((event.kind, event.percent, local.cloud.weights(FUNCTION, "live")))
+        aliases.append((event.kind, event.percent, local.versions.weights(FUNCTION, "live")))
 
     # WHEN it is released
     release = await local.release(read_stack(build, STACK_NAME, REGION), tell)
@@ -221,15 +222,17 @@ async def test_a_stack_that_fails_after_the_promotion_takes_the_alias_back_throu
 ) -> None:
     # GIVEN a resource that fails once the alias has moved
     rebuild(build)
-    update = local.cloud.update_stack
 
-    def fail(stack: Any, version: str) -> None:
-        if version == "2":
-            assert read_alias(local) == ("2", {})
-            raise ValueError("the dashboard is no JSON")
-        update(stack, version)
+    put = Stages.put
 
-    monkeypatch.setattr(local.cloud, "update_stack", fail)
+    async def fail(stages: Stages, *arguments: Any) -> Any:
+        if read_alias(local) == ("2", {}):
+            raise UpdateError("the dashboard is no JSON")
+        return await put(stages, *arguments)
+
+    template = build / "template.yaml"
+    template.write_text(template.read_text().replace("RateLimit: 1000", "RateLimit: 999"))
+    monkeypatch.setattr("infra.local.control.api_resources.Stages.put", fail)
     # WHEN it is released
     stack = read_stack(build, STACK_NAME, REGION, {"DeploymentType": "AllAtOnce"})
     release = await local.release(stack)
@@ -291,7 +294,7 @@ async def test_each_file_is_read_once_for_its_digest(
         names.append(file.name)
         return digest(file, kind)
 
-    monkeypatch.setattr("infra.local.control.cloud.hashlib.file_digest", note)
+    monkeypatch.setattr("infra.local.control.archives.hashlib.file_digest", note)
     # WHEN
     release = await local.release(read_stack(build, STACK_NAME, REGION))
     # THEN
@@ -321,7 +324,7 @@ async def test_the_version_that_lost_keeps_no_process(
     """Each holds a model in memory, and one release follows the other."""
     rebuild(build, order)
     await local.release(read_stack(build, STACK_NAME, REGION))
-    assert local.versions.environments(left) == []
+    assert local.function.environments(left) == []
     # AND it can still be invoked
     client = connect(local, "lambda")
     call = partial(client.invoke, FunctionName=FUNCTION, Qualifier=left)

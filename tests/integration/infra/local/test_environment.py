@@ -135,7 +135,7 @@ async def test_layer_without_numpy_fails_as_on_lambda(tmp_path: Path, managed_py
     # WHEN it is run, on a machine whose own Python has numpy THEN it fails all the same
     __import__("numpy")
     local = serve(
-        replace(stack, function=function), python=managed_python, directory=tmp_path / "local"
+        stack.with_function(function), python=managed_python, directory=tmp_path / "local"
     )
     with pytest.raises(FunctionError, match=r"ImportModuleError: .* No module named 'numpy'"):
         await local.__aenter__()
@@ -159,7 +159,7 @@ async def test_killing_an_environment_fails_its_request_alone(
     await gate.arrival()
     other_request = asyncio.create_task(client.get(gate.path))
     waiting = await gate.arrival()
-    first, second = local.versions.environments("1")
+    first, second = local.function.environments("1")
     # WHEN the first one's process is killed
     os.kill(first.pid, signal.SIGKILL)
     broken = await broken_request
@@ -175,7 +175,7 @@ async def test_killing_an_environment_fails_its_request_alone(
 async def test_environment_killed_while_idle_is_replaced(
     client: httpx.AsyncClient, local: Platform
 ) -> None:
-    [environment] = local.versions.environments("1")
+    [environment] = local.function.environments("1")
     await environment.stop()
     assert (await client.get("/echo")).json()["pid"] != environment.pid
 
@@ -222,7 +222,7 @@ async def test_nothing_outlives_the_local_run(build: Path, start: Starter, gate:
         waiting = asyncio.create_task(client.get(gate.path))
         await gate.arrival()
         answer = (await client.get("/echo")).json()
-        environments = local.versions.environments("1")
+        environments = local.function.environments("1")
         pids = [int(answer["release"]), *(environment.pid for environment in environments)]
         assert len(pids) == 3
         processes = [os.pidfd_open(pid) for pid in pids]

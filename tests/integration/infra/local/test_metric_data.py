@@ -8,7 +8,7 @@ import pytest
 from moto.cloudwatch.models import CloudWatchBackend
 
 from infra.local.control import metric_data
-from infra.local.control.cloud import Datum
+from infra.local.control.statistics import Datum
 from infra.local.metrics import Sample, Series
 
 BEGIN = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from infra.local.errors import TemplateError
+from infra.local.control.api_resources import Stages
+from infra.local.errors import TemplateError, UpdateError
 from infra.local.platform import Platform
 from infra.local.stack import read_stack
-from tests.canary_stack import rebuild
+from tests.canary_stack import read_alias, rebuild
 from tests.tiny_stack import REGION, STACK_NAME, Starter, connect
 
 PARENT = """
@@ -162,15 +163,15 @@ async def test_goes_back_with_its_parent(
 ) -> None:
     # GIVEN a release that fails when everything has changed
     before = list_alarms(local)
-    update = local.cloud.update_stack
 
-    def fail(stack: Any, version: str) -> None:
-        if version == "2":
-            assert "shop-loud" in list_alarms(local)
-            raise ValueError("no more room")
-        update(stack, version)
+    put = Stages.put
 
-    monkeypatch.setattr(local.cloud, "update_stack", fail)
+    async def fail(stages: Stages, *arguments: Any) -> Any:
+        if "shop-loud" in list_alarms(local) and read_alias(local) == ("2", {}):
+            raise UpdateError("no more room")
+        return await put(stages, *arguments)
+
+    monkeypatch.setattr("infra.local.control.api_resources.Stages.put", fail)
     # WHEN
     rebuild(build)
     release = await local.release(read_stack(build, STACK_NAME, REGION, {"Burst": "1"}))
@@ -213,10 +214,8 @@ def test_says_which_parameter_it_misses(build: Path) -> None:
         read_stack(build, STACK_NAME, REGION)
 
 
-def test_says_what_it_cannot_hold(build: Path) -> None:
+async def test_says_what_it_cannot_hold(start: Starter, build: Path) -> None:
     nested = build / "Monitoring" / "template.yaml"
     nested.write_text(nested.read_text().replace("AWS::CloudWatch::Dashboard", "AWS::Other::Thing"))
-    with pytest.raises(
-        TemplateError, match=r"has no AWS::Other::Thing in a nested stack \(Board\)"
-    ):
-        read_stack(build, STACK_NAME, REGION)
+    with pytest.raises(TemplateError, match=r"platform has no AWS::Other::Thing \(Board\)"):
+        await start()

@@ -32,9 +32,9 @@ async def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
     # GIVEN two versions besides the one that serves, one of them in use
     for name in ("two", "three"):
         await release(local, build, name)
-    await local.versions.warm("2")
-    [environment] = local.versions.environments("2")
-    folder = local.versions.find("2").place.task
+    await local.function.warm("2")
+    [environment] = local.function.environments("2")
+    folder = local.function.find("2").place.task
     assert folder.exists()
     # WHEN it is deleted, as `infra prune` does
     delete = partial(functions.delete_function, FunctionName=FUNCTION, Qualifier="2")
@@ -69,7 +69,7 @@ async def test_a_deletion_that_is_refused_changes_nothing(
     delete = partial(functions.delete_function, FunctionName=FUNCTION, Qualifier="9")
     with pytest.raises(functions.exceptions.ResourceNotFoundException):
         await asyncio.to_thread(delete)
-    assert local.versions.environments("1")
+    assert local.function.environments("1")
 
 
 async def test_aws_knows_the_function(functions: LambdaClient, local: Platform) -> None:
@@ -78,8 +78,8 @@ async def test_aws_knows_the_function(functions: LambdaClient, local: Platform) 
     assert (configuration["MemorySize"], configuration["Timeout"]) == (256, 3)
     assert configuration["Runtime"] == "python3.13"
     assert [layer["Arn"].split(":")[6] for layer in configuration["Layers"]] == [
-        f"{FUNCTION}-RuntimeLayer",
-        f"{FUNCTION}-ModelLayer",
+        "RuntimeLayer",
+        "ModelLayer",
     ]
     alias = functions.get_alias(FunctionName=FUNCTION, Name="live")
     assert alias["FunctionVersion"] == "1"
@@ -141,7 +141,7 @@ async def test_a_build_does_not_change_a_running_version(
     answer = (await client.get("/echo")).json()
     assert answer["pid"] != pid
     assert (answer["release"], answer["greeting"]) == ("one", "good morning")
-    assert local.versions.environments("1")[0].pid == answer["pid"]
+    assert local.function.environments("1")[0].pid == answer["pid"]
 
 
 async def test_a_version_that_cannot_start_fails_its_own_requests(

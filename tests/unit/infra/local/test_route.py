@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.route import Route, match
+from infra.local.triggers.route import Route, match
 
 ROUTES = (
     Route("ANY", "/{proxy+}"),

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from infra.local.control.access_key import create_access_key
+from infra.local.control.patches import patched
 from infra.local.control.step_functions import sign_tasks
 
 
@@ -20,6 +22,6 @@ def test_tasks_have_the_run_s_key_and_address_as_long_as_it_lasts() -> None:
     plain = ("ak", "sk", "http://localhost:5000")
     assert connect() == plain
     key = create_access_key()
-    with sign_tasks(key, "http://127.0.0.1:7"):
+    with patched(boto_client, boto3=sign_tasks(key, "http://127.0.0.1:7")):
         assert connect() == (key.id, key.secret, "http://127.0.0.1:7")
     assert connect() == plain

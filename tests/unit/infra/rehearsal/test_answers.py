@@ -27,14 +27,14 @@ def ask(old: Answer, new: Answer) -> Platform:
     """Make a stack whose versions 1 and 2 answer the requests by their numbers."""
     asked = []
 
-    async def invoke(version: str, payload: bytes, *, call: object) -> bytes:
+    async def invoke(version: str, payload: bytes, call: object) -> bytes:
         asked.append((version, call))
         event = json.loads(payload)
         assert event["requestContext"]["lane"] == "gate"  # no caller's request
         [number] = event["body"].encode()
         return json.dumps((old if version == "1" else new)(number)).encode()
 
-    return cast("Platform", SimpleNamespace(versions=SimpleNamespace(invoke=invoke)))
+    return cast("Platform", SimpleNamespace(function=SimpleNamespace(invoke=invoke)))
 
 
 def labels(flipped: int) -> Answer:
