@@ -1,0 +1,61 @@
+"""The map of the architecture page is the folders that there are."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.pages import ROOT, read_page, read_table
+
+PAGE = "docs/architecture.md"
+TREES = ("functions", "infra", "layers", "tests")
+MADE = {"build/", ".aws-sam/", ".venv/", ".uv/"}  # by make, in a checkout that has built
+# The map says of these what is inside them.
+MIRRORS = ("tests/unit/", "tests/integration/", "tests/e2e/", "tests/benchmarks/")
+
+
+def read_map() -> set[str]:
+    """Return the files and folders, with a slash at their end, in the tables of the map."""
+    sections = read_page(PAGE).partition("\n## The map\n")[2].split("\n### ")[1:]
+    places = [row[0] for section in sections for row in read_table(section, "where")]
+    return {path for place in places for path in re.findall(r"`([^`]+)`", place)}
+
+
+def read_places() -> set[str]:
+    """Return the files and folders in which something is to be added."""
+    rows = read_table(read_page(PAGE), "what")
+    named = {path for row in rows for path in re.findall(r"`([^`]+)`", " ".join(row[1:]))}
+    return {path for path in named if "/" in path and "<" not in path}
+
+
+def exists(path: str) -> bool:
+    return any(ROOT.glob(path.rstrip("/")))
+
+
+def list_folders(folder: Path) -> Iterator[str]:
+    """Yield the folders below one that hold more than caches, and itself."""
+    yield f"{folder.relative_to(ROOT)}/"
+    for path in folder.iterdir():
+        if path.is_dir() and path.name != "__pycache__":
+            yield from list_folders(path)
+
+
+def test_every_folder_is_on_the_map() -> None:
+    folders = {folder for tree in TREES for folder in list_folders(ROOT / tree)}
+    mapped = read_map()
+
+    assert [one for one in folders - mapped if not one.startswith(MIRRORS)] == []
+
+
+def test_every_module_at_the_top_of_infra_is_on_the_map() -> None:
+    modules = {f"infra/{path.name}" for path in (ROOT / "infra").glob("*.py")}
+
+    assert modules - read_map() == {"infra/__init__.py"}
+
+
+def test_everything_on_the_map_exists() -> None:
+    assert [path for path in read_map() - MADE if not exists(path)] == []
+
+
+def test_everywhere_to_add_something_exists() -> None:
+    assert len(read_places()) > 30
+    assert [path for path in read_places() if not exists(path)] == []
