@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,26 @@ def read_limits() -> dict[str, str]:
     return {limit: value for limit, _, value in read_table(read_page("README.md"), "limit")}
 
 
-def simulate(page: Path, *options: str) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["simulate", "--json", "--output", str(page), *options])
-    assert result.exit_code == 0, result.output
-    outcomes: dict[str, Any] = json.loads(result.output)["outcomes"]
-    return outcomes
+type Simulate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulate:
+    """Simulate the built-in day in a project on x86_64, where nothing was measured."""
+    template = (ROOT / "template.yaml").read_text("utf-8")
+    template = re.sub(r"&architecture \w+", "&architecture x86_64", template)
+    (tmp_path / "template.yaml").write_text(template, "utf-8")
+    (tmp_path / "samconfig.toml").touch()
+    (tmp_path / "build").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def run(*options: str) -> dict[str, Any]:
+        result = CliRunner().invoke(app, ["simulate", "--json", *options])
+        assert result.exit_code == 0, result.output
+        outcomes: dict[str, Any] = json.loads(result.output)["outcomes"]
+        return outcomes
+
+    return run
 
 
 def test_what_is_due_by_the_month() -> None:
@@ -135,11 +151,10 @@ def test_limits_are_those_of_the_template() -> None:
     assert limits["the local run"].endswith(f"{rate} requests a second, {burst} at once")
 
 
-def test_the_built_in_day_is_as_described(tmp_path: Path) -> None:
+def test_the_built_in_day_is_as_described(simulate: Simulate) -> None:
     page = "docs/black-friday.md"
-    drawn = tmp_path / "simulation.html"
     measured = ("--warm-ms", "1", "--cold-ms", "150")
-    throttled = simulate(drawn, *measured)["on demand"]
+    throttled = simulate(*measured)["on demand"]
     refused = 100 * throttled["refused"] / throttled["requests"]
 
     assert read_number(page, r"has ([\d.]+) million requests and") == pytest.approx(
@@ -148,7 +163,7 @@ def test_the_built_in_day_is_as_described(tmp_path: Path) -> None:
     assert read_number(page, r"would refuse (\d+) % of") == pytest.approx(refused, abs=1)
 
     # AND what provisioning would spare the example model, and cost
-    raised = simulate(drawn, "--throttle-rate", "2400", "--throttle-burst", "2400", *measured)
+    raised = simulate("--throttle-rate", "2400", "--throttle-burst", "2400", *measured)
     bare, provisioned = raised["on demand"], raised["provisioned"]
     assert read_number(page, r"some (\d+) of 65 million") == pytest.approx(bare["cold"], abs=10)
     assert read_number(page, r"would cost (\d+) USD") == pytest.approx(
@@ -156,12 +171,10 @@ def test_the_built_in_day_is_as_described(tmp_path: Path) -> None:
     )
 
 
-def test_the_slower_model_is_as_described(tmp_path: Path) -> None:
+def test_the_slower_model_is_as_described(simulate: Simulate) -> None:
     page = "docs/black-friday.md"
     slow = ("--throttle-rate", "2400", "--throttle-burst", "2400")
-    outcomes = simulate(
-        tmp_path / "simulation.html", *slow, "--warm-ms", "120", "--cold-ms", "2500"
-    )
+    outcomes = simulate(*slow, "--warm-ms", "120", "--cold-ms", "2500")
     bare, provisioned = outcomes["on demand"], outcomes["provisioned"]
 
     assert read_number(page, r"makes ([\d.]+) % of") == pytest.approx(
