@@ -44,8 +44,12 @@ def test_every_folder_is_on_the_map() -> None:
     assert [one for one in folders - mapped if not one.startswith(MIRRORS)] == []
 
 
-def test_every_module_at_the_top_of_infra_is_on_the_map() -> None:
-    modules = {f"infra/{path.name}" for path in (ROOT / "infra").glob("*.py")}
+def test_every_module_outside_a_folder_is_on_the_map() -> None:
+    modules = {
+        f"{tree}/{path.name}"
+        for tree in ("functions", "infra")
+        for path in (ROOT / tree).glob("*.py")
+    }
 
     assert modules - read_map() == {"infra/__init__.py"}
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from api.app import ROUTES
-from serving.telemetry import METRICS
+from api.routes import ROUTES
+from telemetry import LANES, METRICS
 from tests.pages import PAGES, ROOT, find_blocks, read_page, read_table
 from tests.sam_template import find, parse
 
@@ -77,16 +77,22 @@ def test_every_parameter_of_the_template_is_explained(parameter: str) -> None:
 def test_every_route_is_listed() -> None:
     listed = read_page("docs/api.md")
 
-    for _, path, _ in ROUTES:
-        unversioned = path.replace("/versions/{version}", "").rstrip("/")
+    for route in ROUTES:
+        unversioned = route.path.replace("/versions/{version}", "").rstrip("/")
         with_version = unversioned.replace("{name}", "{name}[/versions/{version}]")
-        assert f"{unversioned}`" in listed or f"{with_version}`" in listed, path
+        assert f"{unversioned}`" in listed or f"{with_version}`" in listed, route
 
 
 def test_every_metric_is_described() -> None:
     described = read_table(read_page("docs/watching.md"), "metric")
 
     assert [name for name, _ in described] == [f"`{name}`" for name in METRICS]
+
+
+def test_every_lane_is_listed() -> None:
+    lanes = [name for name, _ in read_table(read_page("docs/watching.md"), "lane")]
+
+    assert lanes == [f"`{lane}`" for lane in LANES]
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
