@@ -10,7 +10,7 @@ import pytest
 from botocore import xform_name
 from samcli.yamlhelper import yaml_parse
 
-from tests.infra_commands import check_line, check_mention
+from tests.commands import check_line, check_mention
 from tests.pages import PAGES, ROOT, find_blocks, read_page
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")

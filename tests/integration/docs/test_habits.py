@@ -34,7 +34,7 @@ def test_actions_are_pinned_by_commit(workflow: Path) -> None:
 
 
 def test_ci_replaces_the_one_literal_that_names_the_processor() -> None:
-    [job] = read_yaml(".github/workflows/ci.yml")["jobs"].values()
+    job = read_yaml(".github/workflows/ci.yml")["jobs"]["test"]
     commands = "\n".join(step.get("run", "") for step in job["steps"])
     [pattern] = re.findall(r'sed -i "s/(.*?)/.*" template\.yaml', commands)
 
@@ -47,10 +47,10 @@ def test_dependabot_looks_where_packages_are_locked() -> None:
     [pip] = [update for update in updates if update["package-ecosystem"] == "pip"]
     looked = {ROOT / directory.lstrip("/") for directory in pip["directories"]}
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    locked = [".ci/uv.txt", *re.findall(r" -o (\S+\.txt)$", makefile, re.MULTILINE)]
+    locked = set(re.findall(r" -o (\S+\.txt)$", makefile, re.MULTILINE))
 
-    assert len(locked) > 3
-    for path in locked:
+    assert len(locked) > 5
+    for path in locked - {"layers/model/training/requirements.txt"}:  # it rebuilds bit for bit
         assert (ROOT / path).parent in looked or "/" not in path.partition("/")[2]
 
 

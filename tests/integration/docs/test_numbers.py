@@ -15,9 +15,9 @@ from serving.manifest import EXPANDED, NUMBER, REST, Limits
 from tests.benchmarks.cost import MB_PER_VCPU, MEMORY_MB
 from tests.benchmarks.targets import LAYER_MB
 from tests.pages import ROOT, read_page, read_table
-from tests.sam_template import parse, properties
+from tests.sam_template import parse, parse_monitoring, properties
 
-STANDING = prices.price_standing_month(parse())
+STANDING = prices.price_standing_month([parse(), parse_monitoring()])
 
 
 def read_number(page: str, pattern: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra_commands import check_mention
+from tests.commands import check_mention
 from tests.sam_template import ROOT
 
 REFUSING = [

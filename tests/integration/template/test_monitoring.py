@@ -872,9 +872,8 @@ def test_cost_is_that_of_the_price_list(
 ) -> None:
     # GIVEN a million requests of 25 ms and one row; Lambda 0.20 USD, the HTTP API 1.00, logs 0.69
     # and X-Ray 0.25 for a million requests, 0.0000166667 (arm64: 0.0000133334) for a second of a GB
-    widget = read_widgets(expand(partial(serve_on, architecture)))["USD for a million predictions"][
-        "properties"
-    ]
+    templates = expand(partial(serve_on, architecture))
+    widget = read_widgets(templates)["USD for a million predictions"]["properties"]
     expressions = {"cost": widget["metrics"][0][0]["expression"]}
     metrics: dict[str, dict[datetime, float]] = {
         "ms": {NOON: 25e6},
