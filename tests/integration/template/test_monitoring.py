@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -861,18 +861,19 @@ def test_dashboard_shows_every_alarm(expand: Callable[..., Templates]) -> None:
     assert find(templates.monitoring, ALARM).keys() == OPERATION_ALARMS
 
 
-def serve_on_arm(templates: Templates) -> None:
-    properties(templates.service, "InferenceFunction")["Architectures"] = ["arm64"]
-    properties(templates.service, "Monitoring")["Parameters"]["Architecture"] = "arm64"
+def serve_on(architecture: str, templates: Templates) -> None:
+    properties(templates.service, "InferenceFunction")["Architectures"] = [architecture]
+    properties(templates.service, "Monitoring")["Parameters"]["Architecture"] = architecture
 
 
-@pytest.mark.parametrize(("change", "usd"), [(None, 2.86), (serve_on_arm, 2.72)])
+@pytest.mark.parametrize(("architecture", "usd"), [("x86_64", 2.86), ("arm64", 2.72)])
 def test_cost_is_that_of_the_price_list(
-    expand: Callable[..., Templates], change: Change | None, usd: float
+    expand: Callable[..., Templates], architecture: str, usd: float
 ) -> None:
     # GIVEN a million requests of 25 ms and one row; Lambda 0.20 USD, the HTTP API 1.00, logs 0.69
     # and X-Ray 0.25 for a million requests, 0.0000166667 (arm64: 0.0000133334) for a second of a GB
-    widget = read_widgets(expand(change))["USD for a million predictions"]["properties"]
+    templates = expand(partial(serve_on, architecture))
+    widget = read_widgets(templates)["USD for a million predictions"]["properties"]
     expressions = {"cost": widget["metrics"][0][0]["expression"]}
     metrics: dict[str, dict[datetime, float]] = {
         "ms": {NOON: 25e6},

@@ -1,6 +1,7 @@
 """What the simulation knows about the service: its template, and its times."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,15 @@ def test_without_measurements_there_are_none(tmp_path: Path, text: str) -> None:
     assert read_bench(tmp_path / "none.json") is None
 
 
-def test_the_template_sets_memory_processor_and_throttle() -> None:
-    found = read_template(Path(__file__).parents[4] / "template.yaml")
+@pytest.mark.parametrize("processor", ["x86_64", "arm64"])
+def test_the_template_sets_memory_processor_and_throttle(tmp_path: Path, processor: str) -> None:
+    template = (Path(__file__).parents[4] / "template.yaml").read_text("utf-8")
+    path = tmp_path / "template.yaml"
+    path.write_text(re.sub(r"&architecture \w+", f"&architecture {processor}", template), "utf-8")
+    found = read_template(path)
     assert found == {
         "memory_mb": 1769,
-        "processor": "x86_64",
+        "processor": processor,
         "throttle_rate": 100,
         "throttle_burst": 200,
     }
