@@ -237,26 +237,12 @@ def test_a_compressed_request_is_the_same_request(api: Loaded, send: Send, encod
     ("body", "encoding", "status", "message"),
     [
         (b"{}", "gzip", 400, "the body is not gzip"),
-        (
-            gzip.compress(b"{}" * 999, mtime=0)[:-9],
-            "gzip",
-            400,
-            "the body's gzip data ends too early",
-        ),
-        (
-            gzip.compress(b"{}", mtime=0) + b"more",
-            "gzip",
-            400,
-            "goes on after the end of its gzip data",
-        ),
+        (gzip.compress(b"{}" * 999)[:-9], "gzip", 400, "the body's gzip data ends too early"),
+        (gzip.compress(b"{}") + b"more", "gzip", 400, "goes on after the end of its gzip data"),
         (b"{}", "br", 415, "content-encoding: expected gzip, deflate or identity"),
-        (
-            gzip.compress(b" " * 30_000_000, mtime=0),
-            "gzip",
-            413,
-            "expands to more than 2524288 bytes",
-        ),
+        (gzip.compress(b" " * 30_000_000), "gzip", 413, "expands to more than 2524288 bytes"),
     ],
+    ids=["no gzip", "too short", "too long", "brotli", "too large"],
 )
 def test_a_body_that_does_not_expand_is_refused(
     api: Loaded, send: Send, body: bytes, encoding: str, status: int, message: str
