@@ -45,8 +45,8 @@ async def run_rehearsal(
         raise RehearsalError(f"{plan.source} is not a file: expected an ONNX model")
     if _is_current(project, plan.source):
         console.print(
-            f"{plan.source} is the current model, rehearsed against itself: make rehearse "
-            "MODEL=path/to/any.onnx rehearses another",
+            f"{plan.source} is the current model, rehearsed against itself; to rehearse another: "
+            "infra rehearse path/to/any.onnx",
             soft_wrap=True,
         )
     directory = project.rehearsal
