@@ -174,7 +174,7 @@ def test_a_corrupted_file_is_refused_when_it_is_packaged(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.onnx"], "Error: none.onnx is no file: expected an ONNX model"),
+        (["none.onnx"], "Error: none.onnx is not a file: expected an ONNX model"),
         ([MODEL, "--samples", "none.csv"], "Error: none.csv cannot be read: No such file"),
         (
             [MODEL, "--labels", "a,b,c"],
