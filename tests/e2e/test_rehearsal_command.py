@@ -172,23 +172,24 @@ def test_a_corrupted_file_is_refused_when_it_is_packaged(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "status", "message"),
     [
-        (["none.onnx"], "Error: none.onnx is not a file: expected an ONNX model"),
-        ([MODEL, "--samples", "none.csv"], "Error: none.csv cannot be read: No such file"),
+        (["none.onnx"], 1, "Error: none.onnx is not a file: expected an ONNX model"),
+        ([MODEL, "--samples", "none.csv"], 1, "Error: none.csv cannot be read: No such file"),
         (
             [MODEL, "--labels", "a,b,c"],
+            2,
             "Error: --labels names 3 columns, and no output has as many",
         ),
-        ([MODEL, "--type", "Sudden"], "Error: parameter DeploymentType is Sudden, allowed: "),
+        ([MODEL, "--type", "Sudden"], 1, "Error: parameter DeploymentType is Sudden, allowed: "),
     ],
 )
 def test_a_mistake_of_the_user_is_one_line(
-    checkout: Checkout, arguments: list[str | Path], message: str
+    checkout: Checkout, arguments: list[str | Path], status: int, message: str
 ) -> None:
     done = checkout.rehearse(*arguments)
 
-    assert done.returncode == 1
+    assert done.returncode == status
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
 
