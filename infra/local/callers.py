@@ -1,7 +1,7 @@
 """Who may call a listener of the local run: programs of this machine, and the listener's own pages.
 
 Any web page can make a browser send requests to 127.0.0.1, and after rebinding its own host name to
-that address it can read the answers. What a browser says of a request tells such a page apart:
+that address it can read the answers. What a browser says of a request gives such a page away:
 the names in Host and Origin, and Sec-Fetch-Site (w3c.github.io/webappsec-fetch-metadata). Another
 port of this machine is another origin, though Sec-Fetch-Site calls it the same site.
 """

@@ -54,7 +54,7 @@ class Intrinsics:
         return node
 
     def holds(self, part: Mapping[str, Any]) -> bool:
-        """Tell whether the condition of a resource or an output holds, if it has one."""
+        """Return whether the condition of a resource or an output holds, if it has one."""
         return "Condition" not in part or self._test({"Condition": part["Condition"]})
 
     def _refer(self, name: str, attribute: str = "Ref") -> Any:

@@ -30,7 +30,7 @@ from infra.local.control.lambda_resources import Aliases, Functions, Layers, Per
 from infra.local.control.monitoring_resources import Alarms
 from infra.local.control.moto_resources import MotoResources
 from infra.local.control.nested_stacks import NestedStacks
-from infra.local.control.patches import Replacements, list_patches, patch_moto
+from infra.local.control.patches import Replacements, list_patches
 from infra.local.control.policy_resources import (
     Policies,
     Subscriptions,
@@ -38,9 +38,9 @@ from infra.local.control.policy_resources import (
     set_queue_policy,
     set_topic_policy,
 )
+from infra.local.control.published_versions import PublishedVersions
 from infra.local.control.stack_record import Records
 from infra.local.control.step_functions import sign_tasks
-from infra.local.control.versions import PublishedVersions
 from infra.local.functions.asynchronous import AsynchronousInvocations
 from infra.local.functions.hosting import Hosting
 from infra.local.functions.invoker import Invoker
@@ -89,14 +89,14 @@ class Platform:
         return await self.formation.publish(stack)
 
     async def release(
-        self, stack: BuiltStack, tell: Callable[[ReleaseEvent], None] = lambda _event: None
+        self, stack: BuiltStack, on_event: Callable[[ReleaseEvent], None] = lambda _event: None
     ) -> ReleaseResult:
         """Publish `stack` as the next version, and give it the traffic as the template says.
 
-        `tell` gets each event as it happens. Raises UpdateError while another one is under way,
+        `on_event` gets each event as it happens. Raises UpdateError while another one is under way,
         or if the template's deployment type is not known.
         """
-        return await self.formation.release(stack, tell)
+        return await self.formation.release(stack, on_event)
 
     async def delete_stack(self, name: str) -> None:
         """Delete a stack, but for what its template retains."""
@@ -193,7 +193,7 @@ async def open_platform(  # noqa: PLR0913 most have defaults
         watcher = Watcher(cloudwatch, clock, partial(_flush, metrics, hosting))
         deployments = Deployments(cloud.code_deploy, cloud.alarms)
         catch_up = watcher.catch_up if watch else _do_nothing
-        code_deploy = CodeDeploy(versions, deployments, invoker.invoke, catch_up, clock)
+        code_deploy = CodeDeploy(versions, deployments, invoker, catch_up, clock)
 
         handlers = Handlers(
             {
@@ -231,7 +231,7 @@ async def open_platform(  # noqa: PLR0913 most have defaults
             cloud_formation=answer_cloud_formation(formation, platform.readers),
             state_machines=sign_tasks(cloud.key, cloud.endpoint_url),
         )
-        exits.enter_context(patch_moto(list_patches(replacements)))
+        cloud.patch(list_patches(replacements))
         exits.push_async_callback(_cancel, asyncio.create_task(_flush_often(platform)))
         if watch:
             exits.push_async_callback(_cancel, asyncio.create_task(watcher.watch()))

@@ -57,7 +57,6 @@ class Function:
     description: str = ""
     snap_start: bool = False
     dead_letters: str = ""
-    role: str = ""
 
     @property
     def arn(self) -> str:
@@ -238,7 +237,7 @@ NAME_FIELDS = {
 def name_attributes(  # noqa: PLR0911 one for each type
     kind: str, name: str, region: str, properties: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return what Ref and Fn::GetAtt give of a resource, as far as its name tells."""
+    """Return what Ref and Fn::GetAtt give of a resource, as far as its name says."""
     match kind:
         case "AWS::Lambda::Function":
             return {"Ref": name, "Arn": name_function_arn(name, region)}
@@ -321,7 +320,7 @@ def _read(
 
 
 def _read_nested(template: Template, build: Path) -> dict[str, Template]:
-    """Read the templates of the nested stacks, which `sam build` puts beside that of their parent.
+    """Read the templates of the nested stacks, which `sam build` puts next to that of their parent.
 
     Raises TemplateError for one that is anywhere else: a template may come over the network.
     """
@@ -431,7 +430,7 @@ def _require_files(stack: BuiltStack, folders: Collection[Path]) -> None:
 
 
 def _has_handler(function: Function) -> bool:
-    """Tell whether the handler's module is among what was built: Python has many others."""
+    """Return whether the handler's module is among what was built: Python has many others."""
     module, dot, name = function.handler.rpartition(".")
     parts = module.replace("/", ".").split(".")
     if not (dot and all(part.isidentifier() for part in (*parts, name))):

@@ -63,5 +63,5 @@ def _zip(directory: Path) -> str:
 
 
 def _md5() -> Any:
-    """Return the digest that SAM CLI takes: it tells builds apart, and keeps nobody out."""
+    """Return the digest that SAM CLI takes: it distinguishes builds, and keeps nobody out."""
     return hashlib.md5(usedforsecurity=False)

@@ -4,7 +4,7 @@ Importing this takes seconds: moto's CloudFormation loads most of moto.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from moto.sqs.models import sqs_backends
 
 from infra.local.control.access_key import create_access_key
 from infra.local.control.aws_endpoint import AwsEndpoint
-from infra.local.control.patches import PATCHES, patch_moto
+from infra.local.control.patches import PATCHES, Patch, patch_moto
 from infra.local.control.statistics import Datum
 from infra.local.identifiers import ACCOUNT_ID
 from infra.local.metrics import Sample
@@ -48,6 +48,7 @@ class Cloud:
         self.endpoint_url = ""
         self._metrics = cloudwatch_backends[ACCOUNT_ID][region].metric_data
         self._logs = logs_backends[ACCOUNT_ID][region]
+        self._endpoint: AwsEndpoint | None = None
         self._exits = ExitStack()
         self.connect = lru_cache(self._connect)
 
@@ -56,14 +57,19 @@ class Cloud:
 
         Raises OSError if the port is taken.
         """
-        endpoint = AwsEndpoint(port, self.key)
-        self._exits.callback(endpoint.stop)
+        self._endpoint = AwsEndpoint(port, self.key)
         self._exits.enter_context(patch_moto(PATCHES))
-        self.endpoint_url = endpoint.url
-        return endpoint.url
+        self.endpoint_url = self._endpoint.url
+        return self.endpoint_url
+
+    def patch(self, patches: Sequence[Patch]) -> None:
+        """Put more into moto, which stays there until this stops."""
+        self._exits.enter_context(patch_moto(patches))
 
     def stop(self) -> None:
-        """Stop serving, and leave moto as it was."""
+        """Stop serving, and then leave moto as it was: it would answer in its own way."""
+        if self._endpoint:
+            self._endpoint.stop()
         self._exits.close()
 
     def variables(self) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from infra.local.control.stack_record import Records
 from infra.local.errors import UpdateError
 from infra.local.stack import BuiltStack
 
-type Tell = Callable[[ReleaseEvent], None]
+type OnEvent = Callable[[ReleaseEvent], None]
 type Addresses = Callable[[], Mapping[str, str]]
 
 
@@ -33,7 +33,7 @@ class CloudFormation:
         self._updates: set[asyncio.Task[ReleaseResult]] = set()
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether there is a stack of this name."""
+        """Return whether there is a stack of this name."""
         return name in self._stacks
 
     def find(self, name: str) -> LiveStack:
@@ -89,13 +89,13 @@ class CloudFormation:
             await live.prepare(stack, archives, change)
         return change.published[stack.function.name]
 
-    async def release(self, stack: BuiltStack, tell: Tell) -> ReleaseResult:
-        """Update a stack, with a new version of its function whatever has changed.
+    async def release(self, stack: BuiltStack, on_event: OnEvent) -> ReleaseResult:
+        """Update a stack, with a new version of its function even if nothing has changed.
 
-        `tell` gets each event of that version. Raises UpdateError if another update is under way,
-        and what stops the update before the version has any traffic, but for the gate.
+        `on_event` gets each event of that version. Raises UpdateError if another update is under
+        way, and what stops this one before an alias is to move.
         """
-        change = Change({stack.function.name: Progress(tell)})
+        change = Change({stack.function.name: Progress(on_event)})
         return await self._begin(stack, change, find_version(stack))
 
     async def update(self, stack: BuiltStack) -> None:

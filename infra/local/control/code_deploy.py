@@ -5,10 +5,7 @@ deployment-configurations and deployment-steps-lambda.
 """
 
 import asyncio
-import contextlib
-import json
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from infra.local.clock import Clock, pause, read
 from infra.local.control.deployment_type import read_deployment_type
-from infra.local.errors import FunctionError, UpdateError
-from infra.local.functions.invoker import Target
+from infra.local.errors import UpdateError
+from infra.local.functions.invoker import Invoker
 from infra.local.stack import Function
+from infra.local.triggers.hook import Hook
 
 if TYPE_CHECKING:
     from infra.local.control.code_deploy_api import Deployment, Deployments
-    from infra.local.control.versions import PublishedVersions
+    from infra.local.control.published_versions import PublishedVersions
 
 LOOK_SECONDS = 2  # between two looks at the alarms
 
@@ -61,15 +59,15 @@ class ReleaseResult:
 
     @property
     def is_promoted(self) -> bool:
-        """Tell whether all traffic goes to the new version."""
+        """Return whether all traffic goes to the new version."""
         return self.status == "Succeeded"
 
 
 @dataclass
 class Progress:
-    """What has happened so far in a function's release; `tell` gets each event as it happens."""
+    """What has happened so far in a function's release; `on_event` gets each event."""
 
-    tell: Callable[[ReleaseEvent], None]
+    on_event: Callable[[ReleaseEvent], None]
     events: list[ReleaseEvent] = field(default_factory=list)
     percent: float = 0
     gate: Mapping[str, Any] = field(default_factory=dict)  # what the hook answered
@@ -79,7 +77,7 @@ class Progress:
         """Add an event; without `percent` the traffic stays where it is."""
         self.percent = self.percent if percent is None else percent
         self.events.append(ReleaseEvent(time.time(), kind, text, self.percent))
-        self.tell(self.events[-1])
+        self.on_event(self.events[-1])
 
 
 class DeploymentFailure(Exception):  # noqa: N818 it is how a deployment ends, no mistake
@@ -105,11 +103,10 @@ class Preference:
 
 @dataclass
 class Running:
-    """A deployment that is under way, and what others tell it."""
+    """A deployment that is under way, its hook, and whether a person stops it."""
 
     deployment: "Deployment"
-    hook_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    report: asyncio.Future[str] = field(default_factory=asyncio.Future)
+    hook: Hook | None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -128,8 +125,8 @@ def plan(config: str) -> list[tuple[float, float]]:
 class CodeDeploy:
     """Runs deployments, at most one of a function.
 
-    `invoke` runs a hook, `catch_up` lets the alarms be as they are on `clock` now. As SAM's
-    deployment groups tell it to, it takes the traffic back whenever a deployment does not succeed:
+    `catch_up` lets the alarms be as they are on `clock` now. As SAM's
+    deployment groups ask for, it takes the traffic back whenever a deployment does not succeed:
     by a deployment of its own, whose hook runs too (assumed: AWS documents it for no rollback).
     """
 
@@ -137,17 +134,16 @@ class CodeDeploy:
         self,
         versions: "PublishedVersions",
         deployments: "Deployments",
-        invoke: Callable[[Target, bytes], Awaitable[bytes]],
+        invoker: Invoker,
         catch_up: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._versions = versions
         self._deployments = deployments
-        self._invoke = invoke
+        self._invoker = invoker
         self._catch_up = catch_up
         self._clock = clock
         self._running: dict[str, Running] = {}  # by the deployment's id
-        self._hooks: set[asyncio.Future[bytes]] = set()
 
     async def deploy(  # noqa: PLR0913, PLR0917 what moves, who watches, and who asked
         self,
@@ -160,7 +156,7 @@ class CodeDeploy:
     ) -> "Deployment":
         """Move the function's alias from version `current` to `target`; return how that ended."""
         deployment = self._deployments.create(function, preference, current, target, creator)
-        running = self._begin(deployment)
+        running = self._begin(deployment, preference)
         try:
             self._check_alias(function, current)
             await self._ask_gate(running, preference, progress)
@@ -177,8 +173,10 @@ class CodeDeploy:
             del self._running[deployment.deployment_id]
         return deployment
 
-    def _begin(self, deployment: "Deployment") -> Running:
-        running = self._running[deployment.deployment_id] = Running(deployment)
+    def _begin(self, deployment: "Deployment", preference: Preference) -> Running:
+        identity, name = deployment.deployment_id, preference.hook
+        hook = Hook(name, identity, self._invoker) if name else None
+        running = self._running[identity] = Running(deployment, hook)
         return running
 
     async def _roll_back(
@@ -190,9 +188,9 @@ class CodeDeploy:
         progress: Progress,
     ) -> None:
         """Give version `current` all traffic again, if the hook lets that pass."""
-        running = self._begin(back)
+        running = self._begin(back, preference)
         try:
-            await self._run_hook(running, preference, "the way back", Progress(lambda _: None))
+            await self._run_hook(running, "the way back", Progress(lambda _: None))
         except DeploymentFailure as failure:
             progress.note("failed", str(failure))
             self._deployments.fail(back, failure.status, failure.code, str(failure))
@@ -213,10 +211,9 @@ class CodeDeploy:
     async def report(self, deployment_id: str, hook_id: str, status: str) -> bool:
         """Take what a hook found; return whether a deployment waits for it."""
         running = self._running.get(deployment_id)
-        if not running or hook_id != running.hook_id:
+        if not running or not running.hook or hook_id != running.hook.id:
             return False
-        if not running.report.done():
-            running.report.set_result(status)
+        running.hook.report(status)
         return True
 
     def _check_alias(self, function: Function, current: str) -> None:
@@ -231,17 +228,16 @@ class CodeDeploy:
             )
 
     async def _ask_gate(self, running: Running, preference: Preference, progress: Progress) -> None:
-        if not preference.hook:
+        if not running.hook:
             return
-        progress.note("gate-started", f"{preference.hook} tries the new version")
+        progress.note("gate-started", f"{running.hook.function} tries the new version")
         look = partial(self._look, running, preference)
-        await self._run_hook(running, preference, "the new version", progress, look)
+        await self._run_hook(running, "the new version", progress, look)
         progress.note("gate-passed", "the gate let the new version pass")
 
     async def _run_hook(
         self,
         running: Running,
-        preference: Preference,
         what: str,
         progress: Progress,
         look: Callable[[], Awaitable[None]] | None = None,
@@ -251,29 +247,20 @@ class CodeDeploy:
         That it ends without one is a failure; CodeDeploy itself would wait for it for an hour.
         Meanwhile it takes a `look` time and again. Raises DeploymentFailure.
         """
-        if not preference.hook:
+        hook = running.hook
+        if not hook:
             return
-        event = {
-            "DeploymentId": running.deployment.deployment_id,
-            "LifecycleEventHookExecutionId": running.hook_id,
-        }
-        hook = asyncio.ensure_future(
-            self._invoke(Target(preference.hook), json.dumps(event).encode())
-        )
-        self._hooks.add(hook)
-        hook.add_done_callback(self._hooks.discard)
-        hook.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while not hook.done():  # it still says why when it has reported
+        await hook.start()
+        while not hook.invocation.done():
             if look:
                 await look()
-            await self._sleep(running, hook)
-        status = running.report.result() if running.report.done() else ""
-        progress.gate = _read_answer(hook)
-        if status == "Succeeded":
+            await self._sleep(running, hook.invocation)
+        progress.gate = hook.read_answer()
+        if hook.status == "Succeeded":
             return
-        silent = f"{preference.hook} ended without a report to CodeDeploy"
+        silent = f"{hook.function} ended without a report to CodeDeploy"
         why = progress.gate.get("reason") or "it gave no reason"
-        text = f"the gate refused {what}: {why}" if status else f"{silent}: {why}"
+        text = f"the gate refused {what}: {why}" if hook.status else f"{silent}: {why}"
         raise DeploymentFailure("gate-refused", "Failed", "HOOK_EXECUTION_FAILURE", text)
 
     async def _move(  # noqa: PLR0913, PLR0917 what moves, and who watches
@@ -324,13 +311,3 @@ class CodeDeploy:
             )
         finally:
             stopping.cancel()
-
-
-def _read_answer(hook: asyncio.Future[bytes]) -> Mapping[str, Any]:
-    """Return what a gate says of a version; the `reason` is that of its failure if it failed."""
-    if error := hook.exception():
-        return {"reason": error.text if isinstance(error, FunctionError) else str(error)}
-    with contextlib.suppress(ValueError):
-        if isinstance(answer := json.loads(hook.result()), dict):
-            return answer
-    return {}

@@ -21,6 +21,7 @@ from infra.local.control.resource import Change, Handler, Held, Wanted
 from infra.local.errors import TemplateError
 from infra.local.functions.invoker import Invoker, read_target
 from infra.local.triggers.queue import CONCURRENCY, Batching, Message, QueueTrigger
+from infra.local.triggers.trigger import Trigger
 
 MOST_MESSAGES = 10_000  # in a batch
 KNOWN = {
@@ -110,7 +111,7 @@ class EventSources:
         self._invoker = invoker
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._triggers: dict[str, QueueTrigger] = {}
+        self._triggers: dict[str, Trigger] = {}
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -199,9 +200,9 @@ class EventSources:
                 queue = SqsQueue(self._queues, self._find_queue(mapping.event_source_arn))
                 target = read_target(mapping.function_arn)
                 batching = _read_batching(mapping)
-                trigger = QueueTrigger(queue, target, batching, self._invoker, self._clock)
-                self._triggers[uuid] = trigger
-                await trigger.start()
+                made = QueueTrigger(queue, target, batching, self._invoker, self._clock)
+                self._triggers[uuid] = made
+                await made.start()
 
 
 def _read_batching(mapping: Any) -> Batching:

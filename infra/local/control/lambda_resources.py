@@ -11,8 +11,8 @@ from infra.local.control.archives import Archives
 from infra.local.control.cloud import Cloud
 from infra.local.control.code_deploy import CodeDeploy, Preference
 from infra.local.control.code_deploy_api import Deployments
+from infra.local.control.published_versions import PublishedVersions
 from infra.local.control.resource import Change, Handler, Held, Wanted
-from infra.local.control.versions import PublishedVersions
 from infra.local.errors import TemplateError, UpdateError
 from infra.local.functions.hosting import Hosting
 from infra.local.functions.invoker import Invoker, read_target
@@ -209,17 +209,14 @@ class Versions(Handler):
 
 @dataclass(frozen=True)
 class VersionContent:
-    """What a version is made of; one that is `forced` is published whatever that is.
-
-    `attempt` tells two that were forced apart.
-    """
+    """What a version is made of, and the attempt, not 0 if somebody asked for this very version."""
 
     content: Content
     attempt: int = 0
 
     @property
     def is_forced(self) -> bool:
-        """Whether somebody asked for this very version."""
+        """Whether it is published even if it equals the newest one."""
         return self.attempt > 0
 
 
@@ -316,7 +313,7 @@ def check_policies(stack: BuiltStack) -> None:
 
 
 def find_function(stack: BuiltStack, version_id: str) -> str:
-    """Return the logical id of the function of which a resource is a version."""
+    """Return the logical id of the function that a version belongs to."""
     assert stack.template["Resources"][version_id]["Type"] == VERSION  # noqa: S101 whoever asks knows
     named = stack.template["Resources"][version_id]["Properties"]["FunctionName"]
     return str(named["Ref"])

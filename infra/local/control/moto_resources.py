@@ -1,4 +1,4 @@
-"""Resources of every type of which moto's CloudFormation has a model."""
+"""Resources of every type that moto's CloudFormation has a model for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, override
@@ -155,7 +155,7 @@ class MotoAttributes(Mapping[str, Any]):
             return self._physical_id
         try:
             value = self._made.get_cfn_attribute(name)
-        except Exception as error:  # moto raises whatever its model likes
+        except Exception as error:  # each model raises its own
             raise KeyError(name) from error
         if value is None:
             raise KeyError(name)

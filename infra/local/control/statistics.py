@@ -41,7 +41,7 @@ class Datum(MetricAggregatedDatum):
         dimensions: list[dict[str, str]],
         already_present_metrics: list[Any] | None = None,
     ) -> bool:
-        """Tell whether the datum answers a query, or ListMetrics if that tells what it has."""
+        """Return whether the datum answers a query, or ListMetrics if that asks what there is."""
         if already_present_metrics is None:
             fits = len(dimensions) == len(self.dimensions)
         else:

@@ -52,7 +52,7 @@ def _read_caught(pid: int) -> set[signal.Signals]:
 
 
 def _read(pid: int, name: str) -> str:
-    """Read what the kernel tells of a process, nothing if that is gone."""
+    """Read what the kernel says about a process, nothing if that is gone."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/{name}").read_text().strip()
     return ""

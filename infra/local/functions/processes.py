@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Guardian:
-    """A process that kills the groups it is told of when this process ends, however that happens.
+    """A process that kills the groups it knows when this process ends, however that happens.
 
     It is started for the first group, and again if somebody has killed it.
     """

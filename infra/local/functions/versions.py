@@ -143,7 +143,7 @@ class HostedFunction:
         return self._versions[number]
 
     def __contains__(self, number: str) -> bool:
-        """Tell whether a version, or $LATEST, can be invoked."""
+        """Return whether a version, or $LATEST, can be invoked."""
         return number in self._versions
 
     async def warm(self, number: str) -> None:
@@ -240,7 +240,7 @@ class HostedFunction:
                 self._on_error(version.place.version, line)
 
         version.started[:] = [one for one in version.started if one.alive]
-        # On Lambda the model is at /opt/model, where the function looks if it is not told.
+        # On Lambda the model is at /opt/model, where the function looks by default.
         variables = {**self._variables, "MODEL_DIR": str(version.place.opt / "model")}
         environment = Environment(version.function, version.place, self._python, variables, on_line)
         version.started.append(environment)

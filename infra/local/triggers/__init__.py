@@ -1,1 +1,1 @@
-"""What invokes a function: the HTTP API."""
+"""What invokes functions: HTTP APIs, queues, and the hooks of deployments."""

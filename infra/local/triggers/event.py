@@ -47,7 +47,7 @@ class Response(NamedTuple):
 
 
 def is_text(content_type: str | None) -> bool:
-    """Tell whether a body of this type reaches the function as text; without a type it does not."""
+    """Return whether a body of this type reaches the function as text; empty means no."""
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind.startswith("text/") or kind in TEXT_TYPES
 

@@ -29,6 +29,7 @@ from infra.local.triggers.event import (
     to_response,
 )
 from infra.local.triggers.route import Route, Stage, match
+from infra.local.triggers.trigger import Trigger
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_EVENT_BYTES = 6 * 1024 * 1024
@@ -42,7 +43,7 @@ FAILED = message(500, "Internal Server Error")
 UNAVAILABLE = message(503, "Service Unavailable")
 
 
-class HttpApi:
+class HttpApi(Trigger):
     """Serves one API on `listener`.
 
     `on_pick` gets the id of each request that goes to a version, and the version's number. Without

@@ -16,6 +16,7 @@ from infra.local.errors import FunctionError, ThrottledError
 from infra.local.functions.invoker import Invoker, Target
 from infra.local.functions.tracing import MOST_INVOCATIONS, count_invocations, extend_lineage
 from infra.local.functions.versions import Call
+from infra.local.triggers.trigger import Trigger
 
 LOOK_SECONDS = 0.1  # of this machine, between two looks into an empty queue
 THROTTLED_SECONDS = 1
@@ -60,7 +61,7 @@ class Batching:
     concurrency: int = CONCURRENCY
 
 
-class QueueTrigger:
+class QueueTrigger(Trigger):
     """Invokes `target` with batches of messages of one queue, until it is stopped."""
 
     def __init__(
