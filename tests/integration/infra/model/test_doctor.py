@@ -331,6 +331,7 @@ def test_without_a_build_it_says_what_to_do(tmp_path: Path) -> None:
         text=True,
         check=False,
         cwd=tmp_path,
+        env=os.environ | {"PATH": os.defpath},  # which does not lead to the tools
     )
     assert failed.returncode == 1
     sam = INFRA.with_name("sam")

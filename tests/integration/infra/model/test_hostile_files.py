@@ -63,7 +63,9 @@ async def test_a_row_that_is_too_large_to_be_made_up_is_no_problem(tmp_path: Pat
 @pytest.mark.parametrize(
     "name", ["an offset that is no number", "a pipe", "a name that is not UTF-8"]
 )
-@pytest.mark.parametrize("command", [("model", "check"), ("model", "add"), ("run", "--model")])
+@pytest.mark.parametrize(
+    "command", [("model", "check"), ("model", "add"), ("run", "--port", "0", "--model")]
+)
 def test_every_command_refuses_a_model_in_words(
     name: str, command: Sequence[str], tmp_path: Path
 ) -> None:
