@@ -22,7 +22,7 @@ from infra.terminal import say
 
 # Commands that take --stack-name and --region, as messages name them.
 ON_A_STACK = re.compile(r"\binfra (deploy|status|shift|promote|rollback|resync|prune|logs)\b[^`&]*")
-PROGRAM = re.compile(r"(?<![\w./-])infra(?= )")
+PROGRAM = re.compile(r"(?<![\w./-])(infra|sam)(?= )")  # both are in one environment
 
 _typed: ContextVar[typer.Context] = ContextVar("typed")
 
@@ -115,12 +115,12 @@ def retype(*more: str) -> str:
     return f"{name_program()} {shlex.join([*words, *(one for one in more if one not in words)])}"
 
 
-def name_program() -> str:
-    """Return the words with which a shell starts `infra` again as the person did."""
+def name_program(name: str = "infra") -> str:
+    """Return the words with which a shell starts `infra` as the person did, or one beside it."""
     typed = sys.argv[0]
     if Path(typed).name != "infra" or typed == shutil.which("infra"):
-        return "infra"
-    return shlex.quote(typed)
+        return name
+    return shlex.quote(f"{typed.removesuffix('infra')}{name}")
 
 
 def complete_commands(text: str) -> str:
@@ -143,8 +143,11 @@ def complete_commands(text: str) -> str:
             return found[0]
         return f"{found[0].rstrip()} {shlex.join(words)}"
 
+    def name(found: re.Match[str]) -> str:
+        return name_program(found[0])
+
     def complete(quoted: re.Match[str]) -> str:
-        return PROGRAM.sub(lambda _: name_program(), ON_A_STACK.sub(add_options, quoted[0]))
+        return PROGRAM.sub(name, ON_A_STACK.sub(add_options, quoted[0]))
 
     return re.sub(r"`[^`]*`", complete, text)
 

@@ -43,7 +43,7 @@ def describe_added(added: "Added") -> Iterator[tuple[str, str]]:
     if added.quality:
         yield from (("Quality", line) for line in added.quality.describe())
     yield from (("Note", note) for note in added.notes)
-    yield "Next", "make run serves it on this machine, make deploy sends it to AWS"
+    yield "Next", "infra run serves it here, sam build && infra deploy sends it to AWS"
 
 
 def _describe_measurement(

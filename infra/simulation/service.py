@@ -11,7 +11,7 @@ from infra.simulation.errors import SimulationError
 
 # For one row, where nothing was measured.
 WARM_MS, COLD_MS = 2.0, 300.0
-ASSUMED = "assumed; `make bench` measures it"
+ASSUMED = "assumed; `make bench` in a checkout measures it"
 
 
 @dataclass(frozen=True)

@@ -42,17 +42,17 @@ def test_a_program_on_the_path_has_its_short_name(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [str(program)])  # what a shell makes of `infra`
-    assert name_program() == "infra"
+    assert (name_program(), name_program("sam")) == ("infra", "sam")
 
 
 def test_every_command_of_a_text_starts_as_the_persons_did(monkeypatch: pytest.MonkeyPatch) -> None:
     typed: Any = SimpleNamespace(command=SimpleNamespace(params=[]))
     command._typed.set(typed)  # noqa: SLF001 as a parsed command does
     monkeypatch.setattr(sys, "argv", [".venv/bin/infra"])
-    text = "infra is this: `make build && infra deploy`, `infra model add` or `make infra`"
+    text = "infra is this: `sam build && infra deploy`, `infra model add` or `make infra`"
     assert complete_commands(text) == (
-        "infra is this: `make build && .venv/bin/infra deploy`, `.venv/bin/infra model add` or "
-        "`make infra`"
+        "infra is this: `.venv/bin/sam build && .venv/bin/infra deploy`, "
+        "`.venv/bin/infra model add` or `make infra`"
     )
 
 

@@ -487,7 +487,7 @@ def test_a_build_older_than_its_nested_template_is_reported(aws: Aws, build: Pat
     os.utime(path, (built + 1, built + 1))
     # WHEN / THEN
     text = f"sources are newer than {Path('.aws-sam/build')} ({path})"
-    assert f"Warning: {text}: `make build` first" in infra("deploy", "--yes").stderr
+    assert f"Warning: {text}: `sam build` first" in infra("deploy", "--yes").stderr
 
 
 def test_whoever_interrupts_a_deploy_learns_that_it_goes_on(

@@ -51,8 +51,8 @@ def test_each_time_says_where_it_comes_from(tmp_path: Path) -> None:
     given = choose_times(7.0, 900.0, bench)
     # THEN each time names its own source
     assert assumed.describe() == (
-        "warm 2.0 ms (assumed; `make bench` measures it), cold start 300 ms more (assumed; "
-        "`make bench` measures it)"
+        "warm 2.0 ms (assumed; `make bench` in a checkout measures it), "
+        "cold start 300 ms more (assumed; `make bench` in a checkout measures it)"
     )
     assert "warm 1.5 ms (measured by `make bench` on " in measured.describe()
     assert "), cold start 198 ms more (measured" in measured.describe()
