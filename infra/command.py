@@ -1,6 +1,7 @@
 """A command of `infra`: the project and the stack that it works on, and what it asks and says."""
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -22,7 +23,7 @@ from infra.terminal import say
 
 # Commands that take --stack-name and --region, as messages name them.
 ON_A_STACK = re.compile(r"\binfra (deploy|status|shift|promote|rollback|resync|prune|logs)\b[^`&]*")
-PROGRAM = re.compile(r"(?<![\w./-])(infra|sam)(?= )")  # both are in one environment
+PROGRAM = re.compile(r"(?<![\w./-])(sam build\b|(infra|sam)(?= ))")  # both are in one environment
 
 _typed: ContextVar[typer.Context] = ContextVar("typed")
 
@@ -144,12 +145,22 @@ def complete_commands(text: str) -> str:
         return f"{found[0].rstrip()} {shlex.join(words)}"
 
     def name(found: re.Match[str]) -> str:
-        return name_program(found[0])
+        return _name_build() if found[0] == "sam build" else name_program(found[0])
 
     def complete(quoted: re.Match[str]) -> str:
         return PROGRAM.sub(name, ON_A_STACK.sub(add_options, quoted[0]))
 
     return re.sub(r"`[^`]*`", complete, text)
+
+
+def _name_build() -> str:
+    """Return the command that builds the project: SAM CLI builds the folder where it is started."""
+    root, program = str(current_project().root), name_program("sam")
+    if root == ".":
+        return f"{program} build"
+    if "/" in program:
+        program = shlex.quote(os.path.relpath(shlex.split(program)[0], root))
+    return f"(cd {shlex.quote(root)} && {program} build)"
 
 
 def _retype(parameter: Any, value: Any) -> list[str]:

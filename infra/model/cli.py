@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from infra.command import add_command, current_project
+from infra.command import add_command, complete_commands, current_project
 from infra.model.errors import ModelError
 from infra.options import in_project
 from infra.terminal import Terminal, print_json, say
@@ -125,7 +125,7 @@ def add(  # noqa: PLR0913 each is an option of the command
         print_json(asdict(added))
     else:
         title = f"{added.name} version {added.version} is in {added.directory}"
-        _show(title, describe_added(added))
+        _show(title, ((label, complete_commands(text)) for label, text in describe_added(added)))
 
 
 def split_names(names: str) -> list[str]:

@@ -43,7 +43,7 @@ def describe_added(added: "Added") -> Iterator[tuple[str, str]]:
     if added.quality:
         yield from (("Quality", line) for line in added.quality.describe())
     yield from (("Note", note) for note in added.notes)
-    yield "Next", "infra run serves it here, sam build && infra deploy sends it to AWS"
+    yield "Next", "`infra run` serves it here, `sam build && infra deploy` releases it"
 
 
 def _describe_measurement(

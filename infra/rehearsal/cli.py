@@ -3,13 +3,14 @@
 import asyncio
 import webbrowser
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from infra.command import current_project
+from infra.command import complete_commands, current_project
 from infra.model.cli import (
     AllowWorse,
     Features,
@@ -99,6 +100,8 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Stopped.")
         raise typer.Exit(1) from None
+    if rehearsal.next:
+        rehearsal = replace(rehearsal, next=complete_commands(f"`{rehearsal.next}`").strip("`"))
     tallied = tally(rehearsal)
     output.write_text(render(candidate.name, rehearsal, tallied), "utf-8")
     if as_json:

@@ -319,5 +319,5 @@ def _describe_rest(found: "Status") -> Iterator[str]:
     for alarm in found.alarms:
         yield f"Alarm {alarm.name}: {alarm.reason}"
     if not found.alarms:
-        yield "No alarm fires."
+        yield "No alarms are firing."
     yield from filter(None, dict.fromkeys((found.transition, found.advice)))

@@ -25,7 +25,7 @@ def make_page(stack: DeployedStack, hours: float, now: datetime) -> str:
     panels = load(cloudwatch, widgets, begin, end)
     if not any(line.points for panel in panels if panel.chart for line in panel.chart.lines):
         raise DashboardError(
-            f"stack {stack.name} has no metrics of the last {hours:g} h yet: send a request; "
+            f"stack {stack.name} has no metrics for the last {hours:g} h yet: send a request; "
             "they arrive some 90 seconds later (`infra run --metric-delay`), on AWS after minutes"
         )
     source = f"{cloudwatch.meta.region_name}, {cloudwatch.meta.endpoint_url}"

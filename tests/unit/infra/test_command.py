@@ -11,6 +11,7 @@ from infra import cli, command
 from infra.command import complete_commands, name_program
 from infra.errors import OperatorError
 from infra.model.errors import ModelError, OptionError
+from infra.project import Project
 from infra.simulation.errors import SimulationError
 
 
@@ -46,13 +47,22 @@ def test_a_program_on_the_path_has_its_short_name(
 
 
 def test_every_command_of_a_text_starts_as_the_persons_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed: Any = SimpleNamespace(command=SimpleNamespace(params=[]))
+    typed: Any = SimpleNamespace(command=SimpleNamespace(params=[]), obj=Project(Path()))
     command._typed.set(typed)  # noqa: SLF001 as a parsed command does
     monkeypatch.setattr(sys, "argv", [".venv/bin/infra"])
     text = "infra is this: `sam build && infra deploy`, `infra model add` or `make infra`"
     assert complete_commands(text) == (
         "infra is this: `.venv/bin/sam build && .venv/bin/infra deploy`, "
         "`.venv/bin/infra model add` or `make infra`"
+    )
+
+
+def test_the_build_is_started_in_the_projects_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed: Any = SimpleNamespace(command=SimpleNamespace(params=[]), obj=Project(Path("..")))
+    command._typed.set(typed)  # noqa: SLF001 as a parsed command does
+    monkeypatch.setattr(sys, "argv", ["../.venv/bin/infra"])
+    assert complete_commands("`sam build && infra deploy`") == (
+        "`(cd .. && .venv/bin/sam build) && ../.venv/bin/infra deploy`"
     )
 
 

@@ -610,12 +610,14 @@ async def test_a_simplified_graph_with_other_answers_is_not_used(tmp_path: Path)
 
 def test_add_says_what_is_next_and_lists_for_machines_what_is_there(tmp_path: Path) -> None:
     source = save(logistic(), tmp_path / "m.onnx")
-    environment = os.environ | {"COLUMNS": "40"}
+    environment = os.environ | {"COLUMNS": "40", "PATH": os.defpath}
     text = run("add", source, "--to", tmp_path / "layer", env=environment)
     assert text.returncode == 0
     assert text.stdout.startswith(f"m version 1 is in {tmp_path / 'layer'}\n")
+    tools = INFRA.parent
     assert text.stdout.endswith(
-        "Next       infra run serves it here, sam build && infra deploy sends it to AWS\n"
+        f"Next       `{tools}/infra run` serves it here, "
+        f"`{tools}/sam build && {tools}/infra deploy` releases it\n"
     )
     added = json.loads(run("add", source, "--to", tmp_path / "layer", "--json").stdout)
     contract = json.loads((tmp_path / "layer/model.json").read_text())

@@ -191,10 +191,12 @@ def test_page_is_one_file_that_a_text_cannot_break(
 
 def test_says_what_is_missing(cloud: Cloud, deploy: Callable[..., DeployedStack]) -> None:
     deployment = deploy(chart("Requests", search("Requests")))
-    with pytest.raises(DashboardError, match="stack shop has no metrics of the last 3 h yet: send"):
+    with pytest.raises(
+        DashboardError, match="stack shop has no metrics for the last 3 h yet: send"
+    ):
         make_page(deployment, 3, NOW)
     put(cloud, "Requests", "1", {60 * 24: [1]})
-    with pytest.raises(DashboardError, match=r"no metrics of the last 0\.5 h"):
+    with pytest.raises(DashboardError, match=r"no metrics for the last 0\.5 h"):
         make_page(deployment, 0.5, NOW)
 
 

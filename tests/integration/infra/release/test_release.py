@@ -375,7 +375,7 @@ def test_status_in_words(aws: Aws) -> None:
         "No deployment is in progress.",
         "CloudFormation does NOT agree: it has live on version 3.",
         "Moved by hand: rolled back from 3 to 2 at 2026-11-22T15:00:00Z.",
-        "No alarm fires.",
+        "No alarms are firing.",
         "then `infra deploy --resync --stack-name shop`",
     ):
         assert text in result.stdout
