@@ -13,7 +13,7 @@ MARKS = ("template.yaml", "samconfig.toml")
 
 
 class ProjectError(OperatorError):
-    """Raise when there is no project, or its samconfig.toml does not say what is needed."""
+    """Raised when there is no project, or its samconfig.toml does not say what is needed."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from infra.local.control.code_deploy import ReleaseEvent
     from infra.rehearsal.result import RehearsalResult, Tally
 
-ROLLED_BACK = 3
+EXIT_ROLLED_BACK = 3
 STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 
 
@@ -107,7 +107,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         _show(console, rehearsal, tallied, output, project.rehearsal / "logs")
     if open_:
         webbrowser.open(output.resolve().as_uri())
-    raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
+    raise typer.Exit(EXIT_ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
 def _make_printer(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:
