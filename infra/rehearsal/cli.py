@@ -21,7 +21,7 @@ from infra.model.cli import (
     problems_in_json,
     split_names,
 )
-from infra.options import Page
+from infra.options import IN_PROJECT, Page
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
             metavar="KEY=VALUE", help="Parameter of the template; may be given several times."
         ),
     ] = None,
-    output: Page = Path("build/rehearsal.html"),
+    output: Page = IN_PROJECT.rehearsal_page,
     as_json: Json = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:

@@ -25,12 +25,6 @@ INFER = "/v2/models/tiny/infer"
 ROWS = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
 SCORES = [0.6899744272232056, 0.8581489324569702]
 
-SERVER = {
-    "name": "serverless-onnx",
-    "version": "$LATEST",
-    "extensions": ["binary_tensor_data"],
-}
-
 
 def tensor(**changes: Any) -> dict[str, Any]:
     return {"name": "features", "shape": [2, 4], "datatype": "FP32", "data": ROWS} | changes

@@ -304,7 +304,6 @@ def be_unready(event: Event, answer: Callable[[], Response]) -> Response:
 
 
 WRONG: dict[str, Any] = {"golden": [GOLDEN | {"outputs": {"scores": [[0.0], [0.524979]]}}]}
-CORRUPT: dict[str, Any] = {"files": {"model.onnx": "0" * 64}}
 WIDER: dict[str, Any] = {"golden": [GOLDEN | {"outputs": {"scores": [[1.0, 0.524979]]}}]}
 RENAMED = identity("FP32", [None, 4])
 RENAMING: dict[str, Any] = {
