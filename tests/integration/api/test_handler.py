@@ -3,7 +3,6 @@
 import base64
 import gc
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from runpy import run_module
@@ -365,17 +364,6 @@ def test_the_scoring_protocol_too_is_the_same_both_ways(
     assert direct["statusCode"] == status
     if status == 200:
         assert json.loads(direct["body"]) == {"predictions": [[score] for score in SCORES]}
-
-
-def test_inference_does_not_import_fastapi(
-    api: Loaded, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("fastapi", "mangum", "starlette"):
-        monkeypatch.setitem(sys.modules, module, None)  # importing it would raise
-
-    answer = api.handler(http_event("POST", INFER, request()), lambda_context)
-
-    assert answer["statusCode"] == 200
 
 
 @pytest.mark.parametrize("stage", ["$default", "prod"])
