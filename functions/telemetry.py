@@ -55,7 +55,7 @@ class Metrics:
             self._values.setdefault(name, []).append(value)
 
     def flush(self, lane: str = API, **properties: str | int) -> None:
-        """Write the values as those of `lane`, with `properties` beside them.
+        """Write the values as those of `lane`, and `properties` with them.
 
         Nobody waits for the answers to lanes other than `api`, so their latencies are left out. Of
         a lane that is not counted, the gate or an unknown one, only the properties are written.

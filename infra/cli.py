@@ -106,8 +106,8 @@ def size(
 def logs(  # noqa: PLR0913 each is an option of the command
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
-    version: Annotated[str | None, typer.Option(help="Of this version of the function.")] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Only what went wrong.")] = False,
+    version: Annotated[str | None, typer.Option(help="Show only this version.")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Show only errors.")] = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="Show measurements too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the lines as they are.")] = False,
     since: Annotated[str, typer.Option(help="How far back, such as 30s, 10m, 2h, 1d.")] = "10m",
@@ -149,7 +149,7 @@ def logs(  # noqa: PLR0913 each is an option of the command
 
 
 def main() -> None:
-    """Run the command; what a person can correct is printed, and ends it with exit code 1 or 2."""
+    """Print errors that the user can fix; exit with 1 or 2."""
     try:
         status = app(standalone_mode=False)
     except OperatorError as error:

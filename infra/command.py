@@ -117,7 +117,7 @@ def retype(*more: str) -> str:
 
 
 def name_program(name: str = "infra") -> str:
-    """Return the words with which a shell starts `infra` as the person did, or one beside it."""
+    """Return the words with which a shell starts `infra`, or a neighbour, as the person did."""
     typed = sys.argv[0]
     if Path(typed).name != "infra" or typed == shutil.which("infra"):
         return name

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class OperatorError(Exception):
-    """Raise when a person can correct what is wrong; the command prints it and ends.
+    """Raised when a person can correct what is wrong; the command prints it and ends.
 
     A class whose errors are about the value of an option or argument has exit code 2, as has an
     option that does not exist; all others have 1.

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from infra.command import current_project, is_typed
+from infra.project import Project
+
+IN_PROJECT = Project(Path())  # for default paths: `in_project` puts them into the project
 
 
 def in_project(context: typer.Context, parameter: typer.CallbackParam, path: Path) -> Path:

@@ -13,7 +13,7 @@ MARKS = ("template.yaml", "samconfig.toml")
 
 
 class ProjectError(OperatorError):
-    """Raise when there is no project, or its samconfig.toml does not say what is needed."""
+    """Raised when there is no project, or its samconfig.toml does not say what is needed."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ class Project:
         """The locked packages of the runtime layer."""
         return self.layers / "runtime" / "requirements.txt"
 
+    @property
+    def model_layer(self) -> Path:
+        """The layer with the model that is built and deployed."""
+        return self.layers / "model"
+
     # What `sam build` makes.
 
     @property
     def build(self) -> Path:
         """The folder that `sam build` fills."""
         return self.root / ".aws-sam" / "build"
-
-    @property
-    def is_built(self) -> bool:
-        """Tell whether there is a build."""
-        return (self.build / "template.yaml").is_file()
 
     # What the commands make.
 
@@ -117,6 +117,21 @@ class Project:
     def rehearsal(self) -> Path:
         """The folder of a rehearsal, with its logs."""
         return self.scratch / "rehearsal"
+
+    @property
+    def rehearsal_page(self) -> Path:
+        """The page of a rehearsal."""
+        return self.scratch / "rehearsal.html"
+
+    @property
+    def simulation_page(self) -> Path:
+        """The page of a simulation."""
+        return self.scratch / "simulation.html"
+
+    @property
+    def dashboard_page(self) -> Path:
+        """The page of the stack's dashboard."""
+        return self.scratch / "dashboard.html"
 
     @property
     def bench(self) -> Path:

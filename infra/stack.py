@@ -16,7 +16,7 @@ NESTED = "AWS::CloudFormation::Stack"
 
 
 class StackError(OperatorError):
-    """Raise when a stack is not there, or lacks what a command needs of it."""
+    """Raised when a stack is not there, or lacks what a command needs of it."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _examine(deployment: Deployment | None, outcome: Outcome, seconds: float) ->
 
 
 def _takes_back(deployment: Deployment, function: str, outcome: Outcome) -> bool:
-    """Return whether the deployment is a way back, which nothing may bar.
+    """Return whether the deployment is a rollback, which must always pass.
 
     Raises RefusedError if it is about a version that came without this gate, and so with another
     model.json.
@@ -216,7 +216,7 @@ def _report(event: Mapping[str, str], status: str) -> None:
         if over := _explain_lateness(client, event["DeploymentId"], error):
             print(json.dumps({"level": "INFO", "message": over}))  # noqa: T201 to the log
             return
-        message = f"CodeDeploy was not told {status}: {error}"
+        message = f"could not report {status} to CodeDeploy: {error}"
         print(json.dumps({"level": "ERROR", "message": message}))  # noqa: T201 to the log
         raise
 
@@ -224,12 +224,12 @@ def _report(event: Mapping[str, str], status: str) -> None:
 def _explain_lateness(client: Any, deployment_id: str, error: Exception) -> str:
     """Say why nobody needs the report that failed; empty if somebody waits for it."""
     if isinstance(error, client.exceptions.LifecycleEventAlreadyCompletedException):
-        return f"deployment {deployment_id} had a report already, and was told nothing more"
+        return f"deployment {deployment_id} had a report already, and gets no other"
     try:
         deployment = read_deployment(client, deployment_id)
     except Exception:  # it decides as if the deployment waited
         return ""
-    return f"{_describe_end(deployment)}, and was told nothing more" if deployment.has_ended else ""
+    return f"{_describe_end(deployment)}, and gets no report" if deployment.has_ended else ""
 
 
 def _describe_end(deployment: Deployment) -> str:

@@ -223,7 +223,7 @@ def load_model(directory: Path, memory_mb: int = MB_PER_VCPU, function_version: 
     for path, sha256 in manifest.files.items():
         _verify(directory / path, sha256)
     try:
-        # A path, not bytes: external data is found beside the file, and memory-mapped.
+        # A path, not bytes: external data is found in the file's folder, and memory-mapped.
         session = open_session(directory / MODEL_FILE, memory_mb)
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         raise ModelLoadError(f"onnxruntime cannot load {MODEL_FILE}: {error}") from error

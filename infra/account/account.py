@@ -49,11 +49,11 @@ class Account(Protocol):
 
     @property
     def unreachable(self) -> str:
-        """What to say where nobody answers."""
+        """Text to add when the endpoint does not respond."""
 
     @property
     def absent(self) -> str:
-        """What to do where a stack is not there."""
+        """Text to add when a stack does not exist."""
 
     def name_stack(self) -> str:
         """Return the name of the environment's stack; raise ProjectError if it has none."""

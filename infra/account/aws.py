@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SamDeploy:
-    """`sam deploy`, which shows by itself what happens."""
+    """A running `sam deploy`, which prints its own progress."""
 
     process: Popen[bytes]
 
@@ -68,8 +68,8 @@ class AwsAccount:
     def list_arguments(self, change: StackChange) -> list[str]:
         """Return the arguments of `sam deploy`.
 
-        Every parameter that samconfig.toml sets is named again: on the command line one replaces
-        all.
+        Every parameter that samconfig.toml sets is named again: --parameter-overrides replaces the
+        whole list in samconfig.toml.
         """
         given = [f'{key}="{value}"' for key, value in change.parameters.items()]
         return [

@@ -95,7 +95,7 @@ def _read_local_key() -> "AccessKey":
 
 
 def _check_region(session: "boto3.Session") -> None:
-    """Raise AccountError for a Region that AWS does not have, to which moto answers in no form."""
+    """Raise AccountError for a Region that AWS does not have: moto's reply cannot be parsed."""
     partitions = session.get_available_partitions()
     if not any(
         session.region_name in session.get_available_regions("cloudformation", partition)

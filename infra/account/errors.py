@@ -8,7 +8,7 @@ from infra.errors import OperatorError
 
 
 class AccountError(OperatorError):
-    """Raise when an account cannot be reached, or does not do what it is asked."""
+    """Raised when an account cannot be reached, or does not do what it is asked."""
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from infra.command import add_command, complete_commands, current_project
 from infra.model.errors import ModelError
-from infra.options import in_project
+from infra.options import IN_PROJECT, in_project
 from infra.terminal import Terminal, print_json, say
 
 app = typer.Typer(help="Check an ONNX file, and add it to the stack.", no_args_is_help=True)
@@ -98,7 +98,7 @@ def add(  # noqa: PLR0913 each is an option of the command
     golden_synthetic: GoldenSynthetic = False,
     to: Annotated[
         Path, typer.Option(callback=in_project, help="Folder of the layer to put the model into.")
-    ] = Path("layers/model"),
+    ] = IN_PROJECT.model_layer,
     as_json: Json = False,
 ) -> None:
     """Replace the model that is built and deployed.

@@ -22,14 +22,14 @@ from infra.model.cli import (
     problems_in_json,
     split_names,
 )
-from infra.options import Page
+from infra.options import IN_PROJECT, Page
 from infra.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
     from infra.local.control.code_deploy import ReleaseEvent
     from infra.rehearsal.result import RehearsalResult, Tally
 
-ROLLED_BACK = 3
+EXIT_ROLLED_BACK = 3
 STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 
 
@@ -63,7 +63,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
             metavar="KEY=VALUE", help="Parameter of the template; may be given several times."
         ),
     ] = None,
-    output: Page = Path("build/rehearsal.html"),
+    output: Page = IN_PROJECT.rehearsal_page,
     as_json: Json = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
@@ -110,7 +110,7 @@ def rehearse(  # noqa: PLR0913 each is an option of the command
         _show(console, rehearsal, tallied, output, project.rehearsal / "logs")
     if open_:
         webbrowser.open(output.resolve().as_uri())
-    raise typer.Exit(ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
+    raise typer.Exit(EXIT_ROLLED_BACK if rehearsal.verdict is Colour.RED else 0)
 
 
 def _make_printer(console: Terminal, minute: float) -> Callable[["ReleaseEvent"], None]:

@@ -99,8 +99,8 @@ def _write_lines(lines: Sequence[tuple[str, str]]) -> Html:
 def _write_events(rehearsal: RehearsalResult) -> Html:
     rows = []
     for number, event in enumerate(rehearsal.events, 1):
-        told = describe_event(event, rehearsal.started, rehearsal.minute)
-        cells = [element("td", text) for text in told]
+        texts = describe_event(event, rehearsal.started, rehearsal.minute)
+        cells = [element("td", text) for text in texts]
         rows.append(element("tr", element("th", str(number), scope="row"), cells))
     head = [element("th", text, scope="col") if text else element("td") for text in EVENT_HEADS]
     table = element("table", element("tr", head), rows, class_="events")

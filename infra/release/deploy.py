@@ -17,7 +17,7 @@ from infra.terminal import Terminal, print_json, say
 if TYPE_CHECKING:
     from infra.release.findings import Finding
 
-ROLLED_BACK = 3
+EXIT_ROLLED_BACK = 3
 INTERRUPTED = 130  # as a shell has it for Ctrl-C
 STYLES = {"error": "red", "warning": "yellow", "note": ""}
 
@@ -37,7 +37,9 @@ def deploy(  # noqa: PLR0913 each is an option of the command
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a parameter of the stack.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --yes: despite warnings.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --yes, deploy despite warnings.")
+    ] = False,
     stack_name: StackName = None,
     region: Region = None,
     yes: Yes = False,
@@ -51,7 +53,7 @@ def deploy(  # noqa: PLR0913 each is an option of the command
     from infra.release.follow import follow
     from infra.release.preflight import inspect
     from infra.release.prepare import DeployRequest, prepare
-    from infra.release.verdict import conclude
+    from infra.release.verdict import ROLLED_BACK, conclude
 
     request = DeployRequest(dict(_split(one) for one in parameter or []), resync)
     account = connect(current_project(), region, env)
@@ -78,7 +80,7 @@ def deploy(  # noqa: PLR0913 each is an option of the command
         print_json({**asdict(verdict), "findings": [asdict(one) for one in findings]})
     else:
         say(complete_commands(str(verdict)))
-    raise typer.Exit(ROLLED_BACK if verdict.result == "rolled back" else 0)
+    raise typer.Exit(EXIT_ROLLED_BACK if verdict.result == ROLLED_BACK else 0)
 
 
 def _report(text: str) -> None:
@@ -100,15 +102,17 @@ def _show_findings(findings: "Sequence[Finding]") -> None:
 
 
 def _stop_at(findings: "Sequence[Finding]", *, yes: bool, force: bool, as_json: bool) -> None:
-    """End at an error, or at a warning that nobody has read: for that one raise ReleaseError."""
+    """End at an error; raise ReleaseError at a warning that nobody has read."""
     from infra.release.errors import ReleaseError
     from infra.release.findings import Level
 
     levels = {finding.level for finding in findings}
-    if Level.ERROR in levels:
-        if as_json:
-            print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
+    is_wrong = Level.ERROR in levels
+    is_unread = Level.WARNING in levels and yes and not force
+    if as_json and (is_wrong or is_unread):
+        print_json({"result": "refused", "findings": [asdict(one) for one in findings]})
+    if is_wrong:
         raise typer.Exit(1)
-    if Level.WARNING in levels and yes and not force:
+    if is_unread:
         again = retype("--force")
-        raise ReleaseError(f"nothing was deployed: --yes is no answer to a warning, `{again}` is")
+        raise ReleaseError(f"nothing was deployed: --yes does not override warnings; use `{again}`")

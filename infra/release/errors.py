@@ -4,4 +4,4 @@ from infra.errors import OperatorError
 
 
 class ReleaseError(OperatorError):
-    """Raise when a release command cannot or will not do what was asked."""
+    """Raised when a release command cannot or will not do what was asked."""

@@ -17,7 +17,7 @@ from infra.stack import DeployedStack, describe_stack
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
 
-PROMOTED, ROLLED_BACK = "promoted", "rolled back"
+CREATED, PROMOTED, ROLLED_BACK = "created", "promoted", "rolled back"
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,14 @@ class Verdict:
     remark: str = ""
 
     def __str__(self) -> str:
-        match self.result:
-            case "created":
-                return f"Created: version {self.version} serves, and its smoke test passed."
-            case "promoted":
-                remark = f" The gate said: {self.remark}" if self.remark else ""
-                has_all = f"version {self.version} has all traffic ({self.deployment})"
-                return f"Promoted: {has_all}.{remark}"
-            case "rolled back":
-                return (
-                    f"Rolled back: version {self.version} has all traffic ({self.deployment}): "
-                    f"{self.reason}"
-                )
+        has_all = f"version {self.version} has all traffic ({self.deployment})"
+        if self.result == CREATED:
+            return f"Created: version {self.version} serves, and its smoke test passed."
+        if self.result == PROMOTED:
+            remark = f" The gate said: {self.remark}" if self.remark else ""
+            return f"Promoted: {has_all}.{remark}"
+        if self.result == ROLLED_BACK:
+            return f"Rolled back: {has_all}: {self.reason}"
         return f"No version was published; version {self.version} serves as before."
 
 
@@ -131,4 +127,4 @@ def _conclude_creation(created: DeployedStack | None, status: int) -> Verdict:
         )
     functions = connect_to_gate(created.session)
     tried = smoke_test(functions, created.output("GateFunctionName"))
-    return Verdict("created", str(tried["version"]))
+    return Verdict(CREATED, str(tried["version"]))

@@ -25,7 +25,10 @@ def run(
         int, typer.Option(min=1, help="Executions at a time; more are throttled.")
     ] = 10,
     metric_delay: Annotated[
-        float, typer.Option(min=0, help="Seconds until metrics are seen; on AWS 60 to 120.")
+        float,
+        typer.Option(
+            min=0, help="Delay in seconds before metrics become visible (60 to 120 on AWS)."
+        ),
     ] = DELAY_SECONDS,
 ) -> None:
     """Build the stack and serve it on this machine."""

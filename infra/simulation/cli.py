@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.command import current_project
-from infra.options import Page
+from infra.options import IN_PROJECT, Page
 from infra.terminal import Terminal, print_json, say
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def simulate(  # noqa: PLR0913 each is an option of the command
             "what the traffic needs.",
         ),
     ] = None,
-    output: Page = Path("build/simulation.html"),
+    output: Page = IN_PROJECT.simulation_page,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Simulate a day of traffic: cold starts, throttling, latency and cost.

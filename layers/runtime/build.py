@@ -79,7 +79,7 @@ def find_architecture(artifacts: Path) -> str:
 def read_anchor(artifacts: Path) -> str | None:
     """Return the scalar that the nearest template.yaml above `artifacts` calls &architecture.
 
-    The built template beside `artifacts` has no anchors any more and is passed over.
+    The built template next to `artifacts` has no anchors any more and is passed over.
     """
     for folder in artifacts.resolve().parents:
         template = folder / "template.yaml"

@@ -8,6 +8,14 @@ from samtranslator.yaml_helper import yaml_parse
 
 from infra import prices
 from infra.prices import Processor
+from tests.benchmarks.prices import (
+    choose_sagemaker_serverless_mb,
+    find_break_even,
+    price_fargate_month,
+    price_sagemaker_month,
+    price_sagemaker_serverless_million,
+    price_standing_month,
+)
 from tests.benchmarks.spread import Spread
 
 MEMORY_MB = (512, 1024, 1769, 3008)
@@ -61,7 +69,7 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
             for name in ("ours", "typical")
             for field in ("warm", "init")
         )
-        sagemaker_mb = prices.choose_sagemaker_serverless_mb(memory_mb)
+        sagemaker_mb = choose_sagemaker_serverless_mb(memory_mb)
         costs.append(
             Cost(
                 memory_mb,
@@ -71,19 +79,19 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
                 arm64=_price(memory_mb, "arm64", warm_ms, cold_ms),
                 direct=_price(memory_mb, "x86_64", warm_ms, cold_ms, http_api=False),
                 typical=_price(memory_mb, "x86_64", *typical),
-                sagemaker_serverless=prices.price_sagemaker_serverless_million(
+                sagemaker_serverless=price_sagemaker_serverless_million(
                     sagemaker_mb, _slow_down(cold["ours"]["warm"].median, sagemaker_mb)
                 ),
             )
         )
     million = next(cost.x86_64 for cost in costs if cost.memory_mb == MB_PER_VCPU)
     months = {
-        "SageMaker endpoint, 1 ml.t3.medium": prices.price_sagemaker_month("ml.t3.medium"),
-        "SageMaker endpoint, 2 ml.m5.large": prices.price_sagemaker_month("ml.m5.large", 2),
-        "Fargate, 2 tasks and a load balancer": prices.price_fargate_month("x86_64"),
+        "SageMaker endpoint, 1 ml.t3.medium": price_sagemaker_month("ml.t3.medium"),
+        "SageMaker endpoint, 2 ml.m5.large": price_sagemaker_month("ml.m5.large", 2),
+        "Fargate, 2 tasks and a load balancer": price_fargate_month("x86_64"),
     }
     return costs, [
-        AlwaysOn(name, month, prices.find_break_even(month, million, sum(read_standing().values())))
+        AlwaysOn(name, month, find_break_even(month, million, sum(read_standing().values())))
         for name, month in months.items()
     ]
 
@@ -91,7 +99,7 @@ def price(cold: Mapping[str, Mapping[str, Spread]]) -> tuple[list[Cost], list[Al
 def read_standing() -> dict[str, float]:
     """Return what the service's alarms, metrics, dashboard, key and traces cost a month."""
     templates = [yaml_parse((ROOT / path).read_text("utf-8")) for path in TEMPLATES]
-    return prices.price_standing_month(templates)
+    return price_standing_month(templates)
 
 
 def _slow_down(milliseconds: float, memory_mb: int) -> float:

@@ -1,4 +1,4 @@
-"""The files of a model: the graph, the contract beside it, and external data."""
+"""The files of a model: the graph, the contract and external data."""
 
 import re
 from collections.abc import Iterable, Mapping

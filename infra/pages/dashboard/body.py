@@ -26,7 +26,7 @@ TERM = re.compile(r"\s*(?:AND\s+)?([\w:]+)\s*=\s*\"([^\"]*)\"")
 
 
 class DashboardError(OperatorError):
-    """Raise when a dashboard is missing, or holds what cannot be shown."""
+    """Raised when a dashboard is missing, or holds what cannot be shown."""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,18 @@
 
 import webbrowser
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infra.command import open_stack
-from infra.options import Page, Region, StackName
+from infra.options import IN_PROJECT, Page, Region, StackName
 from infra.terminal import say
 
 
 def dashboard(
     *,
-    output: Page = Path("build/dashboard.html"),
+    output: Page = IN_PROJECT.dashboard_page,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     hours: Annotated[float, typer.Option(min=0.25, max=24, help="How far back.")] = 3,
     stack_name: StackName = None,

@@ -33,7 +33,7 @@ MARKUP = (
 
 
 def render(name: str, source: str, panels: Sequence[Panel], begin: datetime, end: datetime) -> str:
-    """Write the page of the dashboard `name`; `source` tells where its numbers are from."""
+    """Write the page of the dashboard `name`; `source` says where its numbers are from."""
     begin = find_begin(panels, begin, end)
     day = f"{begin:%d %b} " if begin.date() != end.date() else ""
     range_ = f"{day}{begin:%H:%M} \u2013 {end:%H:%M} UTC, {end:%d %b %Y}"
@@ -76,18 +76,18 @@ def _write_panel(number: int, panel: Panel, begin: datetime, end: datetime) -> H
     else:
         height = max(3, widget.height) * ROW_HEIGHT - FRAME_HEIGHT
         svg = draw(panel.chart, begin, end, widget.width * COLUMN_WIDTH, height)
-        content, detail = [svg, _write_legend(panel.chart)], _tell_period(panel.chart)
+        content, detail = [svg, _write_legend(panel.chart)], _write_period(panel.chart)
     heading = element("h2", widget.title, detail) if widget.title else ""
     return element("section", heading, content, id=f"panel{number}")
 
 
-def _tell_period(chart: Chart) -> Content:
-    """Say of how much time each value is."""
-    told = []
+def _write_period(chart: Chart) -> Content:
+    """Write the period of which each value is."""
+    periods = []
     for period in sorted({line.period for line in chart.lines}):
         seconds, unit = next(one for one in UNITS if period % one[0] == 0)
-        told.append(unit if period == seconds else f"{period // seconds} {unit}s")
-    return [" ", element("small", f"per {' and '.join(told)}")] if told else ""
+        periods.append(unit if period == seconds else f"{period // seconds} {unit}s")
+    return [" ", element("small", f"per {' and '.join(periods)}")] if periods else ""
 
 
 def _write_legend(chart: Chart) -> Content:
@@ -100,12 +100,12 @@ def _write_legend(chart: Chart) -> Content:
             empty.append(line.label)
             continue
         values = [line.points[max(line.points)], max(line.points.values())]
-        told = [format_number(value) for value in values]
+        texts = [format_number(value) for value in values]
         if with_sums:
-            told.append(format_number(sum(line.points.values())) if line.is_sum else "")
+            texts.append(format_number(sum(line.points.values())) if line.is_sum else "")
         side = [" ", element("small", "(right)")] if line.on_right else ""
         head = element("th", _swatch(line), line.label, side)
-        rows.append(element("tr", head, (element("td", value) for value in told)))
+        rows.append(element("tr", head, (element("td", text) for text in texts)))
     head = element("tr", (element("th", head) for head in heads))
     return [
         element("table", head, rows) if rows else "",
@@ -119,11 +119,11 @@ def _swatch(line: Line) -> Html:
 
 
 def _write_values(chart: Chart) -> Html:
-    def tell(line: Line) -> Html:
+    def write(line: Line) -> Html:
         value = format_number(line.points[max(line.points)]) if line.points else "\u2013"
         return element("div", element("b", value), line.label)
 
-    return element("div", map(tell, chart.lines), class_="values")
+    return element("div", map(write, chart.lines), class_="values")
 
 
 def _write_tiles(tiles: Sequence[Tile]) -> Html:
@@ -132,9 +132,9 @@ def _write_tiles(tiles: Sequence[Tile]) -> Html:
 
     def write(tile: Tile) -> Html:
         kind, sign, word = STATES.get(tile.state, STATES["NOT_FOUND"])
-        told = "\n".join(text for text in (tile.description, tile.reason) if text)
+        title = "\n".join(text for text in (tile.description, tile.reason) if text)
         name = element("div", element("b", word), tile.name.removeprefix(common))
-        return element("div", element("span", sign), name, class_=f"tile {kind}", title=told)
+        return element("div", element("span", sign), name, class_=f"tile {kind}", title=title)
 
     return element("div", map(write, tiles), class_="tiles")
 

@@ -93,12 +93,12 @@ def _search(client: "CloudWatchClient", query: Query) -> Iterator[Query]:
         _find(client, search), key=lambda dimensions: [_natural(v) for _, v in dimensions]
     )
     for index, dimensions in enumerate(found):
-        told = " ".join(_distinguish(dimensions, found, search))
+        values = " ".join(_distinguish(dimensions, found, search))
         metric = Metric(
             search.namespace, search.given["MetricName"], dimensions, search.stat, search.period
         )
-        label = f"{query.label} {told}".strip()
-        yield replace(query, id=f"{query.id}_{index}", label=label, source=metric, found=told)
+        label = f"{query.label} {values}".strip()
+        yield replace(query, id=f"{query.id}_{index}", label=label, source=metric, found=values)
 
 
 def _find(client: "CloudWatchClient", search: Search) -> Iterator[tuple[tuple[str, str], ...]]:

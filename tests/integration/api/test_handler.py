@@ -3,7 +3,6 @@
 import base64
 import gc
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from runpy import run_module
@@ -24,12 +23,6 @@ Event = Callable[..., dict[str, Any]]
 INFER = "/v2/models/tiny/infer"
 ROWS = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
 SCORES = [0.6899744272232056, 0.8581489324569702]
-
-SERVER = {
-    "name": "serverless-onnx",
-    "version": "$LATEST",
-    "extensions": ["binary_tensor_data"],
-}
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -371,17 +364,6 @@ def test_the_scoring_protocol_too_is_the_same_both_ways(
     assert direct["statusCode"] == status
     if status == 200:
         assert json.loads(direct["body"]) == {"predictions": [[score] for score in SCORES]}
-
-
-def test_inference_does_not_import_fastapi(
-    api: Loaded, lambda_context: Any, http_event: Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("fastapi", "mangum", "starlette"):
-        monkeypatch.setitem(sys.modules, module, None)  # importing it would raise
-
-    answer = api.handler(http_event("POST", INFER, request()), lambda_context)
-
-    assert answer["statusCode"] == 200
 
 
 @pytest.mark.parametrize("stage", ["$default", "prod"])

@@ -13,11 +13,20 @@ from infra import prices
 from infra.cli import app
 from serving.manifest import EXPANDED, NUMBER, REST, Limits
 from tests.benchmarks.cost import MB_PER_VCPU, MEMORY_MB
+from tests.benchmarks.prices import (
+    HOURS_PER_MONTH,
+    SNAPSTART_CACHE_GB_SECOND,
+    SNAPSTART_RESTORE_GB,
+    find_break_even,
+    price_fargate_month,
+    price_sagemaker_month,
+    price_standing_month,
+)
 from tests.benchmarks.targets import LAYER_MB
 from tests.pages import ROOT, read_page, read_table
 from tests.sam_template import parse, parse_monitoring, properties
 
-STANDING = prices.price_standing_month([parse(), parse_monitoring()])
+STANDING = price_standing_month([parse(), parse_monitoring()])
 
 
 def read_number(page: str, pattern: str) -> float:
@@ -95,22 +104,22 @@ def test_the_http_api_is_the_difference_of_two_rows() -> None:
 def test_an_instance_is_cheaper_from_what_the_table_says() -> None:
     million = read_costs()["Lambda x86_64 + HTTP API"][MB_PER_VCPU]
     months = {
-        "one ml.t3.medium": prices.price_sagemaker_month("ml.t3.medium"),
-        "two Fargate tasks and a load balancer": prices.price_fargate_month("x86_64"),
-        "two ml.m5.large": prices.price_sagemaker_month("ml.m5.large", 2),
+        "one ml.t3.medium": price_sagemaker_month("ml.t3.medium"),
+        "two Fargate tasks and a load balancer": price_fargate_month("x86_64"),
+        "two ml.m5.large": price_sagemaker_month("ml.m5.large", 2),
     }
     shown = dict(read_table(read_page("docs/cost.md"), "always on"))
 
     assert shown == {
-        name: f"{prices.find_break_even(month, million, sum(STANDING.values())):.0f} million"
+        name: f"{find_break_even(month, million, sum(STANDING.values())):.0f} million"
         for name, month in months.items()
     }
 
 
 def test_snap_start_costs_what_the_prices_say() -> None:
     gb = MB_PER_VCPU / 1024
-    version = gb * prices.SNAPSTART_CACHE_GB_SECOND * prices.HOURS_PER_MONTH * 3600
-    starts = 1000 * gb * prices.SNAPSTART_RESTORE_GB
+    version = gb * SNAPSTART_CACHE_GB_SECOND * HOURS_PER_MONTH * 3600
+    starts = 1000 * gb * SNAPSTART_RESTORE_GB
 
     page = "docs/black-friday.md"
     assert read_number(page, r"costs ([\d.]+) USD a month") == pytest.approx(version, abs=0.005)

@@ -304,7 +304,6 @@ def be_unready(event: Event, answer: Callable[[], Response]) -> Response:
 
 
 WRONG: dict[str, Any] = {"golden": [GOLDEN | {"outputs": {"scores": [[0.0], [0.524979]]}}]}
-CORRUPT: dict[str, Any] = {"files": {"model.onnx": "0" * 64}}
 WIDER: dict[str, Any] = {"golden": [GOLDEN | {"outputs": {"scores": [[1.0, 0.524979]]}}]}
 RENAMED = identity("FP32", [None, 4])
 RENAMING: dict[str, Any] = {
@@ -692,7 +691,7 @@ def test_refused_report_is_logged_and_raised(
         run(NO_REPORT)
 
     # THEN
-    assert "CodeDeploy was not told Succeeded: An error occurred" in capsys.readouterr().out
+    assert "could not report Succeeded to CodeDeploy: An error occurred" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Failed", "Succeeded"])
@@ -712,7 +711,7 @@ def test_gate_that_is_late_asks_for_no_second_run(
     # THEN nothing is raised, and no error is in the log, where it would be taken for the reason
     assert outcome["status"] == "Succeeded"
     said = capfd.readouterr().out
-    assert f"deployment d-A1B2C3D4E has ended as {status}, and was told nothing more" in said
+    assert f"deployment d-A1B2C3D4E has ended as {status}, and gets no report" in said
     assert '"level": "ERROR"' not in said
 
 

@@ -24,7 +24,7 @@ BY_VALUE = {
     "11",  # what boto3 says, and where to look
     "1 names no stack for 1: give one with --stack-name",
     "1 has no environment 1: 1",
-    "nothing was deployed: --yes is no answer to a warning, `1` is",
+    "nothing was deployed: --yes does not override warnings; use `1`",
     "there is no terminal to confirm on: `1` does it without asking",
     "1 1; 1",  # which version served before
     "version 1 is not ready: 1",

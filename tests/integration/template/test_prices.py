@@ -1,4 +1,4 @@
-"""Prices stand in infra/prices.py; where another file has to repeat one, it is the same."""
+"""A price that a file repeats is that of infra or of the benchmarks, in their prices.py."""
 
 from pathlib import Path
 
@@ -13,13 +13,12 @@ from infra.prices import (
     HTTP_API_REQUEST,
     LAMBDA_GB_SECOND,
     LAMBDA_REQUEST,
-    METRIC_SERIES,
     TRACE,
     TRACED_SHARE,
     price_logs,
-    price_standing_month,
 )
 from telemetry import METRICS
+from tests.benchmarks.prices import METRIC_SERIES, price_standing_month
 from tests.example_model import INFER, write_build
 from tests.sam_template import parse, parse_monitoring, properties, translate
 

@@ -25,14 +25,6 @@ def test_the_nearest_project_counts_and_is_named_from_where_one_is(tmp_path: Pat
     assert Project.find(tmp_path).build == Path(".aws-sam/build")
 
 
-def test_a_build_is_a_template(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    project.build.mkdir(parents=True)
-    assert not project.is_built
-    (project.build / "template.yaml").touch()
-    assert project.is_built
-
-
 def test_overrides_are_read_from_samconfig_as_sam_reads_them(tmp_path: Path) -> None:
     project, samconfig = Project(tmp_path), tmp_path / "samconfig.toml"
     samconfig.write_text(

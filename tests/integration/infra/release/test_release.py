@@ -28,6 +28,7 @@ from infra.local.control.patches import patched
 from infra.local.metrics import Sample, Series
 from infra.project import MARKS
 from infra.release.deployments import CodeDeployment
+from infra.release.errors import ReleaseError
 from infra.release.freeze import estimate_duration, find_freeze, read_scaling
 from infra.release.version import Identity
 from infra.stack import StackError
@@ -445,15 +446,25 @@ def test_the_preflight_reports_everything_at_once(aws: Aws, build: Path) -> None
     assert "`infra deploy --resync --stack-name shop`" in told["findings"][1]["text"]
 
 
-def test_yes_is_no_answer_to_a_warning(aws: Aws, build: Path) -> None:
+def test_yes_does_not_override_a_warning(aws: Aws, build: Path) -> None:
     assert build
     ring(aws, "shop-ErrorRateAlarm", TOPIC)
     result = infra("deploy", "--yes")
     assert "Warning: alarm shop-ErrorRateAlarm fires" in result.stderr
     assert str(result.exception) == (
-        "nothing was deployed: --yes is no answer to a warning, `infra deploy --stack-name shop "
-        "--yes --force` is"
+        "nothing was deployed: --yes does not override warnings; use `infra deploy --stack-name "
+        "shop --yes --force`"
     )
+
+
+def test_a_warning_that_stops_a_deploy_is_in_the_json(aws: Aws, build: Path) -> None:
+    assert build
+    ring(aws, "shop-ErrorRateAlarm", TOPIC)
+    result = infra("deploy", "--yes", "--json")
+    assert isinstance(result.exception, ReleaseError)
+    written = json.loads(result.stdout)
+    assert written["result"] == "refused"
+    assert [finding["level"] for finding in written["findings"]] == ["warning"]
 
 
 def test_a_parameter_without_a_value_is_a_usage_error(aws: Aws, build: Path) -> None:
