@@ -52,7 +52,7 @@ class CloudFormation:
     async def create(self, stack: BuiltStack) -> None:
         """Create a stack with all that it holds.
 
-        Raises TemplateError if the template has something that the local platform has not, and
+        Raises TemplateError if the template has anything that the local platform does not support, and
         what stops the creation: then everything is taken back.
         """
         if stack.name in self._stacks:

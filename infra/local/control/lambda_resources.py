@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, override
+from weakref import WeakKeyDictionary
 
 from moto.awslambda.models import LambdaBackend
 
@@ -16,7 +17,7 @@ from infra.local.control.resource import Change, Handler, Held, Wanted
 from infra.local.errors import TemplateError, UpdateError
 from infra.local.functions.hosting import Hosting
 from infra.local.functions.invoker import Invoker, read_target
-from infra.local.functions.versions import LATEST, HostedVersion
+from infra.local.functions.versions import LATEST, HostedFunction, HostedVersion
 from infra.local.stack import ALIAS, VERSION, BuiltStack, Function, read_environment
 
 # The properties of a function that are done here or change nothing on this machine.
@@ -118,7 +119,7 @@ class Functions(Handler):
 
 
 def _complete(wanted: Wanted) -> Function:
-    """Return a function with what is known of it only once other resources exist."""
+    """Fill in the settings that depend on other resources."""
     properties = wanted.properties
     return replace(
         wanted.stack.functions[wanted.logical_id],
@@ -177,18 +178,19 @@ class Versions(Handler):
         self._backend = backend
         self._versions = versions
         self._invoker = invoker
-        self._newest: dict[str, tuple[str, Any]] = {}  # number and content, by function
+        # Number and content of what was published last; forgotten with its function.
+        self._newest = WeakKeyDictionary[HostedFunction, tuple[str, Any]]()
 
     @override
     async def put(self, wanted: Wanted, held: Held | None, change: Change) -> Held:
         target = read_target(wanted.properties["FunctionName"])
         hosted = self._invoker.hosted[target.name]
         content = (wanted.content.content, hosted.latest.environment)
-        newest, published = self._newest.get(target.name, ("", None))
+        newest, published = self._newest.get(hosted, ("", None))
         if content == published and not wanted.content.is_forced:
             raise UpdateError(f"A version for this Lambda function exists ( {newest} )")
         number = self._versions.publish(target.name)
-        self._newest[target.name] = number, content
+        self._newest[hosted] = number, content
         hosted.publish(number)
         change.published[target.name] = number
         arn = f"{target.arn(wanted.stack.region)}:{number}"
@@ -309,7 +311,9 @@ def check_policies(stack: BuiltStack) -> None:
     for alias in stack.find(ALIAS).values():
         policy = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
         if "AfterAllowTrafficHook" in policy:
-            raise TemplateError("the local run knows no hook after the traffic: remove PostTraffic")
+            raise TemplateError(
+                "the local run does not support PostTraffic hooks: remove PostTraffic"
+            )
 
 
 def find_function(stack: BuiltStack, version_id: str) -> str:

@@ -134,7 +134,7 @@ class LiveStack:
         self.show()
 
     async def roll_back(self, change: Change) -> None:
-        """Make everything again what it was when the update began."""
+        """Restore every resource to its state before the update."""
         before = self._wanted = self._before
         self.stack, self._archives = before.stack, before.archives
         resources = before.stack.template["Resources"]
