@@ -20,11 +20,12 @@ from infra.local.functions.invoker import Invoker, read_target
 from infra.local.functions.versions import LATEST, HostedFunction, HostedVersion
 from infra.local.stack import ALIAS, VERSION, BuiltStack, Function, read_environment
 
+RESERVED = "ReservedConcurrentExecutions"
 # The properties of a function that are done here or change nothing on this machine.
 KNOWN = {
     *("Architectures", "Code", "Description", "Environment", "FunctionName", "Handler", "Layers"),
     *("LoggingConfig", "MemorySize", "Role", "Runtime", "SnapStart", "Tags", "Timeout"),
-    *("TracingConfig", "DeadLetterConfig", "ReservedConcurrentExecutions", "KmsKeyArn"),
+    *("TracingConfig", "DeadLetterConfig", RESERVED, "KmsKeyArn"),
     *("RecursiveLoop", "RuntimeManagementConfig", "EphemeralStorage", "PackageType"),
 }
 
@@ -69,18 +70,19 @@ class Functions(Handler):
                 f"{wanted.logical_id}"
             )
         function = _complete(wanted)
-        if held and held.physical_id == function.name:
-            self._change(function, wanted)
-        else:
+        is_new = held is None or held.physical_id != function.name
+        if is_new:
             self._create(function, wanted)
-            self._cloud.create_log_group(function.log_group)
-            is_main = not self._invoker.hosted and wanted.stack.function.name == function.name
-            hosted = self._hosting.host(function, is_main=is_main)
-            self._invoker.hosted[function.name] = hosted
-        hosted = self._invoker.hosted[function.name]
-        hosted.reserve(wanted.properties.get("ReservedConcurrentExecutions"))
+        else:
+            self._change(function, wanted)
         digests = wanted.content.layers
-        version = await hosted.add(function, change.copies.get(digests))
+        try:
+            hosted = self._invoker.hosted[function.name]
+            version = await hosted.add(function, change.copies.get(digests))
+        except BaseException:
+            if is_new:
+                await self._remove(function.name)
+            raise
         change.copies[digests] = version.place.opt
         attributes = {"Ref": function.name, "Arn": function.arn}
         return Held(wanted, function.name, attributes, version)
@@ -95,11 +97,16 @@ class Functions(Handler):
 
     @override
     async def delete(self, held: Held) -> None:
-        if hosted := self._invoker.hosted.pop(held.physical_id, None):
+        await self._remove(held.physical_id)
+
+    async def _remove(self, name: str) -> None:
+        if hosted := self._invoker.hosted.pop(name, None):
             await self._hosting.clear(hosted)
-            self._backend.delete_function(held.physical_id)
+            self._backend.delete_function(name)
 
     def _create(self, function: Function, wanted: Wanted) -> None:
+        if function.name in self._invoker.hosted:
+            raise UpdateError(f"{function.name} already exists")
         self._backend.create_function(
             {
                 "FunctionName": function.name,
@@ -109,6 +116,11 @@ class Functions(Handler):
                 **_configure(function, wanted),
             }
         )
+        self._cloud.create_log_group(function.log_group)
+        is_main = not self._invoker.hosted and wanted.stack.function.name == function.name
+        hosted = self._hosting.host(function, is_main=is_main)
+        hosted.reserve(wanted.properties.get(RESERVED))
+        self._invoker.hosted[function.name] = hosted
 
     def _change(self, function: Function, wanted: Wanted) -> None:
         code = {"ZipFile": wanted.content.code}
@@ -116,6 +128,7 @@ class Functions(Handler):
         self._backend.update_function_configuration(
             function.name, LATEST, _configure(function, wanted)
         )
+        self._invoker.hosted[function.name].reserve(wanted.properties.get(RESERVED))
 
 
 def _complete(wanted: Wanted) -> Function:
