@@ -82,7 +82,9 @@ class Platform:
             self.readers[stack.name] = read
         self._main = self._main or stack.name
         if stack.functions and stack.function.alias:
-            await self.invoker.hosted[stack.function.name].warm("1")
+            name, alias = stack.function.name, stack.function.alias
+            for version in self.versions.weights(name, alias):
+                await self.invoker.hosted[name].warm(version)
 
     async def publish(self, stack: BuiltStack) -> str:
         """Publish what was built last as the next version; the alias stays where it is."""

@@ -52,8 +52,8 @@ class CloudFormation:
     async def create(self, stack: BuiltStack) -> None:
         """Create a stack with all that it holds.
 
-        Raises TemplateError if the template has something that the local platform has not, and
-        what stops the creation: then everything is taken back.
+        Raises TemplateError if the template has anything that the local platform does not support,
+        and what stops the creation: then everything is taken back.
         """
         if stack.name in self._stacks:
             raise UpdateError(f"stack {stack.name} exists already")
@@ -73,10 +73,17 @@ class CloudFormation:
         live.set_status("CREATE_COMPLETE")
 
     async def delete(self, name: str) -> None:
-        """Delete a stack, but for what its template retains."""
+        """Delete a stack, but for what its template retains.
+
+        Raises UpdateError if a resource cannot be deleted; deleting the stack again goes on there.
+        """
         with self._changing(name) as live:
             live.set_status("DELETE_IN_PROGRESS")
-            await live.delete()
+            try:
+                await live.delete()
+            except BaseException as error:
+                live.set_status("DELETE_FAILED", str(error))
+                raise
             live.set_status("DELETE_COMPLETE")
             del self._stacks[name]
             self.close(live)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, override
+from weakref import WeakKeyDictionary
 
 from moto.awslambda.models import LambdaBackend
 
@@ -16,14 +17,15 @@ from infra.local.control.resource import Change, Handler, Held, Wanted
 from infra.local.errors import TemplateError, UpdateError
 from infra.local.functions.hosting import Hosting
 from infra.local.functions.invoker import Invoker, read_target
-from infra.local.functions.versions import LATEST, HostedVersion
+from infra.local.functions.versions import LATEST, HostedFunction, HostedVersion
 from infra.local.stack import ALIAS, VERSION, BuiltStack, Function, read_environment
 
+RESERVED = "ReservedConcurrentExecutions"
 # The properties of a function that are done here or change nothing on this machine.
 KNOWN = {
     *("Architectures", "Code", "Description", "Environment", "FunctionName", "Handler", "Layers"),
     *("LoggingConfig", "MemorySize", "Role", "Runtime", "SnapStart", "Tags", "Timeout"),
-    *("TracingConfig", "DeadLetterConfig", "ReservedConcurrentExecutions", "KmsKeyArn"),
+    *("TracingConfig", "DeadLetterConfig", RESERVED, "KmsKeyArn"),
     *("RecursiveLoop", "RuntimeManagementConfig", "EphemeralStorage", "PackageType"),
 }
 
@@ -68,18 +70,19 @@ class Functions(Handler):
                 f"{wanted.logical_id}"
             )
         function = _complete(wanted)
-        if held and held.physical_id == function.name:
-            self._change(function, wanted)
-        else:
+        is_new = held is None or held.physical_id != function.name
+        if is_new:
             self._create(function, wanted)
-            self._cloud.create_log_group(function.log_group)
-            is_main = not self._invoker.hosted and wanted.stack.function.name == function.name
-            hosted = self._hosting.host(function, is_main=is_main)
-            self._invoker.hosted[function.name] = hosted
-        hosted = self._invoker.hosted[function.name]
-        hosted.reserve(wanted.properties.get("ReservedConcurrentExecutions"))
+        else:
+            self._change(function, wanted)
         digests = wanted.content.layers
-        version = await hosted.add(function, change.copies.get(digests))
+        try:
+            hosted = self._invoker.hosted[function.name]
+            version = await hosted.add(function, change.copies.get(digests))
+        except BaseException:
+            if is_new:
+                await self._remove(function.name)
+            raise
         change.copies[digests] = version.place.opt
         attributes = {"Ref": function.name, "Arn": function.arn}
         return Held(wanted, function.name, attributes, version)
@@ -94,11 +97,16 @@ class Functions(Handler):
 
     @override
     async def delete(self, held: Held) -> None:
-        if hosted := self._invoker.hosted.pop(held.physical_id, None):
+        await self._remove(held.physical_id)
+
+    async def _remove(self, name: str) -> None:
+        if hosted := self._invoker.hosted.pop(name, None):
             await self._hosting.clear(hosted)
-            self._backend.delete_function(held.physical_id)
+            self._backend.delete_function(name)
 
     def _create(self, function: Function, wanted: Wanted) -> None:
+        if function.name in self._invoker.hosted:
+            raise UpdateError(f"{function.name} already exists")
         self._backend.create_function(
             {
                 "FunctionName": function.name,
@@ -108,6 +116,11 @@ class Functions(Handler):
                 **_configure(function, wanted),
             }
         )
+        self._cloud.create_log_group(function.log_group)
+        is_main = not self._invoker.hosted and wanted.stack.function.name == function.name
+        hosted = self._hosting.host(function, is_main=is_main)
+        hosted.reserve(wanted.properties.get(RESERVED))
+        self._invoker.hosted[function.name] = hosted
 
     def _change(self, function: Function, wanted: Wanted) -> None:
         code = {"ZipFile": wanted.content.code}
@@ -115,10 +128,11 @@ class Functions(Handler):
         self._backend.update_function_configuration(
             function.name, LATEST, _configure(function, wanted)
         )
+        self._invoker.hosted[function.name].reserve(wanted.properties.get(RESERVED))
 
 
 def _complete(wanted: Wanted) -> Function:
-    """Return a function with what is known of it only once other resources exist."""
+    """Fill in the settings that depend on other resources."""
     properties = wanted.properties
     return replace(
         wanted.stack.functions[wanted.logical_id],
@@ -177,18 +191,19 @@ class Versions(Handler):
         self._backend = backend
         self._versions = versions
         self._invoker = invoker
-        self._newest: dict[str, tuple[str, Any]] = {}  # number and content, by function
+        # Number and content of what was published last; forgotten with its function.
+        self._newest = WeakKeyDictionary[HostedFunction, tuple[str, Any]]()
 
     @override
     async def put(self, wanted: Wanted, held: Held | None, change: Change) -> Held:
         target = read_target(wanted.properties["FunctionName"])
         hosted = self._invoker.hosted[target.name]
         content = (wanted.content.content, hosted.latest.environment)
-        newest, published = self._newest.get(target.name, ("", None))
+        newest, published = self._newest.get(hosted, ("", None))
         if content == published and not wanted.content.is_forced:
             raise UpdateError(f"A version for this Lambda function exists ( {newest} )")
         number = self._versions.publish(target.name)
-        self._newest[target.name] = number, content
+        self._newest[hosted] = number, content
         hosted.publish(number)
         change.published[target.name] = number
         arn = f"{target.arn(wanted.stack.region)}:{number}"
@@ -309,7 +324,9 @@ def check_policies(stack: BuiltStack) -> None:
     for alias in stack.find(ALIAS).values():
         policy = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
         if "AfterAllowTrafficHook" in policy:
-            raise TemplateError("the local run knows no hook after the traffic: remove PostTraffic")
+            raise TemplateError(
+                "the local run does not support PostTraffic hooks: remove PostTraffic"
+            )
 
 
 def find_function(stack: BuiltStack, version_id: str) -> str:

@@ -134,7 +134,7 @@ class LiveStack:
         self.show()
 
     async def roll_back(self, change: Change) -> None:
-        """Make everything again what it was when the update began."""
+        """Restore every resource to its state before the update."""
         before = self._wanted = self._before
         self.stack, self._archives = before.stack, before.archives
         resources = before.stack.template["Resources"]
@@ -154,12 +154,21 @@ class LiveStack:
         self.show()
 
     async def delete(self) -> None:
-        """Delete every resource, but those that are to be retained."""
+        """Delete every resource, but those that are to be retained.
+
+        Raises UpdateError, naming it, if one cannot be deleted; that one and the rest are still
+        held then.
+        """
         order = sort_by_needs(find_needs(self.stack.template["Resources"]))
         for logical_id in reversed(order):
-            held = self._held.pop(logical_id, None)
+            held = self._held.get(logical_id)
             if held and (not held.wanted.is_retained or held.wanted.kind == VERSION):
-                await self._handlers.find(held.wanted.kind).delete(held)
+                try:
+                    await self._handlers.find(held.wanted.kind).delete(held)
+                except Exception as error:
+                    text = f"{logical_id} ({held.wanted.kind}) cannot be deleted: {error}"
+                    raise UpdateError(text) from error
+            self._held.pop(logical_id, None)
 
     def show(self) -> None:
         """Let CloudFormation's API show the stack as it is."""

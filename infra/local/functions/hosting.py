@@ -17,7 +17,7 @@ HOOK_PREFIX = "CodeDeployHook_"
 
 @dataclass
 class Hosting:
-    """Makes the places of functions in `directory`.
+    """Creates a HostedFunction for each function, in a folder of `directory`.
 
     `concurrency` is how often each function may run at one time, `variables` are those of every
     environment. `put_logs` gets a log group, a stream and lines with their times in ms, `on_error`
@@ -35,8 +35,8 @@ class Hosting:
     logs: list[Logs] = field(default_factory=list)
 
     def host(self, function: Function, *, is_main: bool) -> HostedFunction:
-        """Make a place for a function; that of the main one is the directory itself."""
-        label = "" if is_main else _label(function.name)
+        """Create a function in a folder of its name; the main one's is `directory` itself."""
+        folder, label = ("", "") if is_main else (function.name, _label(function.name))
 
         def put(stream: str, lines: list[tuple[int, str]]) -> None:
             self.put_logs(function.log_group, stream, lines)
@@ -46,7 +46,7 @@ class Hosting:
 
         self.logs.append(Logs(put))
         return HostedFunction(
-            directory=self.directory / label,
+            directory=self.directory / folder,
             python=self.python,
             api=self.api,
             metrics=self.metrics,
@@ -63,5 +63,5 @@ class Hosting:
 
 
 def _label(name: str) -> str:
-    """Return a short name of a function: that of a hook is what it does."""
+    """Return a short name of a function for a person: that of a hook is what it does."""
     return name.rpartition("_")[2] if name.startswith(HOOK_PREFIX) else name

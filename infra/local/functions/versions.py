@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import time
 import uuid
@@ -73,20 +74,24 @@ class HostedFunction:
         self._versions: dict[str, HostedVersion] = {}
         self._files: dict[str, TextIO] = {}  # the logs, by the version's number
         self._removed: list[HostedVersion] = []
+        self._replaced: HostedVersion | None = None  # what was $LATEST before
         self._running = 0
         self._added = 0
 
     async def add(self, function: Function, opt: Path | None = None) -> HostedVersion:
         """Make another $LATEST, with copies of the code and the layers: a later build changes none.
 
-        `opt` is a copy of its layers that there is already. Raises BuildError.
+        `opt` is a copy of its layers that there is already; its files are shared, so that layers
+        that several functions have take up room once. Raises BuildError.
         """
         self._added += 1
         root = self.files / str(self._added)
-        place = Place(LATEST, root / "task", opt or root / "opt")
+        place = Place(LATEST, root / "task", root / "opt")
         try:
             await asyncio.to_thread(shutil.copytree, function.code, place.task, symlinks=True)
-            if not opt:
+            if opt:
+                await asyncio.to_thread(_share, opt, place.opt)
+            else:
                 await asyncio.to_thread(_merge, function.layers, place.opt)
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
@@ -94,11 +99,16 @@ class HostedFunction:
         return await self.put(HostedVersion(function, place, self._open_log(LATEST)))
 
     async def put(self, version: HostedVersion) -> HostedVersion:
-        """Make $LATEST what it was when it was added."""
+        """Make $LATEST what it was when it was added.
+
+        The files of what it replaces stay until the next change: a rollback may need them.
+        """
         replaced = self._versions.get(LATEST)
         self._versions[LATEST] = version
         if replaced and replaced is not version:
             await asyncio.gather(*(one.stop() for one in replaced.started))
+            self._removed.extend([self._replaced] if self._replaced else [])
+            self._replaced = replaced
         await self._sweep()
         return version
 
@@ -182,6 +192,9 @@ class HostedFunction:
             deadline_ms = int((time.time() + function.timeout_seconds) * 1e3)
             invocation = Invocation(request_id, event, deadline_ms, arn, trace_id)
             payload = await environment.invoke(invocation)
+        except asyncio.CancelledError:
+            await environment.stop()  # its handler is still at work on the event
+            raise
         except FunctionError as error:
             failure = error.kind
             if error.kind in UNLOGGED:
@@ -215,13 +228,13 @@ class HostedFunction:
             file.close()
 
     async def _sweep(self) -> None:
-        """Free the files of removed versions that $LATEST does not share any more."""
-        used = {one.place.task for one in self._versions.values()}
+        """Free the files of removed versions that no other version shares."""
+        kept = (*self._versions.values(), *([self._replaced] if self._replaced else []))
+        used = {one.place.task for one in kept}
         gone = [one for one in self._removed if one.place.task not in used]
         self._removed = [one for one in self._removed if one.place.task in used]
         for version in gone:
-            for folder in (version.place.task, version.place.opt):
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, version.place.task.parent, ignore_errors=True)
 
     def _open_log(self, number: str) -> TextIO:
         if number not in self._files:
@@ -285,6 +298,18 @@ def _merge(layers: Iterable[Path], opt: Path) -> None:
     opt.mkdir(parents=True)
     for layer in layers:
         shutil.copytree(layer, opt, symlinks=True, dirs_exist_ok=True)
+
+
+def _share(source: Path, target: Path) -> None:
+    """Make another folder with the same files: removing one leaves the other."""
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _take_idle(version: HostedVersion) -> Environment | None:
