@@ -19,7 +19,7 @@ SHOWN_ERROR = 1024  # characters of an error message in an attribute
 
 
 class Destinations:
-    """Sends what came of an event to whom its function names.
+    """Sends each event's result to the function's destinations.
 
     `connect` returns a client of a service of this account.
     """

@@ -157,7 +157,7 @@ class EventSources:
             await trigger.stop()
 
     def _check(self, spec: Mapping[str, Any]) -> None:
-        """Raise JsonRESTError, as Lambda does, for a mapping that cannot be."""
+        """Raise JsonRESTError, as Lambda does, for an invalid mapping."""
         if unknown := sorted(key for key in spec.keys() - KNOWN if spec[key]):
             raise _refuse(f"the local platform does not know {', '.join(unknown)} of a queue")
         queue: Any = self._find_queue(spec.get("EventSourceArn", ""))
@@ -191,7 +191,7 @@ class EventSources:
         self._loop.call_soon_threadsafe(begin)
 
     async def _follow(self, uuid: str) -> None:
-        """Let the trigger of a mapping be as the mapping is now."""
+        """Restart a mapping's trigger with its current settings."""
         async with self._one_at_a_time:
             if trigger := self._triggers.pop(uuid, None):
                 await trigger.stop()

@@ -14,7 +14,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.local.control import message_limits
+from infra.local.control import sqs_messages
 from infra.local.functions.asynchronous import MAX_EVENT_BYTES
 from infra.local.functions.tracing import MOST_INVOCATIONS
 from infra.local.platform import Platform, open_platform
@@ -282,8 +282,8 @@ async def test_a_queue_takes_no_more_than_this_machine_can_hold(
     open_lane: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane = await open_lane()
-    monkeypatch.setattr(message_limits, "MOST_MESSAGES", 3)
-    monkeypatch.setattr(message_limits, "MOST_BYTES", 100)
+    monkeypatch.setattr(sqs_messages, "MOST_MESSAGES", 3)
+    monkeypatch.setattr(sqs_messages, "MOST_BYTES", 100)
     with pytest.raises(ClientError, match="keeps at most"):
         lane.send("x" * 101, "DeadLetters")
     for _ in range(3):

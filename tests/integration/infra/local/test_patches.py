@@ -28,8 +28,8 @@ from infra.local.control.code_deploy_api import answer_code_deploy
 from infra.local.control.event_configs import EventConfigs
 from infra.local.control.event_sources import EventSources
 from infra.local.control.lambda_api import LambdaApi
-from infra.local.control.message_limits import MOST_MESSAGES
 from infra.local.control.patches import PATCHES, Patch, Replacements, list_patches
+from infra.local.control.sqs_messages import MOST_MESSAGES
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
