@@ -18,7 +18,8 @@ from moto.sqs.models import SQSBackend
 
 from infra.local.clock import Clock
 from infra.local.control.resource import Change, Handler, Held, Wanted
-from infra.local.errors import TemplateError
+from infra.local.control.sqs_messages import LOCK
+from infra.local.errors import OnError, TemplateError, log_error
 from infra.local.functions.invoker import Invoker, read_target
 from infra.local.triggers.queue import CONCURRENCY, Batching, Message, QueueTrigger
 from infra.local.triggers.trigger import Trigger
@@ -45,25 +46,38 @@ class SqsQueue:
     def receive(self, most: int) -> list[Message]:
         """Return messages that nobody else gets until their visibility timeout is over."""
         queue: Any = self._queue
-        if queue.name not in self._backend.queues or not queue.messages:
-            return []
-        received = self._backend.receive_message(
-            queue.name, most, 0, queue.visibility_timeout, ["All"]
-        )
+        with LOCK:
+            if queue.name not in self._backend.queues:
+                return []
+            received = self._backend.receive_message(
+                queue.name, most, 0, queue.visibility_timeout, ["All"]
+            )
         return [self._read(message) for message in received]
 
     def delete(self, receipt: str) -> None:
         """Delete a message, if it is still there."""
-        with suppress(ReceiptHandleIsInvalid):
+        with LOCK, suppress(ReceiptHandleIsInvalid):
             self._queue.delete_message(receipt)
+
+    def release(self, receipt: str) -> None:
+        """Leave a message in the queue as if nobody had received it."""
+        with LOCK:
+            for message in self._find(receipt):
+                message.approximate_receive_count -= 1
+                message.change_visibility(0)
+                self._queue.pending_messages.discard(message)
 
     def give_up(self, receipt: str) -> None:
         """Move a message to the dead-letter queue, or delete it where there is none."""
-        held = [one for one in self._queue._messages if one.had_receipt_handle(receipt)]  # noqa: SLF001 moto has no method for it
-        self.delete(receipt)
-        if self._queue.dead_letter_queue:
-            for message in held:
-                self._queue.dead_letter_queue.add_message(message)
+        with LOCK:
+            held = self._find(receipt)
+            self.delete(receipt)
+            if self._queue.dead_letter_queue:
+                for message in held:
+                    self._queue.dead_letter_queue.add_message(message)
+
+    def _find(self, receipt: str) -> list[MotoMessage]:
+        return [one for one in self._queue._messages if one.had_receipt_handle(receipt)]  # noqa: SLF001 moto has no method for it
 
     def _read(self, message: MotoMessage) -> Message:
         trace = message.system_attributes.get("AWSTraceHeader", {}).get("StringValue", "")
@@ -101,15 +115,24 @@ def _lower(attribute: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class EventSources:
-    """Runs a trigger for each mapping of moto's that is enabled."""
+    """Runs a trigger for each mapping of moto's that is enabled.
+
+    `on_error` gets a function's name, and why its queue cannot be read.
+    """
 
     def __init__(
-        self, backend: LambdaBackend, queues: SQSBackend, invoker: Invoker, clock: Clock
+        self,
+        backend: LambdaBackend,
+        queues: SQSBackend,
+        invoker: Invoker,
+        clock: Clock,
+        on_error: OnError = log_error,
     ) -> None:
         self._backend = backend
         self._queues = queues
         self._invoker = invoker
         self._clock = clock
+        self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._triggers: dict[str, Trigger] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -200,7 +223,9 @@ class EventSources:
                 queue = SqsQueue(self._queues, self._find_queue(mapping.event_source_arn))
                 target = read_target(mapping.function_arn)
                 batching = _read_batching(mapping)
-                made = QueueTrigger(queue, target, batching, self._invoker, self._clock)
+                made = QueueTrigger(
+                    queue, target, batching, self._invoker, self._clock, self._on_error
+                )
                 self._triggers[uuid] = made
                 await made.start()
 

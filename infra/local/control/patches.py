@@ -121,6 +121,11 @@ PATCHES: Sequence[Patch] = (
         "moto's queues grow until this machine has no memory left",
     ),
     Patch(
+        SQSBackend,
+        {"is_message_valid_based_on_retention_period": sqs_messages.is_kept},
+        "moto looks three times at all messages of a queue for each one that is received",
+    ),
+    Patch(
         SQSResponse,
         sqs_messages.methods(),
         "moto's SQS drops the trace header, by which a function that invokes itself is found",
