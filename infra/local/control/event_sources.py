@@ -126,6 +126,7 @@ class EventSources:
         queues: SQSBackend,
         invoker: Invoker,
         clock: Clock,
+        *,
         on_error: OnError = log_error,
     ) -> None:
         self._backend = backend
@@ -154,6 +155,8 @@ class EventSources:
         def update(
             backend: LambdaBackend, uuid: str, spec: dict[str, Any]
         ) -> EventSourceMapping | None:
+            if held := backend.get_event_source_mapping(uuid):
+                self._check(_read_settings(held) | spec)
             mapping = _update_plain_mapping(backend, uuid, spec)
             if mapping and "FunctionName" in spec:
                 target = read_target(spec["FunctionName"])
@@ -224,10 +227,19 @@ class EventSources:
                 target = read_target(mapping.function_arn)
                 batching = _read_batching(mapping)
                 made = QueueTrigger(
-                    queue, target, batching, self._invoker, self._clock, self._on_error
+                    queue, target, batching, self._invoker, self._clock, on_error=self._on_error
                 )
                 self._triggers[uuid] = made
                 await made.start()
+
+
+def _read_settings(mapping: Any) -> dict[str, Any]:
+    return {
+        "EventSourceArn": mapping.event_source_arn,
+        "FunctionName": mapping.function_arn,
+        "BatchSize": mapping.batch_size,
+        "MaximumBatchingWindowInSeconds": mapping.max_batch_window,
+    }
 
 
 def _read_batching(mapping: Any) -> Batching:
@@ -254,8 +266,8 @@ class EventSourceMappings(Handler):
         spec = dict(wanted.properties)
         spec |= {key: int(spec[key]) for key in INTEGERS & spec.keys()}
         try:
-            if held:
-                before = held.wanted.properties
+            before = held.wanted.properties if held else {}
+            if held and before["EventSourceArn"] == spec["EventSourceArn"]:
                 spec = {"Enabled": True, **dict.fromkeys(before.keys() - spec.keys())} | spec
                 del spec["EventSourceArn"]
                 mapping: Any = self._backend.update_event_source_mapping(held.physical_id, spec)

@@ -78,6 +78,7 @@ class QueueTrigger(Trigger):
         batching: Batching,
         invoker: Invoker,
         clock: Clock,
+        *,
         on_error: OnError = log_error,
     ) -> None:
         self._queue = queue

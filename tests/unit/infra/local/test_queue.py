@@ -221,7 +221,7 @@ async def test_a_queue_that_fails_is_reported_and_asked_again(
         Batching(),
         cast("Invoker", FakeInvoker(lambda _: None)),
         lambda now: now,
-        lambda name, line: errors.append((name, line)),
+        on_error=lambda name, line: errors.append((name, line)),
     )
     await trigger.start()
     await wait_for(lambda: sorted(messages.deleted) == ["a", "b"])
