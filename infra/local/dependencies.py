@@ -1,4 +1,4 @@
-"""What of a template waits for what: CloudFormation changes a resource after all that it names."""
+"""Which resources of a template depend on which."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,16 @@
 """What can go wrong on the local platform; each message is one line for a person."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
+
+# Gets who has a problem, and a line about it for the person at the terminal.
+type OnError = Callable[[str, str], None]
+
+
+def log_error(name: str, line: str) -> None:
+    """Log an error of the platform's, which Python writes to stderr unless told otherwise."""
+    logging.getLogger("infra.local").error("[%s] %s", name, line)
 
 
 class LocalRunError(Exception):

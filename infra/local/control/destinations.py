@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from infra.local.clock import Clock, read
@@ -17,9 +18,11 @@ from infra.local.functions.invoker import Invoker
 
 SHOWN_ERROR = 1024  # characters of an error message in an attribute
 
+_trace: ContextVar[str] = ContextVar("trace", default="")  # of the event whose result is sent
+
 
 class Destinations:
-    """Sends what came of an event to whom its function names.
+    """Sends each event's result to the function's destinations.
 
     `connect` returns a client of a service of this account.
     """
@@ -53,8 +56,13 @@ class Destinations:
             case [_, _, "lambda", *_]:
                 # What a function causes is counted, so that two do not go round in circles.
                 client = self._connect("lambda")
-                client.meta.events.register("before-call", _add_trace(event.trace_id))
-                client.invoke(FunctionName=arn, InvocationType="Event", Payload=record)
+                # Everybody's client: by its id the handler is there once, however often it comes.
+                client.meta.events.register("before-call", _add_trace, unique_id="trace")
+                token = _trace.set(event.trace_id)
+                try:
+                    client.invoke(FunctionName=arn, InvocationType="Event", Payload=record)
+                finally:
+                    _trace.reset(token)
             case [_, _, "events", *_]:
                 result = "Success" if outcome.is_success else "Failure"
                 self._connect("events").put_events(
@@ -94,8 +102,6 @@ def _find_queue(sqs: Any, name: str) -> str:
     return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
 
-def _add_trace(trace_id: str) -> Callable[..., None]:
-    def add(params: dict[str, Any], **_: Any) -> None:
-        params["headers"]["X-Amzn-Trace-Id"] = trace_id
-
-    return add
+def _add_trace(params: dict[str, Any], **_: Any) -> None:
+    if trace := _trace.get():
+        params["headers"]["X-Amzn-Trace-Id"] = trace

@@ -1,4 +1,4 @@
-"""How asynchronous invocations of a function are treated: EventInvokeConfig, which moto has once.
+"""How asynchronous invocations of a function are treated: EventInvokeConfig.
 
 moto keeps one for a function; here each version and alias has its own, as on Lambda. Source:
 docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html.

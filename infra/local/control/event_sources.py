@@ -18,7 +18,8 @@ from moto.sqs.models import SQSBackend
 
 from infra.local.clock import Clock
 from infra.local.control.resource import Change, Handler, Held, Wanted
-from infra.local.errors import TemplateError
+from infra.local.control.sqs_messages import LOCK
+from infra.local.errors import OnError, TemplateError, log_error
 from infra.local.functions.invoker import Invoker, read_target
 from infra.local.triggers.queue import CONCURRENCY, Batching, Message, QueueTrigger
 from infra.local.triggers.trigger import Trigger
@@ -45,25 +46,38 @@ class SqsQueue:
     def receive(self, most: int) -> list[Message]:
         """Return messages that nobody else gets until their visibility timeout is over."""
         queue: Any = self._queue
-        if queue.name not in self._backend.queues or not queue.messages:
-            return []
-        received = self._backend.receive_message(
-            queue.name, most, 0, queue.visibility_timeout, ["All"]
-        )
+        with LOCK:
+            if queue.name not in self._backend.queues:
+                return []
+            received = self._backend.receive_message(
+                queue.name, most, 0, queue.visibility_timeout, ["All"]
+            )
         return [self._read(message) for message in received]
 
     def delete(self, receipt: str) -> None:
         """Delete a message, if it is still there."""
-        with suppress(ReceiptHandleIsInvalid):
+        with LOCK, suppress(ReceiptHandleIsInvalid):
             self._queue.delete_message(receipt)
+
+    def release(self, receipt: str) -> None:
+        """Leave a message in the queue as if nobody had received it."""
+        with LOCK:
+            for message in self._find(receipt):
+                message.approximate_receive_count -= 1
+                message.change_visibility(0)
+                self._queue.pending_messages.discard(message)
 
     def give_up(self, receipt: str) -> None:
         """Move a message to the dead-letter queue, or delete it where there is none."""
-        held = [one for one in self._queue._messages if one.had_receipt_handle(receipt)]  # noqa: SLF001 moto has no method for it
-        self.delete(receipt)
-        if self._queue.dead_letter_queue:
-            for message in held:
-                self._queue.dead_letter_queue.add_message(message)
+        with LOCK:
+            held = self._find(receipt)
+            self.delete(receipt)
+            if self._queue.dead_letter_queue:
+                for message in held:
+                    self._queue.dead_letter_queue.add_message(message)
+
+    def _find(self, receipt: str) -> list[MotoMessage]:
+        return [one for one in self._queue._messages if one.had_receipt_handle(receipt)]  # noqa: SLF001 moto has no method for it
 
     def _read(self, message: MotoMessage) -> Message:
         trace = message.system_attributes.get("AWSTraceHeader", {}).get("StringValue", "")
@@ -101,15 +115,25 @@ def _lower(attribute: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class EventSources:
-    """Runs a trigger for each mapping of moto's that is enabled."""
+    """Runs a trigger for each mapping of moto's that is enabled.
+
+    `on_error` gets a function's name, and why its queue cannot be read.
+    """
 
     def __init__(
-        self, backend: LambdaBackend, queues: SQSBackend, invoker: Invoker, clock: Clock
+        self,
+        backend: LambdaBackend,
+        queues: SQSBackend,
+        invoker: Invoker,
+        clock: Clock,
+        *,
+        on_error: OnError = log_error,
     ) -> None:
         self._backend = backend
         self._queues = queues
         self._invoker = invoker
         self._clock = clock
+        self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._triggers: dict[str, Trigger] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -131,6 +155,8 @@ class EventSources:
         def update(
             backend: LambdaBackend, uuid: str, spec: dict[str, Any]
         ) -> EventSourceMapping | None:
+            if held := backend.get_event_source_mapping(uuid):
+                self._check(_read_settings(held) | spec)
             mapping = _update_plain_mapping(backend, uuid, spec)
             if mapping and "FunctionName" in spec:
                 target = read_target(spec["FunctionName"])
@@ -157,7 +183,7 @@ class EventSources:
             await trigger.stop()
 
     def _check(self, spec: Mapping[str, Any]) -> None:
-        """Raise JsonRESTError, as Lambda does, for a mapping that cannot be."""
+        """Raise JsonRESTError, as Lambda does, for an invalid mapping."""
         if unknown := sorted(key for key in spec.keys() - KNOWN if spec[key]):
             raise _refuse(f"the local platform does not know {', '.join(unknown)} of a queue")
         queue: Any = self._find_queue(spec.get("EventSourceArn", ""))
@@ -191,7 +217,7 @@ class EventSources:
         self._loop.call_soon_threadsafe(begin)
 
     async def _follow(self, uuid: str) -> None:
-        """Let the trigger of a mapping be as the mapping is now."""
+        """Restart a mapping's trigger with its current settings."""
         async with self._one_at_a_time:
             if trigger := self._triggers.pop(uuid, None):
                 await trigger.stop()
@@ -200,9 +226,20 @@ class EventSources:
                 queue = SqsQueue(self._queues, self._find_queue(mapping.event_source_arn))
                 target = read_target(mapping.function_arn)
                 batching = _read_batching(mapping)
-                made = QueueTrigger(queue, target, batching, self._invoker, self._clock)
+                made = QueueTrigger(
+                    queue, target, batching, self._invoker, self._clock, on_error=self._on_error
+                )
                 self._triggers[uuid] = made
                 await made.start()
+
+
+def _read_settings(mapping: Any) -> dict[str, Any]:
+    return {
+        "EventSourceArn": mapping.event_source_arn,
+        "FunctionName": mapping.function_arn,
+        "BatchSize": mapping.batch_size,
+        "MaximumBatchingWindowInSeconds": mapping.max_batch_window,
+    }
 
 
 def _read_batching(mapping: Any) -> Batching:
@@ -229,8 +266,8 @@ class EventSourceMappings(Handler):
         spec = dict(wanted.properties)
         spec |= {key: int(spec[key]) for key in INTEGERS & spec.keys()}
         try:
-            if held:
-                before = held.wanted.properties
+            before = held.wanted.properties if held else {}
+            if held and before["EventSourceArn"] == spec["EventSourceArn"]:
                 spec = {"Enabled": True, **dict.fromkeys(before.keys() - spec.keys())} | spec
                 del spec["EventSourceArn"]
                 mapping: Any = self._backend.update_event_source_mapping(held.physical_id, spec)

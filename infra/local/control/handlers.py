@@ -1,4 +1,4 @@
-"""Which types of resources the local platform has, and who handles each."""
+"""Finds the handler of each resource, and refuses types that the local platform does not have."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ class Handlers:
         self._others = others
 
     def add(self, kind: str, handler: Handler) -> None:
-        """Let a handler have the resources of a type."""
+        """Register the handler of a resource type."""
         self._handlers[kind] = handler
 
     def find(self, kind: str) -> Handler:

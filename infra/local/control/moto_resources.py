@@ -169,7 +169,7 @@ class MotoAttributes(Mapping[str, Any]):
 
 
 def _find_pretence(wanted: Wanted) -> str:
-    """Return what of a resource moto takes and never does, or nothing."""
+    """Return what moto accepts but never does, or an empty string."""
     properties = wanted.properties
     if wanted.kind == "AWS::Events::Rule":
         if "ScheduleExpression" in properties:

@@ -22,7 +22,7 @@ from moto.sqs.models import SQSBackend
 from moto.sqs.responses import SQSResponse
 from moto.stepfunctions.parser.asl.utils import boto_client
 
-from infra.local.control import account, code_deploy_api, message_limits
+from infra.local.control import account, code_deploy_api, sqs_messages
 from infra.local.control.lambda_api import LambdaApi
 from infra.local.control.metric_data import get_metric_data
 from infra.local.control.statistics import Percentiles, get_metric_statistics
@@ -117,12 +117,17 @@ PATCHES: Sequence[Patch] = (
     ),
     Patch(
         SQSBackend,
-        {"send_message": message_limits.send_message},
+        {"send_message": sqs_messages.send_message},
         "moto's queues grow until this machine has no memory left",
     ),
     Patch(
+        SQSBackend,
+        {"is_message_valid_based_on_retention_period": sqs_messages.is_kept},
+        "moto looks three times at all messages of a queue for each one that is received",
+    ),
+    Patch(
         SQSResponse,
-        message_limits.methods(),
+        sqs_messages.methods(),
         "moto's SQS drops the trace header, by which a function that invokes itself is found",
     ),
 )

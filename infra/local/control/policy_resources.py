@@ -1,4 +1,4 @@
-"""What moto's services have and its CloudFormation has not: resource policies, subscriptions."""
+"""Resources that moto's services support but its CloudFormation does not."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -12,7 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.local.clock import Clock, read, sleep
-from infra.local.errors import FunctionError, ThrottledError, UnknownFunctionError
+from infra.local.errors import (
+    FunctionError,
+    OnError,
+    ThrottledError,
+    UnknownFunctionError,
+    log_error,
+)
 from infra.local.functions.invoker import Invoker, Target
 from infra.local.functions.tracing import LoopError, extend_lineage
 from infra.local.functions.versions import Call
@@ -68,14 +74,24 @@ type Report = Callable[[Event, Outcome, EventConfig], Awaitable[None]]
 class AsynchronousInvocations:
     """Works through events; `config` returns how a target's are treated.
 
-    `report` gets each event that has ended, with how it ended.
+    `report` gets each event that has ended, with how it ended; where it fails, `on_error` gets the
+    function's name, and why.
     """
 
-    def __init__(self, invoker: Invoker, clock: Clock, config: Config, report: Report) -> None:
+    def __init__(
+        self,
+        invoker: Invoker,
+        clock: Clock,
+        config: Config,
+        report: Report,
+        *,
+        on_error: OnError = log_error,
+    ) -> None:
         self._invoker = invoker
         self._clock = clock
         self._config = config
         self._report = report
+        self._on_error = on_error
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting_bytes = 0
 
@@ -112,7 +128,12 @@ class AsynchronousInvocations:
             outcome = await self._try(event)
         except LoopError as loop:
             outcome = Outcome("RetriesExhausted", 0, error=loop)
-        await self._report(event, outcome, self._config(event.target))
+        try:
+            await self._report(event, outcome, self._config(event.target))
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            text = f"the result of request {event.request_id} is lost: {cause}"
+            self._on_error(event.target.name, text)
 
     async def _try(self, event: Event) -> Outcome:
         """Invoke the function until it answers, or the event has been tried enough or too long."""

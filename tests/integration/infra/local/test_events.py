@@ -14,7 +14,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.local.control import message_limits
+from infra.local.control import sqs_messages
 from infra.local.functions.asynchronous import MAX_EVENT_BYTES
 from infra.local.functions.tracing import MOST_INVOCATIONS
 from infra.local.platform import Platform, open_platform
@@ -262,6 +262,49 @@ async def test_a_mapping_is_seen_and_changed_by_lambda_s_api(
         create(EventSourceArn=f"arn:aws:kinesis:{REGION}:123456789012:stream/x")
 
 
+async def test_a_mapping_is_checked_when_it_changes(platform: Platform, open_lane: Open) -> None:
+    await open_lane()
+    functions = connect(platform, "lambda")
+    [mapping] = functions.list_event_source_mappings(FunctionName=ASKER)["EventSourceMappings"]
+    update = partial(functions.update_event_source_mapping, UUID=mapping["UUID"])
+    for change, text in (
+        ({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}, "does not know FilterCriteria"),
+        ({"BatchSize": 11}, "MaximumBatchingWindowInSeconds must be set"),
+        ({"FunctionName": "nobody"}, "there is no function"),
+    ):
+        with pytest.raises(ClientError, match=text):
+            await asyncio.to_thread(partial(update, **change))
+    [after] = functions.list_event_source_mappings(FunctionName=ASKER)["EventSourceMappings"]
+    assert after["BatchSize"] == 5
+
+
+async def test_a_mapping_that_moves_to_another_queue_is_replaced(
+    platform: Platform, tmp_path: Path
+) -> None:
+    # GIVEN a stack whose function has messages of one queue
+    build = build_lane(tmp_path / "build")
+    await platform.create_stack(read_lane(build, REGION))
+    functions = connect(platform, "lambda")
+    [before] = functions.list_event_source_mappings(FunctionName=ASKER)["EventSourceMappings"]
+    # WHEN the template names another one
+    template = build / "template.yaml"
+    text = template.read_text().replace("Queue: !GetAtt Inbox.Arn", "Queue: !GetAtt Other.Arn")
+    other = "  Other: {Type: AWS::SQS::Queue}\n  Outbox: {Type"
+    text = text.replace("  Outbox: {Type", other, 1)
+    template.write_text(text.replace("Outputs:", "Outputs:\n  Other: {Value: !Ref Other}"))
+    await platform.formation.update(read_lane(build, REGION))
+    async with asyncio.timeout(30):
+        while "Other" not in (lane := Lane(platform)).urls:  # noqa: ASYNC110 moto tells nobody
+            await asyncio.sleep(0.05)
+    # THEN messages of that one reach the function, and those of the first stay
+    lane.send("first")
+    lane.send("other", "Other")
+    assert json.loads(await lane.receive())["body"] == "other"
+    [after] = functions.list_event_source_mappings(FunctionName=ASKER)["EventSourceMappings"]
+    assert after["UUID"] != before["UUID"]
+    assert lane.count("Inbox") == 1
+
+
 async def test_a_function_that_feeds_its_own_queue_ends(
     platform: Platform, open_lane: Open
 ) -> None:
@@ -282,8 +325,8 @@ async def test_a_queue_takes_no_more_than_this_machine_can_hold(
     open_lane: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane = await open_lane()
-    monkeypatch.setattr(message_limits, "MOST_MESSAGES", 3)
-    monkeypatch.setattr(message_limits, "MOST_BYTES", 100)
+    monkeypatch.setattr(sqs_messages, "MOST_MESSAGES", 3)
+    monkeypatch.setattr(sqs_messages, "MOST_BYTES", 100)
     with pytest.raises(ClientError, match="keeps at most"):
         lane.send("x" * 101, "DeadLetters")
     for _ in range(3):

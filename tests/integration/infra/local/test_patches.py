@@ -28,8 +28,8 @@ from infra.local.control.code_deploy_api import answer_code_deploy
 from infra.local.control.event_configs import EventConfigs
 from infra.local.control.event_sources import EventSources
 from infra.local.control.lambda_api import LambdaApi
-from infra.local.control.message_limits import MOST_MESSAGES
 from infra.local.control.patches import PATCHES, Patch, Replacements, list_patches
+from infra.local.control.sqs_messages import MOST_MESSAGES
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -216,6 +216,25 @@ def queue_s_end() -> bool:
     return len(queue._messages) > MOST_MESSAGES  # noqa: SLF001 moto has no method for it
 
 
+def age_of_a_message() -> bool:
+    looks = []
+
+    class CountedMessage(Message):
+        @property
+        def visible(self) -> bool:
+            looks.append(self)
+            return super().visible
+
+    queues = sqs_backends[ACCOUNT][REGION]
+    queue = queues.create_queue("long")
+    for i in range(10):
+        message = CountedMessage(str(i), "x")
+        message.mark_sent(0)
+        queue._messages.append(message)  # noqa: SLF001 moto has no method for it
+    queues.receive_message("long", 5, 0, 30)
+    return len(looks) > 5 * len(queue._messages)  # noqa: SLF001 moto has no method for it
+
+
 def trace_of_a_sender() -> bool:
     sqs = connect("sqs")
     url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
@@ -309,6 +328,7 @@ PROOFS: dict[tuple[str, str], Callable[..., bool]] = {
     ("moto.codedeploy.responses", "_deployment_info"): deployment_s_error,
     ("moto.codedeploy.responses", "_deployment_group_info"): group_s_alarms,
     ("SQSBackend", "send_message"): queue_s_end,
+    ("SQSBackend", "is_message_valid_based_on_retention_period"): age_of_a_message,
     ("SQSResponse", "send_message"): trace_of_a_sender,
     ("SQSResponse", "send_message_batch"): trace_of_a_sender,
     ("LambdaResponse", "invoke"): invoke_in_a_container,

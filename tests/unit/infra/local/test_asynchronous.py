@@ -192,3 +192,26 @@ def test_a_record_is_as_aws_documents_it(target: Target, arn: str) -> None:
     old = write_record(event, Outcome("EventAgeExceeded", 0), "eu-west-1", now)
     assert "responseContext" not in old
     json.dumps(old)
+
+
+async def test_a_result_that_cannot_be_delivered_is_reported() -> None:
+    # GIVEN a destination that is gone
+    async def fail(*_: object) -> None:
+        raise ValueError("the queue does not exist")
+
+    errors: list[tuple[str, str]] = []
+    bench = Bench([b"1"], EventConfig())
+    invocations = AsynchronousInvocations(
+        bench.invocations._invoker,  # noqa: SLF001 the same function
+        bench.clock,
+        lambda _: EventConfig(),
+        fail,
+        on_error=lambda name, line: errors.append((name, line)),
+    )
+    # WHEN the function has answered THEN it is said of which event the record is lost
+    invocations.accept(TARGET, b'{"a": 1}', "id-1")
+    async with asyncio.timeout(10):
+        while not errors:  # noqa: ASYNC110 nobody tells
+            await asyncio.sleep(0.01)
+    text = "the result of request id-1 is lost: ValueError: the queue does not exist"
+    assert errors == [("shop", text)]

@@ -27,12 +27,17 @@ class FakeQueue:
 
     def __init__(self, names: str, trace_id: str = "") -> None:
         self.waiting = [create_message(name, trace_id) for name in names]
+        self.taken: dict[str, Message] = {}
         self.deleted: list[str] = []
         self.given_up: list[str] = []
 
     def receive(self, most: int) -> Sequence[Message]:
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        self.taken |= {message.receipt: message for message in taken}
         return taken
+
+    def release(self, receipt: str) -> None:
+        self.waiting = sorted([*self.waiting, self.taken[receipt]], key=lambda one: one.id)
 
     def delete(self, receipt: str) -> None:
         self.deleted.append(receipt.removeprefix("receipt-"))
@@ -180,3 +185,64 @@ async def test_a_message_that_its_own_function_has_sent_too_often_is_given_up() 
         await wait_for(lambda: bool(messages.deleted))
     assert (messages.given_up, messages.deleted) == (["a", "b"], ["c"])
     assert invoker.batches == ["c"]
+
+
+async def test_a_slow_queue_does_not_hold_up_the_platform() -> None:
+    # GIVEN a queue that takes long to look through
+    class Slow(FakeQueue):
+        def receive(self, most: int) -> Sequence[Message]:
+            time.sleep(0.5)  # as the scan of many messages does
+            return super().receive(most)
+
+    begun = time.monotonic()
+    async with running(Slow("a"), FakeInvoker(lambda _: None)):
+        # WHEN the trigger looks into it THEN the event loop goes on
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - begun < 0.25
+
+
+async def test_a_queue_that_fails_is_reported_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "FAILED_SECONDS", 0.01)
+
+    class Failing(FakeQueue):
+        def receive(self, most: int) -> Sequence[Message]:
+            if not errors:
+                raise ValueError("list changed")
+            return super().receive(most)
+
+    errors: list[tuple[str, str]] = []
+    messages = Failing("ab")
+    target = Target("lane", "live")
+    trigger = QueueTrigger(
+        messages,
+        target,
+        Batching(),
+        cast("Invoker", FakeInvoker(lambda _: None)),
+        lambda now: now,
+        on_error=lambda name, line: errors.append((name, line)),
+    )
+    await trigger.start()
+    await wait_for(lambda: sorted(messages.deleted) == ["a", "b"])
+    await trigger.stop()
+    assert errors == [("lane", "its queue cannot be read: ValueError: list changed")]
+
+
+async def test_a_batch_is_no_larger_than_an_event_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN room for two messages in an event
+    messages = FakeQueue("abcde")
+    two = json.dumps({"Records": [message.record for message in messages.waiting[:2]]})
+    monkeypatch.setattr(queue, "MAX_EVENT_BYTES", len(two))
+    invoker = FakeInvoker(lambda _: None)
+    # WHEN five wait THEN the others go back to the queue, and come later
+    async with running(messages, invoker, size=5, window_seconds=0.2, concurrency=1):
+        await wait_for(lambda: len(messages.deleted) == 5)
+    assert invoker.batches == ["ab", "cd", "e"]
+
+
+async def test_a_trigger_that_stops_gives_back_what_it_waits_with() -> None:
+    messages = FakeQueue("ab")
+    async with running(messages, FakeInvoker(lambda _: None), size=5, window_seconds=60):
+        await wait_for(lambda: not messages.waiting)
+    assert "".join(message.id for message in messages.waiting) == "ab"
