@@ -1,5 +1,6 @@
 """A price that a file repeats is that of infra or of the benchmarks, in their prices.py."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,9 @@ async def test_a_request_writes_as_much_log_as_the_prices_assume(
 ) -> None:
     # GIVEN the built function, under a name as long as in production
     stack = read_stack(write_build(tmp_path / "build"), "serverless-onnx-prod", "us-east-1")
+    # One environment in a hundred logs at DEBUG, which is more.
+    environment = {**stack.function.environment, "POWERTOOLS_LOGGER_SAMPLE_RATE": "0"}
+    stack = stack.with_function(replace(stack.function, environment=environment))
     async with (
         serve(stack, python=managed_python, directory=tmp_path / "run", watch=False) as local,
         httpx.AsyncClient(base_url=local.url) as client,
