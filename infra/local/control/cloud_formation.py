@@ -65,12 +65,21 @@ class CloudFormation:
             await live.put(stack, archives, Change())
             await live.commit()
         except BaseException as error:
-            await live.delete()
-            live.set_status("ROLLBACK_COMPLETE", str(error))
-            self.close(live)
+            await self._take_back(live, error)
             raise
         self._stacks[stack.name] = live
         live.set_status("CREATE_COMPLETE")
+
+    async def _take_back(self, live: LiveStack, error: BaseException) -> None:
+        """Delete what a failed creation made; if that fails too, the stack stays to be deleted."""
+        try:
+            await live.delete()
+        except UpdateError as failure:
+            self._stacks[live.stack.name] = live
+            live.set_status("ROLLBACK_FAILED", f"{error}; {failure}")
+        else:
+            live.set_status("ROLLBACK_COMPLETE", str(error))
+            self.close(live)
 
     async def delete(self, name: str) -> None:
         """Delete a stack, but for what its template retains.

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.control.moto_resources import MotoResources
 from infra.local.control.resource import Held
-from infra.local.errors import BuildError, LocalRunError, UpdateError
+from infra.local.errors import BuildError, LocalRunError, TemplateError, UpdateError
 from infra.local.functions.invoker import Target
 from infra.local.functions.versions import LATEST, Call, HostedFunction
 from infra.local.platform import Platform, open_platform
@@ -22,6 +22,7 @@ from tests.lane import build_lane, read_lane
 from tests.tiny_stack import FUNCTION, REGION, STACK_NAME, Gate, connect
 
 NAMED = {"CodeUri: Asker": "CodeUri: Asker\n      FunctionName: asker"}
+DELETE = MotoResources.delete
 BAD = """  Bad:
     Type: AWS::IAM::Role
     DependsOn: Asker
@@ -34,6 +35,13 @@ async def account(tmp_path: Path, managed_python: Path) -> AsyncIterator[Platfor
     """An account without a stack."""
     async with open_platform(REGION, python=managed_python, directory=tmp_path / "x") as local:
         yield local
+
+
+async def keep_outbox(resources: MotoResources, held: Held) -> None:
+    """Delete a resource, but fail at one."""
+    if held.wanted.logical_id == "Outbox":
+        raise RuntimeError("the queue is in use")
+    await DELETE(resources, held)
 
 
 async def test_a_deleted_stack_can_be_created_again(account: Platform, build: Path) -> None:
@@ -134,16 +142,9 @@ async def test_a_stack_that_cannot_be_deleted_can_be_deleted_later(
     await account.create_stack(read_lane(build_lane(tmp_path / "lane-build"), REGION))
     formation = connect(account, "cloudformation")
     delete = partial(asyncio.to_thread, partial(formation.delete_stack, StackName="lane"))
-    delete_resource = MotoResources.delete
-
-    async def fail(self: MotoResources, held: Held) -> None:
-        if held.wanted.logical_id == "Outbox":
-            raise RuntimeError("the queue is in use")
-        await delete_resource(self, held)
-
     # WHEN it is deleted THEN its status is that of CloudFormation
     with monkeypatch.context() as patched:
-        patched.setattr(MotoResources, "delete", fail)
+        patched.setattr(MotoResources, "delete", keep_outbox)
         with pytest.raises(ClientError, match=r"Outbox .*the queue is in use"):
             await delete()
     [stack] = formation.describe_stacks(StackName="lane")["Stacks"]
@@ -152,6 +153,23 @@ async def test_a_stack_that_cannot_be_deleted_can_be_deleted_later(
     # AND once nothing is in the way, what is left can be deleted
     await delete()
     assert "lane" not in account.formation
+    assert "QueueUrls" not in connect(account, "sqs").list_queues(QueueNamePrefix="lane-")
+
+
+async def test_a_creation_that_cannot_be_taken_back_can_be_deleted_later(
+    account: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a creation that fails, and so does the deletion of what it has made
+    lane_build = build_lane(tmp_path / "lane-build", {"Outputs:": BAD})
+    with monkeypatch.context() as patched:
+        patched.setattr(MotoResources, "delete", keep_outbox)
+        with pytest.raises(TemplateError, match="does not know Boundary"):
+            await account.create_stack(read_lane(lane_build, REGION))
+    # THEN the stack is there, with the status of CloudFormation, until it is deleted
+    [stack] = connect(account, "cloudformation").describe_stacks(StackName="lane")["Stacks"]
+    assert stack["StackStatus"] == "ROLLBACK_FAILED"
+    assert "the queue is in use" in stack["StackStatusReason"]
+    await account.delete_stack("lane")
     assert "QueueUrls" not in connect(account, "sqs").list_queues(QueueNamePrefix="lane-")
 
 
