@@ -1,6 +1,8 @@
 """A SAM template, with its parameters, as the CloudFormation template that SAM makes of it."""
 
 import logging
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +18,8 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.local.errors import TemplateError
 
 type Template = dict[str, Any]
+
+_UNKNOWN = re.compile(r"\$\{[\w.]+\}")  # a value that a resource has only once it exists
 
 
 def read_template(path: Path) -> Template:
@@ -56,9 +60,50 @@ def give_values(
             raise TemplateError(f"parameter {name} is {value}, allowed: {', '.join(allowed)}")
         try:
             values[name] = _read_value(parameter["Type"], value)
+            if fault := _find_fault(parameter, values[name]):
+                reason = parameter.get("ConstraintDescription")
+                text = f"failed to satisfy constraint: {reason}" if reason else fault
+                raise TemplateError(f"Parameter '{name}' {text}")
+        except re.error as error:
+            text = f"AllowedPattern of parameter {name} is no pattern: {error}"
+            raise TemplateError(text) from None
         except yaml.YAMLError:
             raise TemplateError(f"parameter {name} is {value}, not a number") from None
     return values
+
+
+def _find_fault(parameter: Mapping[str, Any], value: Any) -> str:
+    """Return in CloudFormation's words how a value breaks its limits, or an empty string.
+
+    Source: docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
+    parameters-section-structure.html.
+    """
+    if _UNKNOWN.search(str(value)):
+        return ""
+    if parameter["Type"] == "Number":
+        return _find_fault_of_number(parameter, value)
+    for item in map(str, value if isinstance(value, list) else [value]):
+        if len(item) < (least := int(parameter.get("MinLength", 0))):
+            return f"must contain at least {least} characters"
+        if len(item) > (most := int(parameter.get("MaxLength", sys.maxsize))):
+            return f"must contain at most {most} characters"
+        pattern = parameter.get("AllowedPattern")
+        if pattern is not None and not re.fullmatch(pattern, item):
+            return f"must match pattern {pattern}"
+    return ""
+
+
+def _find_fault_of_number(parameter: Mapping[str, Any], value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return "must be a number"
+    least, most = parameter.get("MinValue"), parameter.get("MaxValue")
+    if least is not None and number < float(least):
+        return f"must be a number not less than {least}"
+    if most is not None and number > float(most):
+        return f"must be a number not greater than {most}"
+    return ""
 
 
 def _read_value(kind: str, value: Any) -> Any:

@@ -1,6 +1,7 @@
 """CloudFormation's UpdateStack and DeleteStack for the stacks of the local platform.
 
-UpdateStack releases what was built last.
+UpdateStack releases what was built last. There is no CreateStack yet and there are no change sets:
+moto would answer as if it had made resources that nobody runs.
 """
 
 import asyncio
@@ -19,6 +20,15 @@ from infra.local.stack import BuiltStack
 # parameters; those that have none get their defaults, as on AWS.
 type Read = Callable[[str | None, Mapping[str, str]], BuiltStack]
 
+NO_STACKS = (
+    "the local run creates only the stacks with which it starts: add the resources to the built "
+    "template, or a stack nested in it, and start the local run again"
+)
+NO_CHANGE_SETS = (
+    "the local run has no change sets: build, and change a stack by UpdateStack, as `infra deploy` "
+    "does; a new stack needs another start of the local run, with a template that holds it"
+)
+
 _update_plain_stack = CloudFormationResponse.update_stack
 _delete_plain_stack = CloudFormationResponse.delete_stack
 
@@ -26,7 +36,7 @@ _delete_plain_stack = CloudFormationResponse.delete_stack
 def answer_cloud_formation(
     formation: CloudFormation, readers: Mapping[str, Read]
 ) -> Mapping[str, Callable[..., Any]]:
-    """Return what answers UpdateStack and DeleteStack, on the loop that runs now.
+    """Return what answers the calls that change stacks, on the loop that runs now.
 
     `readers` are by the names of their stacks.
     """
@@ -72,7 +82,19 @@ def answer_cloud_formation(
             raise ValidationError(message=str(error)) from error
         return EmptyResult()
 
-    return {"update_stack": update_stack, "delete_stack": delete_stack}
+    return {
+        "create_stack": _refuse(NO_STACKS),
+        "create_change_set": _refuse(NO_CHANGE_SETS),
+        "update_stack": update_stack,
+        "delete_stack": delete_stack,
+    }
+
+
+def _refuse(text: str) -> Callable[[CloudFormationResponse], ActionResult]:
+    def refuse(_: CloudFormationResponse) -> ActionResult:
+        raise ValidationError(message=text)
+
+    return refuse
 
 
 def _require_idle(held: Any, verb: str) -> None:

@@ -5,6 +5,7 @@ Here moto is as it comes. A proof that fails says that moto has learned it: the 
 
 import contextlib
 import io
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,15 @@ def refuses(call: Callable[..., Any], **arguments: Any) -> bool:
         return True
     except ClientError as error:
         return error.response["ResponseMetadata"]["HTTPStatusCode"] in {404, 500, 501}
+    return False
+
+
+def refuses_as_invalid(call: Callable[..., Any], **arguments: Any) -> bool:
+    """Tell whether moto refuses the arguments of a call."""
+    try:
+        call(**arguments)
+    except ClientError:
+        return True
     return False
 
 
@@ -288,6 +298,104 @@ def config_by_qualifier() -> bool:
     return bool(read(FunctionName="shop", Qualifier="1")["MaximumRetryAttempts"] != 1)
 
 
+def put_config(functions: Any, qualifier: str = "$LATEST", **settings: Any) -> None:
+    functions.put_function_event_invoke_config(FunctionName="shop", Qualifier=qualifier, **settings)
+
+
+def change_of_a_config() -> bool:
+    functions = create_function()
+    put_config(functions, MaximumRetryAttempts=0)
+    functions.update_function_event_invoke_config(
+        FunctionName="shop", Qualifier="$LATEST", MaximumRetryAttempts=1
+    )
+    config = functions.get_function_event_invoke_config(FunctionName="shop", Qualifier="$LATEST")
+    return bool(config["MaximumRetryAttempts"] != 1)
+
+
+def config_of_another_qualifier() -> bool:
+    functions = create_function()
+    functions.publish_version(FunctionName="shop")
+    put_config(functions, MaximumRetryAttempts=0)
+    read = functions.get_function_event_invoke_config
+    return not refuses(read, FunctionName="shop", Qualifier="1")
+
+
+def deletion_of_one_config() -> bool:
+    functions = create_function()
+    functions.publish_version(FunctionName="shop")
+    put_config(functions, MaximumRetryAttempts=0)
+    put_config(functions, "1", MaximumRetryAttempts=0)
+    functions.delete_function_event_invoke_config(FunctionName="shop", Qualifier="1")
+    read = functions.get_function_event_invoke_config
+    return refuses(read, FunctionName="shop", Qualifier="$LATEST")
+
+
+def list_of_configs() -> bool:
+    functions = create_function()
+    functions.publish_version(FunctionName="shop")
+    put_config(functions, MaximumRetryAttempts=0)
+    put_config(functions, "1", MaximumRetryAttempts=0)
+    held = functions.list_function_event_invoke_configs(FunctionName="shop")
+    return len(held["FunctionEventInvokeConfigs"]) < 2
+
+
+def deletion_without_a_process(monkeypatch: pytest.MonkeyPatch) -> bool:
+    functions = create_function()
+    functions.publish_version(FunctionName="shop")
+    delete = functions.delete_function
+    return not needs_docker(monkeypatch, lambda: delete(FunctionName="shop", Qualifier="1"))
+
+
+def create_mapping(functions: Any) -> tuple[Any, str]:
+    """Map a queue to the function; return what holds moto's own triggers, and the mapping's id."""
+    connect("sqs").create_queue(QueueName="inbox")
+    mapping = functions.create_event_source_mapping(
+        FunctionName="shop", EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:inbox"
+    )
+    queue = sqs_backends[ACCOUNT][REGION].get_queue("inbox")
+    return queue.lambda_event_source_mappings, mapping["UUID"]
+
+
+def check_of_a_changed_mapping() -> bool:
+    functions = create_function()
+    _, identity = create_mapping(functions)
+    update = functions.update_event_source_mapping
+    return not refuses_as_invalid(update, UUID=identity, BatchSize=11)
+
+
+def end_of_moto_s_own_trigger() -> bool:
+    functions = create_function()
+    held, identity = create_mapping(functions)
+    was_held = identity in held
+    functions.delete_event_source_mapping(UUID=identity)
+    return was_held
+
+
+def retained_resources() -> bool:
+    queue = '{"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"}'
+    client = connect("cloudformation")
+    client.create_stack(StackName="any", TemplateBody=f'{{"Resources": {{"Queue": {queue}}}}}')
+    had_one = len(sqs_backends[ACCOUNT][REGION].queues) == 1
+    client.delete_stack(StackName="any")
+    return had_one and not sqs_backends[ACCOUNT][REGION].queues
+
+
+def new_stacks() -> bool:
+    template = '{"Resources": {"Nonsense": {"Type": "AWS::No::Such"}}}'
+    create = connect("cloudformation").create_stack
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # moto warns, and goes on
+        return not refuses_as_invalid(create, StackName="nonsense", TemplateBody=template)
+
+
+def change_sets() -> bool:
+    template = '{"Resources": {"Nonsense": {"Type": "AWS::No::Such"}}}'
+    create = connect("cloudformation").create_change_set
+    return not refuses_as_invalid(
+        create, StackName="nonsense", ChangeSetName="x", TemplateBody=template
+    )
+
+
 def delivery_by_the_sender(monkeypatch: pytest.MonkeyPatch) -> bool:
     functions = create_function()
     sqs = connect("sqs")
@@ -332,20 +440,22 @@ PROOFS: dict[tuple[str, str], Callable[..., bool]] = {
     ("SQSResponse", "send_message"): trace_of_a_sender,
     ("SQSResponse", "send_message_batch"): trace_of_a_sender,
     ("LambdaResponse", "invoke"): invoke_in_a_container,
-    ("LambdaResponse", "delete_function"): invoke_in_a_container,
+    ("LambdaResponse", "delete_function"): deletion_without_a_process,
     ("LambdaFunction", "invoke"): moto_s_own_invoke,
     ("LambdaResponse", "put_function_event_invoke_config"): config_by_qualifier,
-    ("LambdaResponse", "update_function_event_invoke_config"): config_by_qualifier,
-    ("LambdaResponse", "get_function_event_invoke_config"): config_by_qualifier,
-    ("LambdaResponse", "delete_function_event_invoke_config"): config_by_qualifier,
-    ("LambdaResponse", "list_function_event_invoke_configs"): config_by_qualifier,
+    ("LambdaResponse", "update_function_event_invoke_config"): change_of_a_config,
+    ("LambdaResponse", "get_function_event_invoke_config"): config_of_another_qualifier,
+    ("LambdaResponse", "delete_function_event_invoke_config"): deletion_of_one_config,
+    ("LambdaResponse", "list_function_event_invoke_configs"): list_of_configs,
     ("LambdaBackend", "create_event_source_mapping"): delivery_by_the_sender,
-    ("LambdaBackend", "update_event_source_mapping"): delivery_by_the_sender,
-    ("LambdaBackend", "delete_event_source_mapping"): delivery_by_the_sender,
+    ("LambdaBackend", "update_event_source_mapping"): check_of_a_changed_mapping,
+    ("LambdaBackend", "delete_event_source_mapping"): end_of_moto_s_own_trigger,
     ("CodeDeployResponse", "stop_deployment"): stop_deployment,
     ("CodeDeployResponse", "put_lifecycle_event_hook_execution_status"): hook_reports,
+    ("CloudFormationResponse", "create_stack"): new_stacks,
+    ("CloudFormationResponse", "create_change_set"): change_sets,
     ("CloudFormationResponse", "update_stack"): types_of_resources,
-    ("CloudFormationResponse", "delete_stack"): types_of_resources,
+    ("CloudFormationResponse", "delete_stack"): retained_resources,
     ("moto.stepfunctions.parser.asl.utils.boto_client", "boto3"): tasks_of_others,
 }
 

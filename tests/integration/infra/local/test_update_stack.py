@@ -194,11 +194,25 @@ async def test_keeps_a_parameter_that_is_to_stay(local: Platform, build: Path) -
     assert read_parameters(local)["Burst"] == "7"
 
 
+async def test_refuses_new_stacks_and_change_sets(local: Platform, build: Path) -> None:
+    client = connect(local, "cloudformation")
+    body = read_body(build)
+    calls = (
+        (partial(client.create_stack, StackName="other"), "start the local run again"),
+        (partial(client.create_change_set, StackName="shop", ChangeSetName="x"), "UpdateStack"),
+    )
+    for call, advice in calls:
+        with pytest.raises(ClientError, match=advice) as raised:
+            call(**body)
+        assert raised.value.response["Error"]["Code"] == "ValidationError"
+    assert [one["StackName"] for one in client.describe_stacks()["Stacks"]] == ["shop"]
+
+
 async def test_other_stacks_are_moto_s(local: Platform) -> None:
     # GIVEN a stack of somebody else
     client = connect(local, "cloudformation")
     topic = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}%s}}'
-    client.create_stack(StackName="other", TemplateBody=topic % "")
+    local.cloud.stacks.create_stack("other", topic % "", {})
     # WHEN it is updated THEN that is no release
     more = topic % ', "More": {"Type": "AWS::SNS::Topic"}'
     client.update_stack(StackName="other", TemplateBody=more)
