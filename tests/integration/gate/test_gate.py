@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -586,27 +587,38 @@ def test_reports_even_when_started_too_late(versions: Versions, run: Run) -> Non
     assert run("Failed", seconds=1)["reason"].startswith("out of time")
 
 
+def run_without(module: str, folder: Path, **info: Any) -> dict[str, Any]:
+    """Release version 2 by a gate that cannot import a module; see gate_without.py."""
+    arguments = {"module": module, "folder": str(folder), "fields": AT_REST, "info": info}
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.gate_without", json.dumps(arguments)],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT / "functions"),
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return result
+
+
 @pytest.mark.parametrize(
     "package", ["numpy", "msgspec", "aws_lambda_powertools", "serving.manifest", "gate.checks"]
 )
-def test_missing_package_is_reported(
-    versions: Versions, run: Run, monkeypatch: pytest.MonkeyPatch, package: str
-) -> None:
-    # GIVEN an environment that has imported the handler and nothing else
-    versions.publish(logistic(), **AT_REST)
-    names = [name for name in sys.modules if name.split(".")[0] in {"gate", "telemetry"}]
-    for name in names:
-        if name not in {"gate", "gate.handler", "gate.errors"}:
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-
+def test_missing_package_is_reported(package: str, tmp_path: Path) -> None:
     # WHEN; the logger it can do without
+    result = run_without(package, tmp_path)
     optional = package == "aws_lambda_powertools"
-    outcome = run("Succeeded" if optional else "Failed")
 
     # THEN
     missing = "" if optional else f"import of {package} halted; None in sys.modules"
-    assert outcome["reason"] == missing
+    assert result["outcome"]["reason"] == missing
+    assert result["reports"] == ["Succeeded" if optional else "Failed"]
 
 
 @pytest.mark.parametrize(
@@ -763,17 +775,11 @@ ROLLBACK = {"rollbackInfo": {"rollbackTriggeringDeploymentId": "d-1"}}
     ],
 )
 def test_rollback_passes_at_once(
-    versions: Versions,
-    deployment: WaitingDeployment,
-    run: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    info: dict[str, Any],
+    versions: Versions, deployment: WaitingDeployment, run: Run, info: dict[str, Any]
 ) -> None:
-    # GIVEN version 2, which is bad, and whose layer lacks what the checks need
+    # GIVEN version 2, which is bad
     versions.publish(logistic(), **AT_REST)
     versions.publish(logistic(), fault=crash, **AT_REST)
-    monkeypatch.delitem(sys.modules, "gate.checks", raising=False)
-    monkeypatch.setitem(sys.modules, "gate.checks", None)
 
     # WHEN its release is taken back
     deployment.info |= info
@@ -782,6 +788,15 @@ def test_rollback_passes_at_once(
     # THEN no version is asked
     assert (outcome["status"], outcome["checks"]) == ("Succeeded", 0)
     assert versions.asked == []
+
+
+def test_rollback_needs_nothing_of_the_checks(tmp_path: Path) -> None:
+    # GIVEN a layer that lacks what the checks need WHEN a release is taken back
+    result = run_without("gate.checks", tmp_path, creator="codeDeployRollback")
+
+    # THEN it passes, and no version is asked
+    assert result["outcome"]["reason"] == ""
+    assert (result["reports"], result["requests"]) == (["Succeeded"], 0)
 
 
 def test_rollback_needs_no_answer_of_lambda(
