@@ -74,7 +74,7 @@ class HostedFunction:
         self._versions: dict[str, HostedVersion] = {}
         self._files: dict[str, TextIO] = {}  # the logs, by the version's number
         self._removed: list[HostedVersion] = []
-        self._replaced: HostedVersion | None = None  # what was $LATEST before
+        self._replaced: HostedVersion | None = None  # $LATEST before, if unpublished
         self._running = 0
         self._added = 0
 
@@ -101,14 +101,15 @@ class HostedFunction:
     async def put(self, version: HostedVersion) -> HostedVersion:
         """Make $LATEST what it was when it was added.
 
-        The files of what it replaces stay until the next change: a rollback may need them.
+        An unpublished one that it replaces keeps its files until the next: for a rollback.
         """
         replaced = self._versions.get(LATEST)
         self._versions[LATEST] = version
         if replaced and replaced is not version:
             await asyncio.gather(*(one.stop() for one in replaced.started))
             self._removed.extend([self._replaced] if self._replaced else [])
-            self._replaced = replaced
+            published = {one.place.task for one in self._versions.values()}
+            self._replaced = None if replaced.place.task in published else replaced
         await self._sweep()
         return version
 
