@@ -13,8 +13,11 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.sqs.models import sqs_backends
 
 from infra.local.control import sqs_messages
+from infra.local.control.event_sources import SqsQueue
 from infra.local.functions.asynchronous import MAX_EVENT_BYTES
 from infra.local.functions.tracing import MOST_INVOCATIONS
 from infra.local.platform import Platform, open_platform
@@ -334,6 +337,22 @@ async def test_a_queue_takes_no_more_than_this_machine_can_hold(
     with pytest.raises(ClientError, match="this machine keeps at most 3 messages") as raised:
         lane.send("x", "DeadLetters")
     assert raised.value.response["Error"]["Code"].endswith("OverLimit")
+
+
+def test_a_released_message_is_as_if_nobody_had_received_it() -> None:
+    # GIVEN a message that somebody has received
+    with mock_aws():
+        backend = sqs_backends["123456789012"][REGION]
+        messages = SqsQueue(backend, backend.create_queue("inbox"))
+        backend.send_message("inbox", "x")
+        [first] = messages.receive(10)
+        assert not messages.receive(10)
+        # WHEN it is released THEN it comes again, for the first time
+        messages.release(first.receipt)
+        time.sleep(0.01)
+        [again] = messages.receive(10)
+    assert again.id == first.id
+    assert again.record["attributes"]["ApproximateReceiveCount"] == "1"
 
 
 async def test_nobody_without_the_key_sends_or_receives(

@@ -5,6 +5,7 @@ Here moto is as it comes. A proof that fails says that moto has learned it: the 
 
 import contextlib
 import io
+import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -366,18 +367,23 @@ def check_of_a_changed_mapping() -> bool:
 def end_of_moto_s_own_trigger() -> bool:
     functions = create_function()
     held, identity = create_mapping(functions)
-    was_held = identity in held
+    was_held = identity in {mapping.uuid for mapping in held.values()}
     functions.delete_event_source_mapping(UUID=identity)
     return was_held
 
 
-def retained_resources() -> bool:
-    queue = '{"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"}'
+def deletion_of_an_alias() -> bool:
+    functions = create_function()
+    alias = {"FunctionName": "shop", "FunctionVersion": "$LATEST", "Name": "live"}
+    resource = {"Type": "AWS::Lambda::Alias", "Properties": alias}
     client = connect("cloudformation")
-    client.create_stack(StackName="any", TemplateBody=f'{{"Resources": {{"Queue": {queue}}}}}')
-    had_one = len(sqs_backends[ACCOUNT][REGION].queues) == 1
-    client.delete_stack(StackName="any")
-    return had_one and not sqs_backends[ACCOUNT][REGION].queues
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # moto warns, and goes on
+        body = json.dumps({"Resources": {"Alias": resource}})
+        client.create_stack(StackName="any", TemplateBody=body)
+        functions.create_alias(**alias)
+        client.delete_stack(StackName="any")
+    return not refuses(functions.get_alias, FunctionName="shop", Name="live")
 
 
 def new_stacks() -> bool:
@@ -455,7 +461,7 @@ PROOFS: dict[tuple[str, str], Callable[..., bool]] = {
     ("CloudFormationResponse", "create_stack"): new_stacks,
     ("CloudFormationResponse", "create_change_set"): change_sets,
     ("CloudFormationResponse", "update_stack"): types_of_resources,
-    ("CloudFormationResponse", "delete_stack"): retained_resources,
+    ("CloudFormationResponse", "delete_stack"): deletion_of_an_alias,
     ("moto.stepfunctions.parser.asl.utils.boto_client", "boto3"): tasks_of_others,
 }
 
