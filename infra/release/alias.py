@@ -13,7 +13,8 @@ from infra.release.errors import ReleaseError
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-RECORD = re.compile(r"(rolled back|promoted) from (\d+) to (\d+) at (\S+)")
+PROMOTED, ROLLED_BACK = "promoted", "rolled back"  # what can happen to a version
+RECORD = re.compile(rf"({ROLLED_BACK}|{PROMOTED}) from (\d+) to (\d+) at (\S+)")
 
 
 @dataclass(frozen=True)

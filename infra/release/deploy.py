@@ -49,11 +49,12 @@ def deploy(  # noqa: PLR0913 each is an option of the command
 
     Exit code 3 if CodeDeploy took the release back.
     """
+    from infra.release.alias import ROLLED_BACK
     from infra.release.apply import HINT, apply
     from infra.release.follow import follow
     from infra.release.preflight import inspect
     from infra.release.prepare import DeployRequest, prepare
-    from infra.release.verdict import ROLLED_BACK, conclude
+    from infra.release.verdict import conclude
 
     request = DeployRequest(dict(_split(one) for one in parameter or []), resync)
     account = connect(current_project(), region, env)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from infra.release.alias import Alias
+from infra.release.alias import PROMOTED, ROLLED_BACK, Alias
 from infra.release.deployments import CodeDeployment, list_ids, read_deployments
 from infra.release.target import Target
 from infra.release.version import PublishedVersion, list_versions
@@ -34,13 +34,13 @@ def find_previous(alias: Alias, history: Iterable[CodeDeployment]) -> str | None
     cannot be read hides which one served before it.
     """
     record = alias.record
-    if record and record.verb == "promoted" and record.target == alias.version:
+    if record and record.verb == PROMOTED and record.target == alias.version:
         return record.source
     for release in history:
         if release.status == "Succeeded" and release.problem:
             return None
         if release.status == "Succeeded" and release.target == alias.version != release.current:
-            if record and record.verb == "rolled back" and record.source == release.current:
+            if record and record.verb == ROLLED_BACK and record.source == release.current:
                 return record.target
             return release.current
     return None

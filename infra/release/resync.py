@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infra.release.alias import (
+    ROLLED_BACK,
     Alias,
     Move,
     PlannedMove,
@@ -38,7 +39,7 @@ def plan_resync(
     if alias.version == version and alias.transition:
         return PlannedMove(describe_transition(alias), alias, None)
     record = alias.record
-    was_bad = record and record.verb == "rolled back" and record.source == version
+    was_bad = record and record.verb == ROLLED_BACK and record.source == version
     why = f", which was taken back at {record.at}," if record and was_bad else ""
     return PlannedMove(
         f"Version {version}{why} will get ALL traffic of {target.alias} at once, and keep it until "
@@ -68,7 +69,7 @@ def take_back(
             f"run `infra rollback --to {version}` if version {target.stack_version} serves"
         )
     if alias.version != version or alias.weights:
-        record = Record("rolled back", alias.version, version, format_time(now))
+        record = Record(ROLLED_BACK, alias.version, version, format_time(now))
         move_alias(functions, alias, Move(version, record=record))
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from infra.release.alias import (
+    ROLLED_BACK,
     Alias,
     Move,
     Record,
@@ -78,7 +79,7 @@ def plan_rollback(
         done = describe_transition(alias) or f"Version {to} has all traffic already."
         return Rollback(done, to, alias)
     check_ready(functions, target.function, to)
-    record = Record("rolled back", alias.version, to, format_time(now))
+    record = Record(ROLLED_BACK, alias.version, to, format_time(now))
     text = f"Version {to} will get all traffic at once, version {alias.version} none."
     if to == alias.version:
         return Rollback(text.split(",", maxsplit=1)[0] + ".", to, alias, move=Move(to))
@@ -166,7 +167,7 @@ def _describe_done(alias: Alias, history: list[CodeDeployment], previous: str | 
     record = alias.record
     further = f" To go further back: `infra rollback --to {previous}`" if previous else ""
     where = describe_transition(alias) or f"Version {alias.version} has all traffic:"
-    if record and record.verb == "rolled back" and record.target == alias.version:
+    if record and record.verb == ROLLED_BACK and record.target == alias.version:
         return f"{where} {record}.{further}"
     if history and history[0].was_taken_back and history[0].current == alias.version:
         last = history[0]

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infra.release.alias import (
+    PROMOTED,
+    ROLLED_BACK,
     Alias,
     Move,
     PlannedMove,
@@ -74,7 +76,7 @@ def plan_promotion(
             "(`infra shift 10` gives the newest other version a share)"
         )
     [version] = alias.weights
-    record = Record("promoted", alias.version, version, format_time(now))
+    record = Record(PROMOTED, alias.version, version, format_time(now))
     text = f"Version {version} will get all traffic, version {alias.version} none."
     return PlannedMove(text, alias, Move(version, record=record))
 
@@ -82,7 +84,7 @@ def plan_promotion(
 def _warn(alias: Alias, version: str, history: Iterable[CodeDeployment]) -> str:
     """Warn of a version that was found bad before; empty if it was not."""
     record = alias.record
-    if record and record.verb == "rolled back" and record.source == version:
+    if record and record.verb == ROLLED_BACK and record.source == version:
         return f" WARNING: version {version} was taken back at {record.at}."
     last = next((one for one in history if one.target == version), None)
     if last and last.was_taken_back:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from infra.cloudwatch.logs import ERROR_LEVELS
+from infra.release.alias import PROMOTED, ROLLED_BACK
 from infra.release.apply import BegunDeploy
 from infra.release.deployments import list_ids, read_deployments
 from infra.release.errors import ReleaseError
@@ -17,7 +18,7 @@ from infra.stack import DeployedStack, describe_stack
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import CodeDeployClient
 
-CREATED, PROMOTED, ROLLED_BACK = "created", "promoted", "rolled back"
+CREATED = "created"
 
 
 @dataclass(frozen=True)

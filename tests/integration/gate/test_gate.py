@@ -33,7 +33,7 @@ from tests.onnx_models import (
 )
 from tests.sam_template import ROOT, parse, properties
 
-NO_REPORT = ""  # for `run`: CodeDeploy asks, and is told nothing
+NO_REPORT = ""  # for `run`: CodeDeploy asks, and gets no report
 type Run = Callable[..., dict[str, Any]]
 
 # Values that nothing else holds, to find them where they must not be.
