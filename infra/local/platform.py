@@ -186,9 +186,11 @@ async def open_platform(  # noqa: PLR0913 most have defaults
 
         configs = EventConfigs(region)
         destinations = Destinations(cloud.connect, invoker, region, clock)
-        asynchronous = AsynchronousInvocations(invoker, clock, configs.read, destinations.report)
+        asynchronous = AsynchronousInvocations(
+            invoker, clock, configs.read, destinations.report, on_error=on_error
+        )
         exits.push_async_callback(asynchronous.stop)
-        sources = EventSources(cloud.functions, cloud.queues, invoker, clock)
+        sources = EventSources(cloud.functions, cloud.queues, invoker, clock, on_error=on_error)
         exits.push_async_callback(sources.stop)
 
         cloudwatch = cloud.connect("cloudwatch")
