@@ -215,12 +215,18 @@ def _draw_tips(lines: Sequence[Line], x: Scale, bottom: int) -> Iterator[Html]:
             if time in line.points
         ]
         left = x(time.timestamp()) - width / 2
-        yield element(
-            "rect",
-            element("title", "\n".join(texts)),
-            class_="tip",
-            x=f"{left:.1f}",
-            y=MARGIN_TOP,
-            width=f"{width:.1f}",
-            height=bottom - MARGIN_TOP,
-        )
+        yield draw_tip(texts, left, width, (MARGIN_TOP, bottom))
+
+
+def draw_tip(texts: Sequence[str], left: float, width: float, ends: tuple[float, float]) -> Html:
+    """Return a transparent band over a chart, from top to bottom, with lines as its tooltip."""
+    top, bottom = ends
+    return element(
+        "rect",
+        element("title", "\n".join(texts)),
+        class_="tip",
+        x=f"{left:.1f}",
+        y=top,
+        width=f"{width:.1f}",
+        height=bottom - top,
+    )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.pages.chart import Scale, find_ticks, format_number
+from infra.pages.chart import Scale, draw_tip, find_ticks, format_number
 from infra.pages.html import Html, element
 from infra.rehearsal.load import Answer
 from infra.rehearsal.result import RehearsalResult
@@ -123,19 +123,10 @@ def _draw_tips(
     bins: Sequence[Bin], versions: Sequence[str], x: Scale, ends: tuple[float, float]
 ) -> Iterator[Html]:
     """Lay a transparent band over each bin, whose tooltip has its numbers."""
-    top, bottom = ends
     for one in bins:
         lines = [f"{one.begin:.1f} to {one.begin + one.width:.1f} s"]
         for version in filter(one.answered.__getitem__, versions):
             failed = f", {one.failed[version]} failed" if one.failed[version] else ""
             lines.append(f"version {version}: {one.answered[version]} requests{failed}")
         left, right = x(one.begin), x(one.begin + one.width)
-        yield element(
-            "rect",
-            element("title", "\n".join(lines)),
-            class_="tip",
-            x=f"{left:.1f}",
-            y=top,
-            width=f"{right - left:.1f}",
-            height=bottom - top,
-        )
+        yield draw_tip(lines, left, right - left, ends)

@@ -18,6 +18,7 @@ from aiohttp import web
 from infra.local.callers import refuse_foreign
 from infra.local.errors import FunctionError, ThrottledError
 from infra.local.functions.invoker import Invoker, Target
+from infra.local.functions.tracing import create_trace_id
 from infra.local.functions.versions import Call
 from infra.local.metrics import Metrics, platform_samples
 from infra.local.triggers.event import (
@@ -136,7 +137,7 @@ class HttpApi(Trigger):
         except web.HTTPRequestEntityTooLarge:
             return TOO_LARGE
         route, path_parameters = matched
-        trace_id = f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}"
+        trace_id = create_trace_id()
         event = to_event(
             Request(
                 method=request.method,
